@@ -1,0 +1,151 @@
+"""What every channel backend takes, returns and raises.
+
+A backend sends one message once: it does not retry, sleep between tries or touch a database.
+What happens after an error is decided elsewhere, from the kind of the error alone.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+
+class OnUnknown(enum.StrEnum):
+    """What becomes of a send whose outcome nobody knows."""
+
+    RESEND = "resend"  # send again, and mark the attempt as a possible duplicate
+    HOLD = "hold"  # park it as unknown until a receipt, a look-up or an operator settles it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one recipient, as a backend sees it."""
+
+    notification_id: UUID  # the same at every attempt: providers that deduplicate can use it
+    attempt: int  # 1 at the first send
+    to: str  # normalised by the backend's own `validate`
+    subject: str  # "" where the channel has none
+    body: str
+    correlation_id: str
+    created_at: datetime  # aware, UTC: when the notification was accepted
+    receipt_url: str = ""  # where the provider may report delivery later; "" for nowhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The provider's word that it has taken the message."""
+
+    provider_id: str = ""  # the provider's name for the message, where it gives one
+    code: str = ""  # the provider's own code or status, for the attempt's record
+    detail: str = ""
+
+
+class ChannelError(Exception):
+    """The base of the four kinds; never raised itself.
+
+    `code` is the provider's own code where it gave one. `detail` is one line for an operator: it never
+    holds a secret, a webhook's path or the message's body.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class PermanentError(ChannelError):
+    """Raised when this message or this recipient is refused and would be refused again."""
+
+
+class TransientError(ChannelError):
+    """Raised when a later try may succeed; `outcome_unknown` when the message may have been sent."""
+
+    def __init__(
+        self, code: str, detail: str, *, outcome_unknown: bool, retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(code, detail)
+        self.outcome_unknown = outcome_unknown
+        self.retry_after = retry_after
+
+
+class RateLimited(ChannelError):
+    """Raised when the provider asks for patience and has certainly not sent; costs no try."""
+
+    def __init__(self, code: str, detail: str, *, retry_after: timedelta) -> None:
+        super().__init__(code, detail)
+        self.retry_after = retry_after
+
+
+class ConfigurationError(ChannelError):
+    """Raised when our credentials or our account are refused: the lane pauses and nothing fails."""
+
+
+class Unacceptable(Exception):
+    """Raised when a request cannot become a message of this channel; names the field to mend."""
+
+    def __init__(self, field: str, code: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field  # "to", "subject" or "message"
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """A setting that is missing, wrong or contradicts another, for the system checks."""
+
+    variable: str  # the environment variable to mend
+    detail: str
+
+
+class Session(Protocol):
+    """A run of sends that may share one connection; used by one thread at a time."""
+
+    def send(self, message: Message) -> Receipt:
+        """Send once, within the backend's total deadline.
+
+        Raises: PermanentError, TransientError, RateLimited, ConfigurationError.
+        """
+        ...
+
+
+class Backend(ABC):
+    """One vendor's way to send over one channel. Instances are shared by threads: keep no state of a send."""
+
+    name: ClassVar[str]  # written on each attempt, e.g. "slack_webhook"
+    send_timeout: ClassVar[timedelta]  # the total deadline of one send, connecting included
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Backend:
+        """Build from this channel's entry in NOTIFIER_CHANNELS; never raises for a missing or wrong option."""
+
+    @property
+    @abstractmethod
+    def configured(self) -> bool:
+        """Whether anything can be sent: an unconfigured channel refuses requests by a clear error."""
+
+    @abstractmethod
+    def problems(self) -> Sequence[SettingProblem]:
+        """Settings that are half given, malformed or contradictory; empty where nothing is set at all."""
+
+    @abstractmethod
+    def validate(self, *, to: str, subject: str, body: str) -> str:
+        """Check one request and return the recipient in its normal form.
+
+        Raises: Unacceptable, naming the field.
+        """
+
+    def destination(self, to: str) -> str:
+        """The part of the lane below the channel, where the provider limits each destination apart; else ""."""
+        return ""
+
+    @abstractmethod
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a run of sends. Connecting happens at the first send, so that its errors belong to a message."""

@@ -1,0 +1,64 @@
+"""The channels of this installation, built once from settings.NOTIFIER_CHANNELS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from channels.contract import Backend, OnUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A medium and how this installation sends over it."""
+
+    name: str
+    backend: Backend
+    on_unknown: OnUnknown
+    batch: int  # notifications claimed at a time by one thread
+
+    def lane(self, to: str) -> str:
+        """The lane of a (validated) recipient: the channel, or `channel:destination`."""
+        destination = self.backend.destination(to)
+        return f"{self.name}:{destination}" if destination else self.name
+
+
+def channel_of(lane: str) -> str:
+    """The channel's name in a lane's name."""
+    return lane.partition(":")[0]
+
+
+@cache
+def channels() -> Mapping[str, Channel]:
+    """Every channel by name, in the order of the settings."""
+    return {name: _build(name, options) for name, options in settings.NOTIFIER_CHANNELS.items()}
+
+
+def channel(name: str) -> Channel:
+    """Raises: KeyError where no such channel exists in the settings."""
+    return channels()[name]
+
+
+def _build(name: str, options: Mapping[str, Any]) -> Channel:
+    backend_class: type[Backend] = import_string(options["backend"])
+    return Channel(
+        name=name,
+        backend=backend_class.from_options(options),
+        on_unknown=OnUnknown(options["on_unknown"]),
+        batch=options["batch"],
+    )
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    # Tests override settings; a service never does.
+    if setting == "NOTIFIER_CHANNELS":
+        channels.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,1 @@
+"""The outbox: accept notifications durably, dispatch each over its channel, recover whatever a crash left."""

@@ -1,0 +1,1 @@
+"""All SQL of the service: every edge of the state table is one function here."""

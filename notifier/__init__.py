@@ -1,0 +1,1 @@
+"""The Django project: settings from the environment, the web entry, the broker, the embedded Postgres."""

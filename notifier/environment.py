@@ -1,0 +1,88 @@
+"""The one place where environment variables are read: names, types and defaults of DESIGN's contract.
+
+A variable that is set but empty counts as unset, so that a line of `.env` can be left blank.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_env = environ.Env()
+if (BASE_DIR / ".env").is_file():
+    _env.read_env(str(BASE_DIR / ".env"))  # what the process was started with wins over the file
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def number(name: str, default: int, *, least: int = 0) -> int:
+    raw = text(name)
+    try:
+        value = int(raw) if raw else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+    if value < least:
+        raise ImproperlyConfigured(f"{name} must be at least {least}, not {value}.")
+    return value
+
+
+def flag(name: str, *, default: bool) -> bool:
+    raw = text(name).lower()
+    if not raw:
+        return default
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be on or off, not {raw!r}.")
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def pairs(name: str) -> dict[str, str]:
+    """A comma-separated list of `name=value`."""
+    found: dict[str, str] = {}
+    for word in words(name):
+        key, equals, value = word.partition("=")
+        key = key.strip()
+        if not equals or not key or not value.strip():
+            # The value is a secret here (a webhook): name the entry, never show it.
+            raise ImproperlyConfigured(f"{name} must be a list of name=value; an entry has no name or no value.")
+        if key in found:
+            raise ImproperlyConfigured(f"{name} names {key!r} twice.")
+        found[key] = value.strip()
+    return found
+
+
+def choice(name: str, options: tuple[str, ...], default: str) -> str:
+    value = text(name, default).lower()
+    if value not in options:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}, not {value!r}.")
+    return value
+
+
+def folder(name: str, default: str) -> Path:
+    return Path(text(name, default)).expanduser().absolute()
+
+
+def database(url: str) -> dict[str, object]:
+    """Django's dictionary for a Postgres URL.
+
+    Raises: ImproperlyConfigured where the URL is of another database or has no name.
+    """
+    if url.partition("://")[0] not in {"postgres", "postgresql", "psql", "pgsql"}:
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://: this service needs Postgres 14 or later.")
+    parsed = dict(_env.db_url_config(url))
+    if not parsed.get("NAME"):
+        raise ImproperlyConfigured("DATABASE_URL names no database: postgresql://user:password@host:5432/name")
+    return parsed

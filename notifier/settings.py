@@ -1,0 +1,233 @@
+"""Django settings, from the environment alone (see .env.example for every variable)."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from notifier import embedded, environment, first_run, log
+from notifier.environment import BASE_DIR as BASE_DIR
+
+# --- what runs -------------------------------------------------------------------------------------------
+
+DATA_DIR = environment.folder("DATA_DIR", str(BASE_DIR / ".data"))
+DATABASE_URL = environment.text("DATABASE_URL")
+BROKER_URL = environment.text("BROKER_URL")
+EMBEDDED = not DATABASE_URL  # one machine, one command: Postgres and secrets live under DATA_DIR
+DEBUG = environment.flag("DEBUG", default=False)
+
+WEB_HOST = environment.text("WEB_HOST", "127.0.0.1")
+WEB_PORT = environment.number("WEB_PORT", 8000)
+WEB_PROCESSES = environment.number("WEB_PROCESSES", 2)
+WORKER_PROCESSES = environment.number("WORKER_PROCESSES", 2)
+WORKER_THREADS = environment.number("WORKER_THREADS", 16, least=1)
+SANDBOX_PORT = environment.number("SANDBOX_PORT", 8025)
+SANDBOX_SMTP_PORT = environment.number("SANDBOX_SMTP_PORT", 1025)
+
+PUBLIC_URL = environment.text("PUBLIC_URL").rstrip("/")
+_public = urlsplit(PUBLIC_URL)
+if PUBLIC_URL and (_public.scheme not in {"http", "https"} or not _public.hostname):
+    raise ImproperlyConfigured("PUBLIC_URL must be an address such as https://notify.example.com.")
+_https = _public.scheme == "https"
+
+SECRET_KEY = environment.text("SECRET_KEY")
+if not SECRET_KEY and EMBEDDED:
+    SECRET_KEY = first_run.secret_key(DATA_DIR)
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY must be set where DATABASE_URL is: a long random text, the same for all processes.")
+
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or [
+    *({"localhost", "127.0.0.1", "[::1]"} if EMBEDDED or DEBUG else ()),
+    *([_public.hostname] if _public.hostname else []),
+]
+
+# --- Django ----------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "notifier",
+    "notifications",
+    "channels",
+]
+
+MIDDLEWARE = [
+    "notifier.middleware.RequestLog",  # outermost: it sees every answer, a panic's too
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "notifier.urls"
+WSGI_APPLICATION = "notifier.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static-root"
+WHITENOISE_USE_FINDERS = True  # the few local assets come straight from the packages: nothing to collect
+
+# --- Postgres --------------------------------------------------------------------------------------------
+
+# A worker's many threads borrow from a pool, because they hold a connection only while they claim or record;
+# a web thread keeps one of its own, and sees at once (not after a pool's patience) that the database is away.
+ROLE = environment.choice("NOTIFIER_ROLE", ("web", "worker"), "web")
+
+DATABASES = {
+    "default": {
+        **(environment.database(DATABASE_URL) if DATABASE_URL else embedded.connection(DATA_DIR)),
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": 0 if ROLE == "worker" else None,
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+    }
+}
+_options = DATABASES["default"].setdefault("OPTIONS", {})
+_options.setdefault("connect_timeout", 3)  # a database that does not answer a SYN is away: say so in seconds
+_options.setdefault("application_name", f"notifier {ROLE}")
+if ROLE == "worker":
+    _options["pool"] = {
+        "min_size": 1,
+        "max_size": environment.number("DATABASE_POOL_SIZE", 6, least=2),
+        "timeout": 5.0,
+        # A statement that finds its connection broken is tried again by its caller; a check before each is a round trip.
+        "max_idle": 300.0,
+    }
+
+# --- security --------------------------------------------------------------------------------------------
+
+# Cookies and redirects follow the address that users see: plain http on one's own machine, https in public.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _https
+SESSION_COOKIE_HTTPONLY = True
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes come from inside, over plain http
+if environment.flag("TRUST_FORWARDED_PROTO", default=False):
+    # Only behind a proxy that always sets or strips this header; anybody else could claim https with it.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "traceparent", "x-correlation-id"]
+CORS_EXPOSE_HEADERS = ["Idempotency-Key", "Idempotent-Replayed", "Location", "Retry-After", "X-Correlation-ID"]
+
+# --- REST ------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["notifications.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["notifications.api.authentication.IsClient"],
+    "DEFAULT_PARSER_CLASSES": ["notifications.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "notifications.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Notifier",
+    "DESCRIPTION": "A transactional outbox for notifications by Slack, SMS and email, with idempotency.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- the service -----------------------------------------------------------------------------------------
+
+IDEMPOTENCY_KEY_REQUIRED = environment.flag("IDEMPOTENCY_KEY_REQUIRED", default=True)
+IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 72))
+RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
+REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
+DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
+
+_webhooks = environment.pairs("SLACK_WEBHOOKS")
+if environment.text("SLACK_WEB_HOOK_URL"):
+    if "default" in _webhooks:
+        raise ImproperlyConfigured("SLACK_WEBHOOKS names 'default', and SLACK_WEB_HOOK_URL is set too: keep one of them.")
+    _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
+
+_smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
+
+NOTIFIER_CHANNELS = {
+    "slack": {
+        "backend": "channels.slack.SlackWebhook",
+        "on_unknown": "resend",
+        "batch": 20,
+        "webhooks": _webhooks,
+    },
+    "email": {
+        "backend": "channels.smtp.SmtpEmail",
+        "on_unknown": "resend",
+        "batch": 50,
+        "sender": environment.text("EMAIL_SENDER"),
+        "host": environment.text("SMTP_HOST"),
+        "port": environment.number("SMTP_PORT", {"tls": 465, "starttls": 587, "none": 25}[_smtp_security]),
+        "username": environment.text("SMTP_USERNAME"),
+        "password": environment.text("SMTP_PASSWORD"),
+        "security": _smtp_security,
+        "ca_file": environment.text("SMTP_CA_FILE"),
+    },
+    "sms": {
+        "backend": "channels.twilio_sms.TwilioSms",
+        "on_unknown": "hold",  # it costs money, and Twilio cannot deduplicate
+        "batch": 10,
+        "account_sid": environment.text("TWILIO_ACCOUNT_SID"),
+        "auth_token": environment.text("TWILIO_AUTH_TOKEN"),
+        "from_number": environment.text("TWILIO_FROM_NUMBER"),
+        "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
+        "base_url": environment.text("TWILIO_BASE_URL"),
+    },
+}
+
+# --- logs ------------------------------------------------------------------------------------------------
+
+LOG_FORMAT = environment.choice("LOG_FORMAT", ("json", "console"), "console" if sys.stderr.isatty() else "json")
+LOGGING_CONFIG = None
+log.configure(level=environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info"), form=LOG_FORMAT)
