@@ -1,0 +1,101 @@
+"""Take secrets and people's addresses out of what is logged.
+
+Three nets, because each has holes: a field's name says that its value is secret, a value's shape says so
+(an API key, a bearer token, a password in a URL), and the configured secrets themselves are known literally,
+so that no library's own wording of an error can carry one into a log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+MASK = "•••"
+
+_SECRET_FIELDS = re.compile(
+    r"(?i)^(.*[_-])?(authorization|cookie|pass(word|wd|phrase)?|secret(_key)?|token|api_?key|credentials?"
+    r"|webhooks?|web_?hook_url|database_url|broker_url|dsn|digest)$"
+)
+_RECIPIENT_FIELDS = re.compile(r"(?i)^(to|recipients?|send_to(_number)?|phone(_number)?|e?mail(_address)?)$")
+# Lines of ours never hold a message's text; if one does by mistake, it stops here.
+_CONTENT_FIELDS = re.compile(r"(?i)^(message_?body|body|subject|request_body|response_body)$")
+
+_PHONE = re.compile(r"\+\d[\d ().-]{5,18}\d")
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[\w-]+")
+
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bnk_([A-Za-z0-9]{1,32})_[A-Za-z0-9_-]+"), rf"nk_\1_{MASK}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?<=://)([^\s:/@]*):([^\s/@]+)@"), rf"\1:{MASK}@"),
+    # A Slack webhook is a secret from its path on; requests and urllib3 name the path alone.
+    (re.compile(r"(https?://hooks\.[\w.-]+)/\S+"), rf"\1/{MASK}"),
+    (re.compile(r"/(services|workflows|triggers)/[A-Z]\w{5,}/[\w/-]+"), rf"/\1/{MASK}"),
+    (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
+    (
+        re.compile(
+            r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&)}]+"
+        ),
+        rf"\1\2{MASK}",
+    ),
+)
+_SHORTEST_SECRET = 6  # a shorter literal would blot out ordinary words
+
+
+def literals(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """A pattern that finds the given secrets, and of those that are URLs the path and the password too."""
+    found: set[str] = set()
+    for secret in secrets:
+        found.add(secret)
+        if "://" in secret:
+            parts = urlsplit(secret)
+            found.update((parts.path, parts.password or ""))
+    found |= {quote(secret, safe="") for secret in found}
+    words = sorted((word for word in found if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, words))) if words else None
+
+
+def recipient(address: str) -> str:
+    """`+14155552671` → `+1415•••••71`, `ann@example.com` → `a•••@example.com`; a name (a webhook's) stays."""
+    if "@" in address:
+        local, _, domain = address.rpartition("@")
+        return f"{local[:1]}{MASK}@{domain}"
+    if address.startswith("+") and len(address) > 7:
+        return f"{address[:5]}{'•' * (len(address) - 7)}{address[-2:]}"
+    return address
+
+
+class Masker:
+    """A structlog processor: masks an event's fields, at any depth, and its text."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._literals = literals(secrets)
+
+    def __call__(self, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for name, value in event.items():
+            if not name.startswith("_"):  # structlog's own bookkeeping
+                event[name] = self._field(name, value)
+        return event
+
+    def text(self, text: str) -> str:
+        """Mask what is secret by its shape or by its being configured, and every phone number and address."""
+        if self._literals is not None:
+            text = self._literals.sub(MASK, text)
+        for pattern, replacement in _SHAPES:
+            text = pattern.sub(replacement, text)
+        text = _EMAIL.sub(lambda match: recipient(match[0]), text)
+        return _PHONE.sub(lambda match: recipient(match[0]), text)
+
+    def _field(self, name: str, value: Any) -> Any:
+        if _SECRET_FIELDS.match(name) or _CONTENT_FIELDS.match(name):
+            return MASK if value else value
+        if isinstance(value, str):
+            return self.text(recipient(value) if _RECIPIENT_FIELDS.match(name) else value)
+        if isinstance(value, Mapping):
+            return {key: self._field(str(key), inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._field(name, inner) for inner in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.text(bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
