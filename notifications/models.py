@@ -1,0 +1,254 @@
+"""The tables. Rows of `notification` and `attempt` are written by `outbox/` alone; these classes describe and read them."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from notifications.states import FINISHED, Outcome, Priority, Status
+
+MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
+
+
+class Client(models.Model):
+    """A program that may post; it sees its own notifications and no others."""
+
+    name = models.CharField(max_length=100, unique=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "client"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKey(models.Model):
+    """One of a client's keys; its text is shown once, when it is made."""
+
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, blank=True)
+    prefix = models.CharField(max_length=16, db_index=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "api_key"
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"nk_{self.prefix}_…"
+
+
+class Notification(models.Model):
+    """One message to one recipient over one channel, and where it stands."""
+
+    id = models.UUIDField(primary_key=True, editable=False)  # version 7: in the order of time
+    # No constraint and no index: both would cost every insert, and clients are never deleted while they have any.
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    channel = models.TextField()
+    lane = models.TextField()
+    recipient = models.TextField()
+    subject = models.TextField(blank=True)
+    body = models.TextField()
+    metadata = models.JSONField(default=dict)
+    priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
+    due_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    status = models.TextField(choices=[(s.value, s.value) for s in Status], default=Status.PENDING)
+    attempt = models.IntegerField(default=0)  # the number of the latest claim, and the fencing token
+    tries = models.SmallIntegerField(default=0)  # budget: raised by transient, in doubt and unexpected outcomes
+    losses = models.SmallIntegerField(default=0)  # budget: sends whose worker died
+    possible_duplicate = models.BooleanField(default=False)  # an earlier attempt may have reached the provider
+    worker_id = models.UUIDField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)  # null while sending: certainly not sent yet
+    provider_id = models.TextField(blank=True)
+    error_code = models.TextField(blank=True)
+    correlation_id = models.TextField(blank=True)
+    idempotency_key = models.TextField(blank=True)  # to be shown; uniqueness lives in idempotency_record
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "notification"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["lane", "priority", "due_at", "id"], condition=Q(status="pending"), name="notification_ready"),
+            models.Index(fields=["worker_id"], condition=Q(status="sending"), name="notification_claimed"),
+            models.Index(
+                fields=["channel", "id"], condition=Q(status__in=["failed", "unknown"]), name="notification_attention"
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(status="pending", expires_at__isnull=False),
+                name="notification_expiring",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="notification_status", condition=Q(status__in=[s.value for s in Status])),
+            models.CheckConstraint(name="notification_priority", condition=Q(priority__in=[p.value for p in Priority])),
+            models.CheckConstraint(
+                name="notification_claim",
+                condition=Q(status="sending", worker_id__isnull=False, claimed_at__isnull=False, attempt__gte=1)
+                | (~Q(status="sending") & Q(worker_id__isnull=True, claimed_at__isnull=True, started_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="notification_finished",
+                condition=Q(status__in=[s.value for s in sorted(FINISHED)], finished_at__isnull=False)
+                | (~Q(status__in=[s.value for s in sorted(FINISHED)]) & Q(finished_at__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="notification_budgets",
+                condition=Q(attempt__gte=0, tries__gte=0, losses__gte=0, losses__lte=MAX_LOSSES),
+            ),
+            models.CheckConstraint(
+                name="notification_tried",
+                condition=~Q(status__in=["sent", "unknown"]) | Q(attempt__gte=1),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Attempt(models.Model):
+    """One claim of a notification and what came of it; written when it ends, never changed but for `late_outcome`."""
+
+    pk = models.CompositePrimaryKey("notification_id", "number")
+    notification = models.ForeignKey(
+        Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="attempts"
+    )
+    number = models.IntegerField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    outcome = models.TextField(choices=[(o.value, o.value) for o in Outcome])
+    late_outcome = models.TextField(blank=True, choices=[(o.value, o.value) for o in Outcome])
+    code = models.TextField(blank=True)
+    detail = models.TextField(blank=True)
+    provider_id = models.TextField(blank=True)
+    backend = models.TextField(blank=True)
+    worker_id = models.UUIDField()
+    possible_duplicate = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "attempt"
+        constraints = [
+            models.CheckConstraint(name="attempt_outcome", condition=Q(outcome__in=[o.value for o in Outcome])),
+            models.CheckConstraint(name="attempt_number", condition=Q(number__gte=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.notification_id} #{self.number}"
+
+
+class IdempotencyRecord(models.Model):
+    """The answer that a key was given, kept as bytes; inserted with its notifications, never updated."""
+
+    pk = models.CompositePrimaryKey("client_id", "operation", "key")
+    client_id = models.BigIntegerField()
+    operation = models.TextField()  # "POST /api/v1/slack", or "accept" in-process
+    key = models.TextField()
+    fingerprint = models.BinaryField()  # SHA-256 of the canonical request
+    status = models.SmallIntegerField()  # HTTP status
+    location = models.TextField()
+    body = models.BinaryField()
+    notification_ids = ArrayField(models.UUIDField())
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "idempotency_record"
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.key}"
+
+
+class Worker(models.Model):
+    """The lease of one worker process, judged by its beat alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    beat = models.BigIntegerField(default=0)
+    host = models.TextField()
+    pid = models.IntegerField()
+    started_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "worker"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class LaneState(models.Model):
+    """A pause of a lane, shared by all workers; no row means: open and without failures."""
+
+    lane = models.TextField(primary_key=True)
+    paused_until = models.DateTimeField()
+    reason = models.TextField()
+    failures = models.IntegerField(default=0)  # in a row, since the last success
+
+    class Meta:
+        db_table = "lane_state"
+
+    def __str__(self) -> str:
+        return self.lane
+
+
+class Receipt(models.Model):
+    """A provider's later word on delivery, stored before it is applied."""
+
+    notification = models.ForeignKey(Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=True)
+    attempt = models.IntegerField()
+    provider_id = models.TextField()
+    rank = models.SmallIntegerField()  # monotonic: a lower one that comes later changes nothing
+    code = models.TextField(blank=True)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "receipt"
+        verbose_name = "receipt"
+
+    def __str__(self) -> str:
+        return f"{self.notification_id} #{self.attempt} {self.code}"
+
+
+class Event(models.Model):
+    """What operators and the relay did to a notification, and who; not for the hot path."""
+
+    notification = models.ForeignKey(
+        Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=True, related_name="events"
+    )
+    at = models.DateTimeField()
+    kind = models.TextField()
+    actor = models.TextField()
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "event"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.actor}"
+
+
+class Purge(models.Model):
+    """The ledger of what was deleted for good: one row for each batch, written in the deleting transaction."""
+
+    at = models.DateTimeField()
+    notifications = models.IntegerField()
+    attempts = models.IntegerField()
+    records = models.IntegerField()
+    first_id = models.UUIDField(null=True)
+    last_id = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = "purge_ledger"
+
+    def __str__(self) -> str:
+        return f"{self.notifications} at {self.at}"

@@ -1,0 +1,133 @@
+"""sending → pending or unknown: what becomes of the claims of a worker that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from notifications.models import MAX_LOSSES
+from notifications.outbox.statement import Row, run
+from notifications.states import Outcome, Status
+
+# Declares a worker dead, unless its beat has moved since it was observed. Index: primary key. Rows: (id) if it was.
+BURY: Final = "DELETE FROM worker WHERE id = %(worker)s AND beat = %(beat)s RETURNING id"
+
+# Ends a worker's own lease. Index: primary key.
+RETIRE: Final = "DELETE FROM worker WHERE id = %(worker)s RETURNING id"
+
+# Workers that hold claims but have no lease. Asked on its own, because a row that changes hands during the recovery
+# itself is judged again by its new worker's id, and that id is not in the answer. Index: notification_claimed. Rows: (id).
+MISSING: Final = """
+SELECT DISTINCT n.worker_id FROM notification n
+WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
+"""
+
+# Takes back claims: of %(workers)s, all or only %(ids)s where given. Never started: released. Otherwise lost: sent again
+# and marked, or parked as unknown under `hold` or with too many losses. Writes the attempt row that the dead worker
+# could not, and an event for each lost one. In id order, passing over rows that somebody holds (they come next time).
+# %(channels)s, %(backends)s, %(holds)s: arrays, the policy of each channel. Index: notification_claimed.
+# Rows: (id, lane, status, outcome).
+TAKE_BACK: Final = f"""
+WITH policy AS (
+    SELECT * FROM unnest(%(channels)s::text[], %(backends)s::text[], %(holds)s::bool[]) AS p (channel, backend, hold)
+), abandoned AS MATERIALIZED (
+    SELECT id, attempt, worker_id, started_at, coalesce(started_at, claimed_at) AS began, possible_duplicate AS doubled,
+           losses, channel
+    FROM notification
+    WHERE status = 'sending' AND worker_id = ANY(%(workers)s::uuid[])
+      AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
+    ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT a.*, coalesce(p.backend, '') AS backend,
+        CASE WHEN a.started_at IS NULL THEN 'released' ELSE 'lost' END AS outcome,
+        CASE WHEN a.started_at IS NULL THEN 'pending'
+             WHEN coalesce(p.hold, true) OR a.losses + 1 >= {MAX_LOSSES} THEN 'unknown'
+             ELSE 'pending' END AS next
+    FROM abandoned a LEFT JOIN policy p USING (channel)
+), taken AS (
+    UPDATE notification n
+    SET status = j.next,
+        due_at = CASE WHEN j.next = 'pending' THEN now() ELSE n.due_at END,
+        losses = n.losses + (j.outcome = 'lost')::int,
+        possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',
+        error_code = CASE WHEN j.outcome = 'lost' THEN 'worker_lost' ELSE n.error_code END,
+        worker_id = NULL, claimed_at = NULL, started_at = NULL
+    FROM judged j WHERE n.id = j.id
+    RETURNING n.id, n.lane
+), noted AS (
+    INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
+                         provider_id, backend, worker_id, possible_duplicate)
+    SELECT id, attempt, began, clock_timestamp(), outcome, '',
+           CASE outcome WHEN 'lost' THEN 'worker_lost' ELSE '' END, %(detail)s::text, '', backend, worker_id,
+           doubled AND outcome = 'lost'
+    FROM judged
+    ON CONFLICT (notification_id, number) DO NOTHING
+), reported AS (
+    INSERT INTO event (notification_id, at, kind, actor, detail)
+    SELECT id, now(), 'lost', 'relay', %(detail)s::text FROM judged WHERE outcome = 'lost'
+)
+SELECT t.id, t.lane, j.next, j.outcome FROM taken t JOIN judged j USING (id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What recovery must know of a channel."""
+
+    backend: str
+    hold_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    id: UUID
+    lane: str
+    status: Status
+    outcome: Outcome
+
+
+def bury(worker_id: UUID, *, observed_beat: int, policies: Mapping[str, Policy]) -> list[TakenBack] | None:
+    """Remove a worker whose beat stands still and take its claims back, in one transaction; None if it lives after all."""
+    with transaction.atomic():
+        if not run(BURY, {"worker": worker_id, "beat": observed_beat}):
+            return None
+        return take_back([worker_id], policies, detail="its worker stopped beating")
+
+
+def retire(worker_id: UUID, policies: Mapping[str, Policy]) -> list[TakenBack]:
+    """End a worker's own lease with whatever it still holds, in one transaction."""
+    with transaction.atomic():
+        run(RETIRE, {"worker": worker_id})
+        return take_back([worker_id], policies, detail="its worker stopped")
+
+
+def recover_missing(policies: Mapping[str, Policy]) -> list[TakenBack]:
+    """Take back the claims of workers that have no lease any more."""
+    missing = [row[0] for row in run(MISSING, {})]
+    return take_back(missing, policies, detail="its worker has no lease") if missing else []
+
+
+def take_back(
+    workers: Collection[UUID], policies: Mapping[str, Policy], *, detail: str, ids: Collection[UUID] | None = None
+) -> list[TakenBack]:
+    """Take back claims of `workers`, all or only `ids`; a thousand at most in each statement, until none is left."""
+    taken: list[TakenBack] = []
+    while True:
+        rows: list[Row] = run(
+            TAKE_BACK,
+            {
+                "workers": list(workers),
+                "ids": None if ids is None else list(ids),
+                "channels": list(policies),
+                "backends": [policy.backend for policy in policies.values()],
+                "holds": [policy.hold_unknown for policy in policies.values()],
+                "detail": detail,
+            },
+        )
+        taken += [TakenBack(row[0], row[1], Status(row[2]), Outcome(row[3])) for row in rows]
+        if not rows:
+            return taken

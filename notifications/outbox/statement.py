@@ -1,0 +1,64 @@
+"""How a named SQL statement of the outbox is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, LiteralString
+
+import psycopg
+from django.db import connection
+from django.db.utils import OperationalError
+
+Row = tuple[Any, ...]
+
+
+class CommitInDoubt(OperationalError):
+    """Raised when the server warned about a commit: it stands here, but perhaps on no standby."""
+
+
+def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
+    """Run one statement on this thread's Django connection and return its rows.
+
+    It is its own transaction, or part of the caller's `transaction.atomic()`. Server-side parameters and a prepared
+    plan; Django's cursor would bind on the client and plan every time.
+
+    Raises: django.db's errors, as the ORM does; CommitInDoubt.
+    """
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    warnings: list[str] = []
+
+    def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            warnings.append(diagnostic.message_primary or "warning")
+
+    raw: psycopg.Connection[Row] = connection.connection
+    raw.add_notice_handler(notice)
+    try:
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+            cursor.execute(sql, parameters, prepare=True)
+            rows = cursor.fetchall() if cursor.description else []
+    finally:
+        raw.remove_notice_handler(notice)
+    if warnings:
+        # Such as "canceling wait for synchronous replication": a failover now could lose what was just written.
+        raise CommitInDoubt(warnings[0])
+    return rows
+
+
+def direct_connection(application: str) -> psycopg.Connection[Row]:
+    """A connection of its own to the same database, in autocommit, for what must not share a thread's: LISTEN, the beat."""
+    parameters = dict(connection.get_connection_params())
+    for name in ("pool", "cursor_factory", "context", "prepare_threshold", "server_side_binding"):
+        parameters.pop(name, None)
+    parameters["application_name"] = application
+    # A peer that vanished without a word must not hold the beat for the kernel's default of a quarter of an hour.
+    parameters.setdefault("tcp_user_timeout", 3000)  # ms
+    return psycopg.connect(**parameters, autocommit=True)
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters of Postgres behind one of django.db's errors; "" where it gave none (a lost connection)."""
+    cause = error.__cause__
+    return (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""

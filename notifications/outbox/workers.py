@@ -1,0 +1,90 @@
+"""The leases of worker processes, and what the relay looks at every second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import psycopg
+
+from notifications.outbox.statement import Row, run
+
+# A new lease. Rows: none.
+REGISTER: Final = """
+INSERT INTO worker (id, beat, host, pid, started_at) VALUES (%(id)s, 0, %(host)s, %(pid)s, now())
+"""
+
+# Raises this worker's beat and reads everybody's, in one statement on a connection of its own.
+# Index: primary key; the table is as long as there are workers. Rows: (id, beat, renewed), one for each worker, or one
+# (null, null, false) where there is none.
+BEAT: Final = """
+WITH mine AS (UPDATE worker SET beat = beat + 1 WHERE id = %(id)s RETURNING id)
+SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT JOIN worker w ON true
+"""
+
+# What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold anything
+# pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
+# Indexes: notification_ready, notification_claimed.
+# Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
+# that bears %(worker)s, and ('missing', '', worker id, 0) for each worker that holds claims without a lease.
+SWEEP: Final = """
+WITH RECURSIVE lanes AS (
+    (SELECT lane FROM notification WHERE status = 'pending' ORDER BY lane LIMIT 1)
+    UNION ALL
+    SELECT (SELECT n.lane FROM notification n WHERE n.status = 'pending' AND n.lane > l.lane ORDER BY n.lane LIMIT 1)
+    FROM lanes l WHERE l.lane IS NOT NULL
+)
+SELECT 'lane', l.lane, NULL::uuid, extract(epoch FROM greatest(first.due_at, s.paused_until) - now())::float8
+FROM lanes l
+CROSS JOIN LATERAL (
+    SELECT min(first.due_at) AS due_at
+    FROM (VALUES (0), (1), (2)) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT n.due_at FROM notification n
+        WHERE n.status = 'pending' AND n.lane = l.lane AND n.priority = p.priority
+        ORDER BY n.due_at, n.id LIMIT 1
+    ) AS first
+) AS first
+LEFT JOIN lane_state s ON s.lane = l.lane
+WHERE l.lane IS NOT NULL AND first.due_at IS NOT NULL
+UNION ALL
+SELECT 'claim', lane, id, attempt::float8 FROM notification WHERE status = 'sending' AND worker_id = %(worker)s
+UNION ALL
+SELECT DISTINCT 'missing', '', n.worker_id, 0::float8 FROM notification n
+WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    renewed: bool  # whether this worker still has its lease
+    others: dict[UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    due_in: dict[str, float]  # seconds until the first pending notification of each lane is due; not positive: now
+    own_claims: dict[UUID, int]  # id → attempt
+    workers_missing: bool
+
+
+def register(connection: psycopg.Connection[Row], worker_id: UUID, *, host: str, pid: int) -> None:
+    connection.execute(REGISTER, {"id": worker_id, "host": host, "pid": pid})
+
+
+def beat(connection: psycopg.Connection[Row], worker_id: UUID) -> Beats:
+    rows = connection.execute(BEAT, {"id": worker_id}, prepare=True).fetchall()
+    return Beats(
+        renewed=any(row[2] for row in rows),
+        others={row[0]: row[1] for row in rows if row[0] not in (None, worker_id)},
+    )
+
+
+def sweep(worker_id: UUID) -> Sweep:
+    rows = run(SWEEP, {"worker": worker_id})
+    return Sweep(
+        due_in={row[1]: row[3] for row in rows if row[0] == "lane"},
+        own_claims={row[2]: int(row[3]) for row in rows if row[0] == "claim"},
+        workers_missing=any(row[0] == "missing" for row in rows),
+    )
