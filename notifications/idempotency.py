@@ -1,7 +1,7 @@
 """The rules of the Idempotency-Key header and of the fingerprint; no database, no HTTP.
 
-Source: draft-ietf-httpapi-idempotency-key-header-07 (the header is a structured-field string, RFC 8941 section
-3.3.3) and the habit of most clients, which send it bare.
+Source: draft-ietf-httpapi-idempotency-key-header-07 (the header is a structured-field string, RFC 8941
+section 3.3.3) and the habit of most clients, which send it bare.
 """
 
 from __future__ import annotations
