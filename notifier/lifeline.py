@@ -1,0 +1,28 @@
+"""A child that ends with its parent, even one that was killed and could stop nobody."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+# Loaded here and not in the function, because between fork and exec nothing may be imported or opened.
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def end_with_parent(number: int = signal.SIGTERM, *, parent: int | None = None) -> None:
+    """Ask the kernel to send this process signal `number` when its parent dies; on Linux only, else nothing.
+
+    Call it in the child, after any change of user (the kernel forgets the wish then). "Parent" means the thread
+    that started the child: start children from a thread that lives as long as the program.
+    `parent` is the process id that the caller expects; a parent that died before this call ends the child at once.
+    """
+    if _libc is None:
+        return
+    if _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), number)
