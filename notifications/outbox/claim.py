@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -71,11 +71,11 @@ class Claim:
 class Position:
     """A place in the ready index, within one lane and priority."""
 
-    due_at: datetime | str
+    due_at: datetime
     id: UUID
 
 
-START: Final = Position("-infinity", UUID(int=0))
+START: Final = Position(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before anything that was ever accepted
 
 
 def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[Priority, Position]) -> list[Claim]:

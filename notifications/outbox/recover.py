@@ -26,7 +26,7 @@ SELECT DISTINCT n.worker_id FROM notification n
 WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
 """
 
-# Takes back claims: of %(workers)s, all or only %(ids)s where given. Never started: released. Otherwise lost: sent again
+# Takes back claims: of %(workers)s, all or only %(ids)s with %(attempts)s where given. Never started: released. Otherwise lost: sent again
 # and marked, or parked as unknown under `hold` or with too many losses. Writes the attempt row that the dead worker
 # could not, and an event for each lost one. In id order, passing over rows that somebody holds (they come next time).
 # %(channels)s, %(backends)s, %(holds)s: arrays, the policy of each channel. Index: notification_claimed.
@@ -39,7 +39,7 @@ WITH policy AS (
            losses, channel
     FROM notification
     WHERE status = 'sending' AND worker_id = ANY(%(workers)s::uuid[])
-      AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
+      AND (%(ids)s::uuid[] IS NULL OR (id, attempt) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int[])))
     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), judged AS (
     SELECT a.*, coalesce(p.backend, '') AS backend,
@@ -112,16 +112,21 @@ def recover_missing(policies: Mapping[str, Policy]) -> list[TakenBack]:
 
 
 def take_back(
-    workers: Collection[UUID], policies: Mapping[str, Policy], *, detail: str, ids: Collection[UUID] | None = None
+    workers: Collection[UUID],
+    policies: Mapping[str, Policy],
+    *,
+    detail: str,
+    only: Collection[tuple[UUID, int]] | None = None,
 ) -> list[TakenBack]:
-    """Take back claims of `workers`, all or only `ids`; a thousand at most in each statement, until none is left."""
+    """Take back claims of `workers`, all or only these (notification, attempt); a thousand in each statement, until none is left."""
     taken: list[TakenBack] = []
     while True:
         rows: list[Row] = run(
             TAKE_BACK,
             {
                 "workers": list(workers),
-                "ids": None if ids is None else list(ids),
+                "ids": None if only is None else [id_ for id_, _ in only],
+                "attempts": None if only is None else [attempt for _, attempt in only],
                 "channels": list(policies),
                 "backends": [policy.backend for policy in policies.values()],
                 "holds": [policy.hold_unknown for policy in policies.values()],

@@ -47,6 +47,14 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     return rows
 
 
+def give_back() -> None:
+    """Return this thread's connection to the pool, where there is one: a worker keeps none while it waits for a provider."""
+    if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
+        connection.close()
+    else:
+        connection.close_if_unusable_or_obsolete()
+
+
 def direct_connection(application: str) -> psycopg.Connection[Row]:
     """A connection of its own to the same database, in autocommit, for what must not share a thread's: LISTEN, the beat."""
     parameters = dict(connection.get_connection_params())

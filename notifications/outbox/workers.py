@@ -27,7 +27,8 @@ SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT 
 # pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
 # Indexes: notification_ready, notification_claimed.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
-# that bears %(worker)s, and ('missing', '', worker id, 0) for each worker that holds claims without a lease.
+# that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
+# ('troubled', lane, null, 0) for each lane whose pause has ended and that has not succeeded since.
 SWEEP: Final = """
 WITH RECURSIVE lanes AS (
     (SELECT lane FROM notification WHERE status = 'pending' ORDER BY lane LIMIT 1)
@@ -53,6 +54,8 @@ SELECT 'claim', lane, id, attempt::float8 FROM notification WHERE status = 'send
 UNION ALL
 SELECT DISTINCT 'missing', '', n.worker_id, 0::float8 FROM notification n
 WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
+UNION ALL
+SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state WHERE paused_until <= now()
 """
 
 
@@ -67,6 +70,7 @@ class Sweep:
     due_in: dict[str, float]  # seconds until the first pending notification of each lane is due; not positive: now
     own_claims: dict[UUID, int]  # id → attempt
     workers_missing: bool
+    troubled: frozenset[str]  # lanes that were paused and have not yet succeeded again
 
 
 def register(connection: psycopg.Connection[Row], worker_id: UUID, *, host: str, pid: int) -> None:
@@ -87,4 +91,5 @@ def sweep(worker_id: UUID) -> Sweep:
         due_in={row[1]: row[3] for row in rows if row[0] == "lane"},
         own_claims={row[2]: int(row[3]) for row in rows if row[0] == "claim"},
         workers_missing=any(row[0] == "missing" for row in rows),
+        troubled=frozenset(row[1] for row in rows if row[0] == "troubled"),
     )

@@ -1,0 +1,59 @@
+"""Where the next claim of a lane begins to look.
+
+While some session holds an old snapshot, vacuum removes nothing, and a scan from the start of the ready index walks every
+entry that was ever claimed since. Beginning at the last claimed key costs nothing. Behind it lie only late commits and
+rows that another session held, so a drain looks back a little whenever it is not in full flow, and all the way back at
+intervals that grow with the price of such a scan.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from notifications.outbox.claim import Claim, Position
+from notifications.states import Priority
+
+LOOK_BACK: Final = timedelta(seconds=30)  # longer than accepting transactions last, but for exceptional ones
+WHOLE_AT_LEAST: Final = 5.0  # seconds between scans from the start
+WHOLE_SHARE: Final = 20  # and this many times what the last one took: at most a twentieth of the time goes into them
+
+
+class Cursors:
+    """The cursors of one worker process; shared by its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._positions: dict[str, dict[Priority, Position]] = {}
+        self._whole_next: dict[str, float] = {}
+
+    def begin(self, lane: str, *, in_full_flow: bool) -> tuple[Mapping[Priority, Position], bool]:
+        """Where to look now, and whether that is a scan from the start (to be given back to `advance`)."""
+        now = monotonic()
+        with self._lock:
+            if now >= self._whole_next.get(lane, 0.0):
+                self._whole_next[lane] = now + WHOLE_AT_LEAST
+                return {}, True
+            positions = dict(self._positions.get(lane, {}))
+        if in_full_flow:
+            return positions, False
+        return {priority: _back(position) for priority, position in positions.items()}, False
+
+    def advance(self, lane: str, claims: Sequence[Claim], *, whole: bool, took: float) -> None:
+        """Move past what was claimed; `took`: seconds."""
+        with self._lock:
+            if whole:
+                self._whole_next[lane] = monotonic() + max(WHOLE_AT_LEAST, WHOLE_SHARE * took)
+            positions = self._positions.setdefault(lane, {})
+            for claim in claims:
+                known = positions.get(claim.priority)
+                if known is None or (claim.due_at, claim.id) > (known.due_at, known.id):
+                    positions[claim.priority] = Position(claim.due_at, claim.id)
+
+
+def _back(position: Position) -> Position:
+    return Position(position.due_at - LOOK_BACK, UUID(int=0))

@@ -1,0 +1,77 @@
+"""Wake a worker: a broker message that carries a lane's name and nothing else.
+
+Requests only note the lane; a thread of each process sends, so that a slow or absent broker never delays an answer.
+A nudge that is lost, doubled or late is harmless: the relay of every worker looks for due notifications each second.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import monotonic, sleep
+from typing import Final
+
+import dramatiq
+import structlog
+from channels.registry import channel_of
+
+ACTOR: Final = "dispatch"
+DEBOUNCE: Final = 0.005  # seconds: the first nudge of a lane leaves at once, those right behind it leave together
+COMPLAIN_EVERY: Final = 10.0  # seconds between log lines about a broker that is away
+
+log = structlog.get_logger(__name__)
+
+
+def actor_name(channel: str) -> str:
+    """One actor, and one queue of the channel's name, for each channel."""
+    return f"{ACTOR}_{channel}"
+
+
+def message(lane: str) -> dramatiq.Message[None]:
+    channel = channel_of(lane)
+    return dramatiq.Message(queue_name=channel, actor_name=actor_name(channel), args=(lane,), kwargs={}, options={})
+
+
+class Nudger:
+    """Sends the nudges of one process, coalesced by lane."""
+
+    def __init__(self) -> None:
+        self._lanes: set[str] = set()
+        self._wanted = threading.Condition()
+        self._owner = 0  # process id of the thread: a forked child has none yet
+        self._complained = -COMPLAIN_EVERY
+
+    def request(self, lane: str) -> None:
+        """Send a nudge soon; returns at once, raises nothing."""
+        with self._wanted:
+            self._lanes.add(lane)
+            if self._owner != os.getpid():
+                self._owner = os.getpid()
+                threading.Thread(target=self._run, name="nudger", daemon=True).start()
+            self._wanted.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wanted:
+                while not self._lanes:
+                    self._wanted.wait()
+                lanes, self._lanes = self._lanes, set()
+            for lane in sorted(lanes):
+                self._send(lane)
+            sleep(DEBOUNCE)
+
+    def _send(self, lane: str) -> None:
+        try:
+            dramatiq.get_broker().enqueue(message(lane))
+        except Exception as error:  # noqa: BLE001 - whatever a broker raises, the relay's poll stands in for the nudge
+            if monotonic() - self._complained >= COMPLAIN_EVERY:
+                self._complained = monotonic()
+                log.warning("nudge.failed", lane=lane, error=type(error).__name__)
+
+
+_nudger = Nudger()
+
+
+def request(lane: str) -> None:
+    """Ask for a worker for this lane; call it after the commit."""
+    _nudger.request(lane)

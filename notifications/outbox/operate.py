@@ -1,0 +1,74 @@
+"""failed, unknown → pending; pending, failed, unknown → canceled; pending → failed: what operators and time decide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from notifications.outbox.statement import run
+
+# Returns failed and unknown notifications to pending, with fresh budgets; one that may have been sent stays marked.
+# Expired ones are left alone: they would only fail again. The event row is the audit. In id order, so that two
+# replays never wait for each other in a circle; the second finds the status changed and does nothing.
+# Index: primary key. Rows: (id, lane).
+REPLAY: Final = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+), replayed AS (
+    UPDATE notification n
+    SET status = 'pending', due_at = now(), tries = 0, losses = 0, finished_at = NULL,
+        possible_duplicate = n.possible_duplicate OR n.status || '' = 'unknown'
+    FROM chosen c
+    WHERE n.id = c.id AND n.status || '' IN ('failed', 'unknown') AND (n.expires_at IS NULL OR n.expires_at > now())
+    RETURNING n.id, n.lane
+), reported AS (
+    INSERT INTO event (notification_id, at, kind, actor, detail)
+    SELECT id, now(), 'replayed', %(actor)s::text, %(detail)s::text FROM replayed
+)
+SELECT id, lane FROM replayed
+"""
+
+# Cancels what is not being sent and not finished well. Index: primary key. Rows: (id).
+CANCEL: Final = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+), canceled AS (
+    UPDATE notification n SET status = 'canceled', finished_at = now()
+    FROM chosen c WHERE n.id = c.id AND n.status || '' IN ('pending', 'failed', 'unknown')
+    RETURNING n.id
+), reported AS (
+    INSERT INTO event (notification_id, at, kind, actor, detail)
+    SELECT id, now(), 'canceled', %(actor)s::text, %(detail)s::text FROM canceled
+)
+SELECT id FROM canceled
+"""
+
+# Fails what is pending past its life, a paused lane's included. Index: notification_expiring. Rows: (id).
+EXPIRE: Final = """
+WITH overdue AS (
+    SELECT id FROM notification WHERE status = 'pending' AND expires_at <= now()
+    ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+), expired AS (
+    UPDATE notification n SET status = 'failed', error_code = 'expired', finished_at = now()
+    FROM overdue o WHERE n.id = o.id RETURNING n.id
+), reported AS (
+    INSERT INTO event (notification_id, at, kind, actor, detail) SELECT id, now(), 'expired', 'relay', '' FROM expired
+)
+SELECT id FROM expired
+"""
+
+
+def replay(ids: Collection[UUID], *, actor: str, detail: str = "") -> dict[UUID, str]:
+    """Return failed and unknown notifications to pending: id → lane of those that were. Safe to repeat."""
+    return dict(run(REPLAY, {"ids": list(ids), "actor": actor, "detail": detail}))
+
+
+def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
+    """Cancel pending, failed and unknown notifications; returns those that were. Safe to repeat."""
+    return {row[0] for row in run(CANCEL, {"ids": list(ids), "actor": actor, "detail": detail})}
+
+
+def expire() -> int:
+    """Fail up to a thousand pending notifications whose life is over; returns how many."""
+    return len(run(EXPIRE, {}))

@@ -1,0 +1,98 @@
+"""sent, unknown (and pending, sending, failed) → delivered; sent, unknown → failed: the provider's later word."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from notifications.outbox.statement import run
+from notifications.states import Status
+
+
+class Rank(enum.IntEnum):
+    """How far a message has come; what arrives late with a lower rank changes nothing."""
+
+    ACCEPTED = 1  # the provider has it: settles an unknown
+    UNDELIVERED = 2
+    DELIVERED = 3
+
+
+# Stores a receipt as it comes, before anything is decided from it. Rows: none.
+STORE: Final = """
+INSERT INTO receipt (notification_id, attempt, provider_id, rank, code, received_at)
+VALUES (%(id)s, %(attempt)s, %(provider_id)s, %(rank)s, %(code)s, now())
+"""
+
+# Takes the notification's row lock, so that receipts, records and operators come one after another.
+# Index: primary key. Rows: (status, attempt).
+LOCK: Final = "SELECT status, attempt FROM notification WHERE id = %(id)s FOR UPDATE"
+
+# The farthest word on any attempt, and on the latest one. Index: receipt's notification_id.
+# Rows: (highest rank of any attempt, highest rank of attempt %(attempt)s, its code), nulls where there is none.
+FARTHEST: Final = """
+SELECT max(rank), max(rank) FILTER (WHERE attempt = %(attempt)s),
+       (array_agg(code ORDER BY rank DESC, id DESC) FILTER (WHERE attempt = %(attempt)s))[1]
+FROM receipt WHERE notification_id = %(id)s
+"""
+
+# Settles the notification. If its claim is still open, the receipt ends it: the attempt row is written here, and the
+# worker's own record finds it. Index: primary key. Rows: (id).
+SETTLE: Final = """
+WITH before AS (
+    SELECT id, attempt, status, worker_id, coalesce(started_at, claimed_at) AS began, possible_duplicate
+    FROM notification WHERE id = %(id)s
+), ended AS (
+    INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
+                         provider_id, backend, worker_id, possible_duplicate)
+    SELECT id, attempt, began, clock_timestamp(), 'accepted', '', '', 'settled by a receipt',
+           %(provider_id)s::text, '', worker_id, possible_duplicate
+    FROM before WHERE status = 'sending'
+    ON CONFLICT (notification_id, number) DO NOTHING
+)
+UPDATE notification n
+SET status = %(status)s, error_code = %(code)s, provider_id = %(provider_id)s, finished_at = now(),
+    worker_id = NULL, claimed_at = NULL, started_at = NULL
+FROM before b WHERE n.id = b.id
+RETURNING n.id
+"""
+
+# Notes that an attempt in doubt was accepted after all. Index: primary key of attempt.
+NOTE: Final = """
+UPDATE attempt SET late_outcome = 'accepted'
+WHERE notification_id = %(id)s AND number = %(attempt)s AND outcome IN ('lost', 'in_doubt', 'unexpected')
+"""
+
+
+def receive(id: UUID, *, attempt: int, provider_id: str, rank: Rank, code: str = "") -> Status | None:
+    """Store a receipt and apply what is known now; the new status, or None where nothing changed.
+
+    Safe to repeat and in any order. An unknown notification's receipt is stored all the same.
+    """
+    with transaction.atomic():
+        run(STORE, {"id": id, "attempt": attempt, "provider_id": provider_id, "rank": rank.value, "code": code})
+        locked = run(LOCK, {"id": id})
+        if not locked:
+            return None
+        status, latest = Status(locked[0][0]), locked[0][1]
+        run(NOTE, {"id": id, "attempt": attempt})
+        highest, of_latest, latest_code = run(FARTHEST, {"id": id, "attempt": latest})[0]
+        settled = _settled(status, highest, of_latest)
+        if settled is None:
+            return None
+        failed = settled is Status.FAILED
+        run(SETTLE, {"id": id, "status": settled.value, "code": latest_code if failed else "", "provider_id": provider_id})
+        return settled
+
+
+def _settled(status: Status, highest: int | None, of_latest: int | None) -> Status | None:
+    """`delivered` of any attempt settles; `undelivered` counts for the latest attempt alone."""
+    if highest == Rank.DELIVERED and status not in {Status.DELIVERED, Status.CANCELED}:
+        return Status.DELIVERED
+    if of_latest == Rank.UNDELIVERED and status in {Status.SENT, Status.UNKNOWN}:
+        return Status.FAILED
+    if of_latest == Rank.ACCEPTED and status is Status.UNKNOWN:
+        return Status.SENT
+    return None

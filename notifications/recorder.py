@@ -1,0 +1,81 @@
+"""Holds the results of one drain until they are written, and does not let go of one before it is."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import Final
+
+import structlog
+from django.db import Error as DatabaseError
+
+from notifications.holdings import Holdings
+from notifications.outbox.claim import Claim
+from notifications.outbox.record import Result, record
+from notifications.outbox.statement import give_back
+
+MOST: Final = 100  # results in one statement
+OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
+# A send at least this slow costs far more than a statement: record before it, so that a crash during it doubts one alone.
+SLOW_SEND: Final = 0.005  # seconds
+RETRY_FIRST: Final = 0.1  # seconds, doubled up to the next
+RETRY_LONGEST: Final = 2.0
+# When the process must end and the database is away: then recovery decides, and marks what may double.
+STOPPING_PATIENCE: Final = 8.0
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """Used by one thread."""
+
+    def __init__(self, holdings: Holdings, stopping: threading.Event) -> None:
+        self._holdings = holdings
+        self._stopping = stopping
+        self._results: list[Result] = []
+        self._oldest = 0.0
+
+    def add(self, result: Result) -> None:
+        if not self._results:
+            self._oldest = monotonic()
+        self._results.append(result)
+
+    def flush_if_due(self, *, last_send: float) -> None:
+        """Write what has waited long enough; `last_send`: seconds the last send took."""
+        if self._results and (
+            last_send >= SLOW_SEND or len(self._results) >= MOST or monotonic() - self._oldest >= OLDEST
+        ):
+            self.flush()
+
+    def flush(self, next_claim: Claim | None = None) -> bool:
+        """Write all; True if `next_claim` was marked as started, and so may be sent.
+
+        Tries until the database answers: a result that is known must not become a doubt.
+        """
+        if not self._results and next_claim is None:
+            return False
+        delay, since = RETRY_FIRST, monotonic()
+        while True:
+            try:
+                recorded = record(self._results, now=monotonic(), next_claim=next_claim)
+                break
+            except DatabaseError as error:
+                log.warning("record.retried", results=len(self._results), error=type(error).__name__)
+                if self._stopping.is_set() and monotonic() - since > STOPPING_PATIENCE:
+                    log.error("record.abandoned", results=len(self._results))
+                    return False
+            finally:
+                give_back()
+            self._stopping.wait(delay) if not self._stopping.is_set() else threading.Event().wait(delay)
+            delay = min(RETRY_LONGEST, delay * 2)
+        for result in self._results:
+            if result.claim.id in recorded.late:
+                log.warning(
+                    "record.late",
+                    notification_id=str(result.claim.id),
+                    attempt=result.claim.attempt,
+                    outcome=result.outcome.value,
+                )
+        self._holdings.drop(result.claim for result in self._results)
+        self._results = []
+        return recorded.next_started

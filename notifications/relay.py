@@ -1,0 +1,98 @@
+"""The thread of each worker that nudges what falls due, recovers abandoned claims and fails what expired."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import Final
+
+import structlog
+from django.db import Error as DatabaseError
+
+from notifications import nudge
+from notifications.delivery import Delivery, policies
+from notifications.outbox import operate, recover, workers
+from notifications.outbox.statement import give_back
+
+LOOK_EVERY: Final = 1.0  # seconds: what a lost nudge costs at most
+BEFORE_LEASE: Final = 0.1  # seconds: at the start of a process, or after it lost its lease
+EXPIRE_EVERY: Final = 5.0  # seconds: expired ones are never sent; this only says so while their lane stands still
+
+log = structlog.get_logger(__name__)
+
+
+class Relay:
+    """One worker process's relay; `start` runs its thread."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._lease = delivery.lease
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._expire_next = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._lease.dead_found.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._stop.is_set():
+            self._lease.dead_found.wait(wait)
+            self._lease.dead_found.clear()
+            if self._stop.is_set():
+                break
+            try:
+                wait = self._look()
+            except DatabaseError as error:
+                log.warning("relay.failed", error=type(error).__name__)
+                wait = LOOK_EVERY
+            except Exception:
+                log.exception("relay.unexpected")  # our bug; a worker without a relay would be worse
+                wait = LOOK_EVERY
+            finally:
+                give_back()
+
+    def _look(self) -> float:
+        """One round; the seconds until the next is worth while."""
+        for worker_id, beat in self._lease.dead():
+            taken = recover.bury(worker_id, observed_beat=beat, policies=policies())
+            if taken is not None:
+                log.warning("worker.buried", worker_id=str(worker_id), claims=len(taken))
+                _nudge(taken)
+        worker_id = self._lease.worker_id
+        if worker_id is None:
+            return BEFORE_LEASE
+        seen = workers.sweep(worker_id)
+        self._delivery.troubled = seen.troubled
+        if seen.workers_missing:
+            _nudge(recover.recover_missing(policies()))
+        if abandoned := self._delivery.holdings.abandoned(seen.own_claims):
+            taken = recover.take_back([worker_id], policies(), detail="its claim was never answered", only=abandoned)
+            if taken:
+                log.warning("claims.abandoned", claims=len(taken))
+                _nudge(taken)
+        if monotonic() >= self._expire_next:
+            self._expire_next = monotonic() + EXPIRE_EVERY
+            if expired := operate.expire():
+                log.info("notifications.expired", count=expired)
+        wait = LOOK_EVERY
+        for lane, due_in in seen.due_in.items():
+            if due_in <= 0:
+                nudge.request(lane)
+            else:
+                wait = min(wait, due_in)
+        return wait
+
+
+
+
+
+def _nudge(taken: list[recover.TakenBack]) -> None:
+    for lane in {claim.lane for claim in taken}:
+        nudge.request(lane)
