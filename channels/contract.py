@@ -59,8 +59,20 @@ class ChannelError(Exception):
         self.detail = detail
 
 
+class Refused(enum.StrEnum):
+    """What else a permanent refusal says no to."""
+
+    MESSAGE = "message"  # nothing else: this text to this recipient
+    RECIPIENT = "recipient"  # anything to this recipient (opted out, no such mailbox): suppress it
+    DESTINATION = "destination"  # anything to this destination (an archived channel): pause its lane
+
+
 class PermanentError(ChannelError):
     """Raised when this message or this recipient is refused and would be refused again."""
+
+    def __init__(self, code: str, detail: str, *, refuses: Refused = Refused.MESSAGE) -> None:
+        super().__init__(code, detail)
+        self.refuses = refuses
 
 
 class TransientError(ChannelError):
@@ -124,7 +136,7 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def from_options(cls, options: Mapping[str, Any]) -> Backend:
-        """Build from this channel's entry in NOTIFIER_CHANNELS; never raises for a missing or wrong option."""
+        """Build from this channel's entry in NOTIFIER_CHANNELS; never raises for missing or wrong options."""
 
     @property
     @abstractmethod
@@ -143,9 +155,9 @@ class Backend(ABC):
         """
 
     def destination(self, to: str) -> str:
-        """The part of the lane below the channel, where the provider limits each destination apart; else ""."""
+        """The part of the lane below the channel, where a provider limits each destination apart; else ""."""
         return ""
 
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:
-        """Open a run of sends. Connecting happens at the first send, so that its errors belong to a message."""
+        """Open a run of sends. Connecting happens at the first, so that its errors belong to a message."""

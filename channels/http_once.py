@@ -1,0 +1,201 @@
+"""One HTTP request, sent once: no retry, no redirect, no proxy, nothing from the environment.
+
+Every failure comes out as a kind of the contract, built outside the library's exception: those hold the
+URL, and a webhook's URL is a secret.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from time import monotonic
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from channels import deadline
+from channels.contract import ChannelError, ConfigurationError, TransientError
+from channels.text import one_line
+
+# Longer than any documented answer; what comes after it is not read, so that no answer can fill the memory.
+ANSWER_LIMIT = 64 * 1024
+
+# Servers close idle connections (Node after 5 s, others after 60 or 75). One that closes while we write
+# makes an unknown outcome of a message that was never read, so an older connection is not used again.
+MAX_IDLE = timedelta(seconds=4)
+
+# A 429 that asks for no patience at all would be asked again in a loop; one that asks for a year is a bug.
+LEAST_PATIENCE = timedelta(seconds=1)
+MOST_PATIENCE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the provider said: `text` is cut at ANSWER_LIMIT, or where the connection broke."""
+
+    status: int
+    headers: Mapping[str, str]  # names in any case
+    text: str
+
+    def retry_after(self, otherwise: timedelta) -> timedelta:
+        """The Retry-After header, which may be seconds or a date; `otherwise` where it is missing or odd."""
+        raw = self.headers.get("Retry-After", "").strip()
+        asked = otherwise
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", raw):
+            asked = timedelta(seconds=float(raw))
+        elif (until := _date(raw)) is not None:
+            # Against the provider's own clock where it tells it: ours may be off.
+            asked = until - (_date(self.headers.get("Date", "")) or datetime.now(UTC))
+        return min(max(asked, LEAST_PATIENCE), MOST_PATIENCE)
+
+
+class HttpOnce:
+    """A keep-alive connection to one provider; used by one thread at a time."""
+
+    def __init__(self, *, limit: timedelta, tls: ssl.SSLContext) -> None:
+        self._limit = limit
+        self._adapter = _Adapter(tls)
+        self._used = monotonic()
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies, no .netrc, no CA bundle from the environment
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
+        # Without compression an answer is as long as it says.
+        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "notifier"})
+
+    def send(self, request: requests.Request) -> Answer:
+        """Send once, within the limit.
+
+        Raises: TransientError where no answer came, ConfigurationError where the address is none or its
+        certificate does not verify.
+        """
+        if monotonic() - self._used > MAX_IDLE.total_seconds():
+            self._adapter.poolmanager.clear()
+        with deadline.within(self._limit) as running:
+            try:
+                return self._exchange(request)
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                http.client.HTTPException,
+                OSError,
+            ) as error:
+                failure = _failure(error, written=running.written)
+            finally:
+                self._used = monotonic()
+        raise failure
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _exchange(self, request: requests.Request) -> Answer:
+        prepared = self._session.prepare_request(request)
+        with self._session.send(prepared, stream=True, allow_redirects=False) as response:
+            octets = b""
+            # A status says enough, even where the text after it breaks off.
+            with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+                octets = _read(response.raw)
+            return Answer(response.status_code, response.headers, octets.decode("utf-8", "replace"))
+
+
+class _HttpConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
+
+
+class _HttpsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Requests' own adapter, over sockets that keep the deadline."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._tls, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        # The context is complete; requests would load its bundle into it anew at every connection.
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+def _read(raw: Any) -> bytes:
+    octets = bytearray()
+    while len(octets) < ANSWER_LIMIT and (piece := raw.read1(ANSWER_LIMIT - len(octets))):
+        octets += piece
+    return bytes(octets)
+
+
+def _failure(error: Exception, *, written: bool) -> ChannelError:
+    if isinstance(error, (InvalidURL, InvalidSchema, MissingSchema)):
+        return ConfigurationError("invalid_url", "the provider's address in the settings is not a valid URL")
+    causes = list(_causes(error))
+    stage = "after the request was written" if written else "before anything was written"
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConfigurationError("certificate", f"the provider's certificate: {cause.verify_message}")
+        if isinstance(cause, TimeoutError):
+            return TransientError("timeout", f"no answer in time, {stage}", outcome_unknown=written)
+        if isinstance(cause, socket.gaierror):
+            return TransientError(
+                "dns", f"the provider's host was not found, {stage}", outcome_unknown=written
+            )
+    root = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), None)
+    why = one_line(root.strerror or "") if root else type(causes[-1]).__name__
+    return TransientError("connection", f"{why}, {stage}", outcome_unknown=written)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _date(raw: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(raw)
+    except (TypeError, ValueError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _mask_address(record: logging.LogRecord) -> bool:
+    """Replace what urllib3 logs of an address: the path of a webhook is its password."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            "<masked>" if isinstance(arg, str) and (arg.startswith("/") or "://" in arg) else arg
+            for arg in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_mask_address)

@@ -1,0 +1,186 @@
+"""Slack, by incoming webhooks. A webhook is a destination of its own: Slack limits each to 1 message/s."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from channels import deadline, text
+from channels.contract import (
+    Backend,
+    ChannelError,
+    ConfigurationError,
+    Message,
+    PermanentError,
+    RateLimited,
+    Receipt,
+    Refused,
+    SettingProblem,
+    TransientError,
+    Unacceptable,
+)
+from channels.http_once import Answer, HttpOnce
+
+# The word that Slack answers with, and what it refuses: None for our credentials or account.
+# https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
+ERRORS: Mapping[str, Refused | None] = {
+    "invalid_payload": Refused.MESSAGE,
+    "no_text": Refused.MESSAGE,
+    "invalid_blocks": Refused.MESSAGE,
+    "too_many_attachments": Refused.MESSAGE,
+    "user_not_found": Refused.MESSAGE,
+    "action_prohibited": Refused.DESTINATION,
+    "posting_to_general_channel_denied": Refused.DESTINATION,
+    "channel_not_found": Refused.DESTINATION,
+    "no_service": Refused.DESTINATION,
+    "channel_is_archived": Refused.DESTINATION,
+    "invalid_token": None,
+    "no_active_hooks": None,
+    "no_service_id": None,
+    "no_team": None,
+    "team_disabled": None,
+}
+# What a status says where the word is none of Slack's (a proxy's page, say).
+STATUSES: Mapping[int, Refused | None] = {
+    401: None,
+    402: None,
+    403: None,
+    407: None,
+    404: Refused.DESTINATION,
+    410: Refused.DESTINATION,
+}
+
+MESSAGE_LIMIT = 40_000  # characters; Slack cuts what is longer. https://docs.slack.dev/changelog/2018-truncating-really-long-messages
+PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After, which Slack does not document
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
+
+
+class SlackWebhook(Backend):
+    """Posts `text`, which Slack reads as its own mrkdwn, to the named webhook.
+
+    Option: `webhooks`, a mapping of names to URLs.
+    """
+
+    name = "slack_webhook"
+    send_timeout = timedelta(seconds=10)  # Slack answers well under a second; its own API gives clients 3 s
+
+    def __init__(self, webhooks: Mapping[str, str]) -> None:
+        self._webhooks = webhooks
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> SlackWebhook:
+        return cls(dict(options.get("webhooks", {})))
+
+    @property
+    def configured(self) -> bool:
+        return bool(self._webhooks)
+
+    def problems(self) -> Sequence[SettingProblem]:
+        found = []
+        for name, url in self._webhooks.items():
+            variable = "SLACK_WEB_HOOK_URL" if name == "default" else "SLACK_WEBHOOKS"
+            if not NAME.fullmatch(name):
+                detail = f"the name {name!r} must be at most 50 letters, digits, dots, dashes or underscores"
+                found.append(SettingProblem(variable, detail))
+            if wrong := _wrong_with(url):
+                found.append(SettingProblem(variable, f"the webhook {name!r} {wrong}"))
+        return found
+
+    def validate(self, *, to: str, subject: str, body: str) -> str:
+        """`to` is the name of a webhook; "" means `default`, and `default` the only one there is."""
+        text.refuse_subject(subject, "Slack")
+        text.require_body(body)
+        if len(body) > MESSAGE_LIMIT:
+            detail = f"must be at most {MESSAGE_LIMIT} characters, not {len(body)}"
+            raise Unacceptable("message", "too_long", detail)
+        name = to or "default"
+        if name == "default" and len(self._webhooks) == 1:
+            return next(iter(self._webhooks))
+        if name not in self._webhooks:
+            raise Unacceptable(
+                "to", "unknown_destination", "is not the name of a Slack webhook of this service"
+            )
+        return name
+
+    def destination(self, to: str) -> str:
+        return to
+
+    @contextmanager
+    def session(self) -> Iterator[_Session]:
+        http = HttpOnce(limit=self.send_timeout, tls=self._tls)
+        try:
+            yield _Session(http, self._webhooks)
+        finally:
+            http.close()
+
+    @cached_property
+    def _tls(self) -> SSLContext:
+        return deadline.tls_context()
+
+
+class _Session:
+    def __init__(self, http: HttpOnce, webhooks: Mapping[str, str]) -> None:
+        self._http = http
+        self._webhooks = webhooks
+
+    def send(self, message: Message) -> Receipt:
+        url = self._webhooks.get(message.to)
+        if url is None:
+            raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
+        headers = {"X-Correlation-ID": message.correlation_id}
+        answer = self._http.send(requests.Request("POST", url, json={"text": message.body}, headers=headers))
+        word = text.one_line(answer.text, hide=(url, urlsplit(url).path, message.body))
+        if answer.status == 200 and word == "ok":
+            return Receipt(code="200", detail=word)
+        raise _error(answer, word)
+
+
+def _error(answer: Answer, word: str) -> ChannelError:
+    status = answer.status
+    code = word if word in ERRORS else str(status)
+    if status == 429:
+        return RateLimited(code, word or "too many requests", retry_after=answer.retry_after(PATIENCE))
+    if status >= 500 or status < 300:
+        # A 2xx that is not `ok` comes from something between us and Slack: it may have passed the message on.
+        return TransientError(code, f"answered {status}: {word}", outcome_unknown=True)
+    if status < 400:
+        return ConfigurationError(code, "the webhook's URL redirects; redirects are not followed")
+    if status == 408:
+        return TransientError(code, "gave up waiting for the request", outcome_unknown=False)
+    refused = ERRORS[word] if word in ERRORS else STATUSES.get(status, Refused.MESSAGE)
+    if refused is None:
+        return ConfigurationError(code, f"answered {status}: {word}")
+    return PermanentError(code, f"answered {status}: {word}", refuses=refused)
+
+
+def _wrong_with(url: str) -> str:
+    """What is wrong with a webhook's URL, as the end of a sentence that must not show it; "" for nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "is not an https URL"
+    if parts.scheme == "http" and not _is_near(host):
+        return "must begin with https://: whoever reads its path can post"
+    if not parts.path.strip("/"):
+        return "has no path: copy the whole URL from Slack"
+    return ""
+
+
+def _is_near(host: str) -> bool:
+    """This machine, or a bare name, such as that of a service of a compose file."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or "." not in host

@@ -1,0 +1,46 @@
+"""What every channel asks of its texts, and how a provider's words become one line for an operator."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from channels.contract import Unacceptable
+
+DETAIL_LIMIT = 300  # characters; an operator's line, not a provider's page
+
+
+def one_line(words: str, *, hide: Iterable[str] = ()) -> str:
+    """A provider's words on one line, cut short, without what must not be in a log or an error."""
+    for secret in sorted(filter(None, hide), key=len, reverse=True):
+        words = words.replace(secret, "<hidden>")
+    printable = "".join(char if char.isprintable() else " " for char in words)
+    line = " ".join(printable.split())
+    return line if len(line) <= DETAIL_LIMIT else line[: DETAIL_LIMIT - 1] + "…"
+
+
+def require_storable(field: str, words: str) -> None:
+    """Refuse what no provider, and no Postgres text, can hold: NUL and halves of surrogate pairs."""
+    if "\x00" in words or any("\ud800" <= char <= "\udfff" for char in words):
+        raise Unacceptable(field, "invalid_characters", "holds a NUL or half of a surrogate pair")
+
+
+def require_line(field: str, words: str, *, limit: int) -> None:
+    """Refuse anything that could end a header or a protocol's line early."""
+    require_storable(field, words)
+    if len(words) > limit:
+        raise Unacceptable(field, "too_long", f"must be at most {limit} characters, not {len(words)}")
+    if any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in words):
+        raise Unacceptable(field, "invalid_characters", "must be one line, without control characters")
+
+
+def require_body(body: str) -> None:
+    require_storable("message", body)
+    if not body.strip():
+        raise Unacceptable("message", "blank", "must not be empty")
+
+
+def refuse_subject(subject: str, channel: str) -> None:
+    """For channels that have none: a subject would be lost without a word."""
+    if subject:
+        raise Unacceptable("subject", "not_supported", f"{channel} has no subject: leave it out")
