@@ -74,13 +74,14 @@ class Delivery:
             if monotonic() > until:
                 nudge.request(lane)
                 return
+            claimed = monotonic()
             claims = self._claim(lane, known, in_full_flow=in_full_flow)
             if not claims:
                 return
             in_full_flow = len(claims) >= known.batch
             if in_full_flow:
                 nudge.request(lane)  # more than one thread's worth: recruit another
-            self._deliver(claims, lane, known)
+            self._deliver(claims, lane, known, claimed=claimed)
 
     def _claim(self, lane: str, known: Channel, *, in_full_flow: bool) -> list[Claim]:
         worker_id = self.lease.worker_id
@@ -106,7 +107,7 @@ class Delivery:
         self._cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
         return claims
 
-    def _deliver(self, claims: list[Claim], lane: str, known: Channel) -> None:
+    def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float) -> None:
         recorder = Recorder(self.holdings, self.stopping)
         remaining = list(reversed(claims))
         try:
@@ -115,7 +116,8 @@ class Delivery:
                     current = remaining[-1]
                     if self.stopping.is_set() or not self.lease.holds(current.worker_id):
                         break
-                    if current.expires_in is not None and current.expires_in <= 0:
+                    left = _life_left(current, claimed)
+                    if left is not None and left <= timedelta(0):
                         recorder.add(_expired(remaining.pop(), known))
                         continue
                     if known.on_unknown is OnUnknown.HOLD and not recorder.flush(next_claim=current):
@@ -123,7 +125,7 @@ class Delivery:
                         self.holdings.drop([current])
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
                         continue
-                    result, paused = self._send(session, remaining.pop(), lane, known)
+                    result, paused = self._send(session, remaining.pop(), lane, known, left=left)
                     recorder.add(result)
                     if paused:
                         break
@@ -133,7 +135,9 @@ class Delivery:
                 recorder.add(_unsent(current, known))
             recorder.flush()
 
-    def _send(self, session: Session, current: Claim, lane: str, known: Channel) -> tuple[Result, bool]:
+    def _send(
+        self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
+    ) -> tuple[Result, bool]:
         """Send once; the result, and whether the lane is paused now."""
         with structlog.contextvars.bound_contextvars(
             correlation_id=current.correlation_id, notification_id=str(current.id), attempt=current.attempt, lane=lane
@@ -166,7 +170,7 @@ class Delivery:
                 tries=current.tries,
                 hold_unknown=known.on_unknown is OnUnknown.HOLD,
                 retry_after=retry_after,
-                expires_in=None if current.expires_in is None else timedelta(seconds=current.expires_in),
+                expires_in=None if left is None else left - timedelta(seconds=finished - started),
             )
             log.info(
                 "send.finished",
@@ -230,6 +234,13 @@ def _session(known: Channel) -> Iterator[Session]:
             session.__exit__(None, None, None)
         except Exception:
             log.exception("session.close_failed", backend=known.backend.name)
+
+
+def _life_left(current: Claim, claimed: float) -> timedelta | None:
+    """Until `expires_at`, by the database's clock at the claim and ours since."""
+    if current.expires_in is None:
+        return None
+    return timedelta(seconds=current.expires_in - (monotonic() - claimed))
 
 
 def _message(current: Claim) -> Message:

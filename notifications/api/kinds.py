@@ -1,4 +1,4 @@
-"""The kinds of problem that the API answers: the one table behind the answers, the page /problems and the schema."""
+"""The kinds of problem that the API answers: one table for the answers, the page /problems and the schema."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ DEEPEST = 20  # levels of nesting; the API itself needs two
 class StrictJSONParser(BaseParser):
     """`application/json` in UTF-8 → dict.
 
-    Refuses what `json.loads` lets pass and what Postgres or a provider would stumble over later: members named
-    twice, NaN and infinities, lone surrogates, NUL characters, deep nesting, anything but an object.
+    Refuses what `json.loads` lets pass and what Postgres or a provider would stumble over later: members
+    named twice, NaN and infinities, lone surrogates, NUL characters, deep nesting, anything but an object.
     """
 
     media_type = "application/json"
@@ -104,11 +104,7 @@ def _check(body: dict[str, Any]) -> None:
     for _ in range(DEEPEST):
         texts = [value for value in level if isinstance(value, str)]
         texts += [name for value in level if isinstance(value, dict) for name in value]
-        for text in texts:
-            if "\x00" in text:
-                raise _malformed("A text holds the NUL character.")
-            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-                raise _malformed("A text holds half of a surrogate pair.")
+        _check_texts(texts)
         level = [
             inner
             for value in level
@@ -118,3 +114,12 @@ def _check(body: dict[str, Any]) -> None:
         if not level:
             return
     raise _malformed(f"It is nested deeper than {DEEPEST} levels.")
+
+
+def _check_texts(texts: list[str]) -> None:
+    if any("\x00" in text for text in texts):
+        raise _malformed("A text holds the NUL character.")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise _malformed("A text holds half of a surrogate pair.") from None

@@ -52,7 +52,7 @@ class Problem(Exception):
 
 
 def answer(problem: Problem, request: HttpRequest) -> HttpResponse:
-    """The response that tells of a problem. Never holds a secret, a stack trace or what another request said."""
+    """The response that tells of a problem; never a secret, a stack trace or what another request said."""
     kind = KINDS[problem.code]
     body: dict[str, Any] = {
         "type": f"{reverse('problems')}#{problem.code}",
@@ -73,7 +73,7 @@ def answer(problem: Problem, request: HttpRequest) -> HttpResponse:
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """What DRF calls for anything a view raises. What nobody foresaw is logged whole and told as a bare 500."""
+    """What DRF calls for anything a view raises. What nobody foresaw is logged whole and told as a 500."""
     return answer(_problem(error), context["request"])
 
 
@@ -103,15 +103,19 @@ def _problem(error: Exception) -> Problem:
         case exceptions.APIException():
             return _of_framework(error)
         case _:
-            log.exception("panic", exc_info=error)
-            return Problem("internal_error", "Something failed that should not have; it has been logged.")
+            return _panic(error)
+
+
+def _panic(error: Exception) -> Problem:
+    log.error("panic", exc_info=error)
+    return Problem("internal_error", "Something failed that should not have; it has been logged.")
 
 
 def _unavailable(error: Exception) -> Problem:
     log.error("unavailable", error=str(error), kind=type(error).__name__)
     return Problem(
         "unavailable",
-        "The database does not answer. Whether this request was accepted is not known: repeat it with the same key.",
+        "The database does not answer. Repeat the request, with the same Idempotency-Key if it has one.",
         headers={"Retry-After": str(RETRY_AFTER)},
     )
 
@@ -152,8 +156,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
                 "not_acceptable", "The Accept header allows no JSON; only application/json is answered."
             )
         case _:
-            log.exception("panic", exc_info=error)
-            return Problem("internal_error", "Something failed that should not have; it has been logged.")
+            return _panic(error)
 
 
 def _fields(details: Any, path: str = "") -> Iterator[FieldProblem]:

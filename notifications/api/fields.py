@@ -1,0 +1,105 @@
+"""Fields of request bodies that take a value as it was meant or refuse it: nothing is coerced."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+METADATA_LIMIT = 4096  # bytes of its JSON: labels for the caller's own use, not a second message
+
+# RFC 3339, section 5.6; the offset is not optional there either.
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+class Text(serializers.CharField):
+    """A JSON string, kept to the last space; DRF would turn numbers into text and trim."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "This must be a string.",
+        "blank": "This must not be blank.",
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if isinstance(data, str) and not data.strip() and not self.allow_blank:
+            self.fail("blank")
+        return super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class Moment(serializers.Field[datetime, str, str, datetime]):
+    """An RFC 3339 time with its offset → aware UTC."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "This must be an RFC 3339 time with an offset, such as 2030-01-31T09:30:00+01:00.",
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        match = _RFC3339.fullmatch(data) if isinstance(data, str) else None
+        if match is None:
+            self.fail("invalid")
+        day, clock, fraction, offset = match.groups()
+        try:
+            moment = datetime.fromisoformat(f"{day}T{clock}{offset.upper()}").astimezone(UTC)
+        except (ValueError, OverflowError):  # 30 February, or the year 0 in UTC
+            self.fail("invalid")
+        return moment.replace(microsecond=int((fraction or ".0")[1:].ljust(6, "0")[:6]))
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat().replace("+00:00", "Z")
+
+
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "number"}]}}
+)
+class Metadata(serializers.Field[Any, Any, Any, Any]):
+    """A flat object of strings and numbers, kept with the notification and given back, never sent."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "This must be an object whose values are strings or numbers.",
+        "max_length": f"This may have {METADATA_LIMIT} bytes at most, as JSON.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str | int | float]:
+        if not isinstance(data, dict) or any(
+            isinstance(value, bool) or not isinstance(value, str | int | float) for value in data.values()
+        ):
+            self.fail("invalid")
+        if len(json.dumps(data, ensure_ascii=False).encode()) > METADATA_LIMIT:
+            self.fail("max_length")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses what it does not know: a misspelt name must not pass for a missing one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = [name for name in data if name not in self.fields]
+        problems: dict[str, Any] = {
+            str(name)[:100]: [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
+            for name in unknown[:20]
+        }
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            detail = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+            raise serializers.ValidationError({**detail, **problems}) from None
+        if problems:
+            raise serializers.ValidationError(problems)
+        return values

@@ -1,0 +1,28 @@
+"""The Idempotency-Key header of a request; what makes a key valid is `notifications.idempotency`'s."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from rest_framework.request import Request
+
+from notifications.api.problems import Problem
+from notifications.idempotency import InvalidKey, parse_key
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key, unquoted; None where it is missing and the settings do not require one.
+
+    Raises: Problem `idempotency_key_missing` or `idempotency_key_invalid`.
+    """
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        if settings.IDEMPOTENCY_KEY_REQUIRED:
+            raise Problem(
+                "idempotency_key_missing",
+                "Send an Idempotency-Key header: a text that is the same at every retry of this notification. See /api/docs.",
+            )
+        return None
+    try:
+        return parse_key(header)
+    except InvalidKey as error:
+        raise Problem("idempotency_key_invalid", str(error)) from None

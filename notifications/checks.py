@@ -1,0 +1,72 @@
+"""Settings that are wrong or contradict each other are refused at start, by the name of the variable to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from channels.registry import channels
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+SHORTEST_KEY_TTL: Final = timedelta(hours=24)  # a client that retries the next day must still be recognised
+
+
+@register("notifier")
+def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Half given, malformed or contradictory providers; and channels that would refuse every request."""
+    found: list[CheckMessage] = []
+    for known in channels().values():
+        problems = known.backend.problems()
+        found += [
+            Error(f"{problem.variable}: {problem.detail}", obj=f"channel {known.name}", id="notifier.E001")
+            for problem in problems
+        ]
+        if not problems and not known.backend.configured:
+            found.append(
+                Warning(
+                    f"The channel {known.name} has no provider: requests for it are refused.",
+                    hint="Set its variables (see .env.example).",
+                    id="notifier.W001",
+                )
+            )
+    return found
+
+
+@register("notifier")
+def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    ttl: timedelta = settings.IDEMPOTENCY_KEY_TTL
+    if ttl < SHORTEST_KEY_TTL:
+        found.append(
+            Error("IDEMPOTENCY_KEY_TTL must be at least 24 (hours): a retry of the next day must find its key.", id="notifier.E002")
+        )
+    if timedelta(days=settings.RETENTION_DAYS) < ttl:
+        found.append(
+            Error(
+                "RETENTION_DAYS must be no shorter than IDEMPOTENCY_KEY_TTL: a key must not outlive what it made.",
+                id="notifier.E003",
+            )
+        )
+    if len(settings.NOTIFIER_CHANNELS) > settings.WORKER_THREADS:
+        found.append(
+            Error(
+                f"WORKER_THREADS must be at least {len(settings.NOTIFIER_CHANNELS)}, one for each channel: "
+                "a slow channel must not take the threads of another.",
+                id="notifier.E004",
+            )
+        )
+    return found
+
+
+@register(Tags.security, deploy=True)
+def deployed_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.PUBLIC_URL.startswith("https://"):
+        return [
+            Warning(
+                "PUBLIC_URL does not begin with https://: cookies and keys would cross the network in the clear.",
+                id="notifier.W002",
+            )
+        ]
+    return []

@@ -1,0 +1,65 @@
+"""What is read: every query of the API that changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Prefetch, Q
+from django.db.models.functions import Now
+
+from notifications.models import ApiKey, Attempt, Client, Notification, Worker
+
+
+def client_of_key(digest: bytes) -> Client | None:
+    """The client, active or not, of a key that is neither revoked nor expired by the database's clock."""
+    key = (
+        ApiKey.objects.select_related("client")
+        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), digest=digest, revoked_at__isnull=True)
+        .first()
+    )
+    return key.client if key else None
+
+
+def page(
+    client: Client, *, filters: Mapping[str, str], before: UUID | None, limit: int
+) -> tuple[list[Notification], UUID | None]:
+    """A client's notifications, newest first, and where the next page begins (None at the end).
+
+    `filters` are exact values of columns. `before` is the id that the previous page ended with; ids are in
+    the order of time, so a page never shifts while new notifications come in.
+    """
+    rows = Notification.objects.filter(client=client, **filters).order_by("-id")
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    found = list(rows.defer("body")[: limit + 1])
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def notification(client: Client, notification_id: UUID) -> Notification:
+    """One of the client's own, its attempts in order.
+
+    Raises: Notification.DoesNotExist, also where it is another client's.
+    """
+    attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
+    return Notification.objects.prefetch_related(attempts).get(id=notification_id, client=client)
+
+
+def database_answers() -> None:
+    """Raises: django.db.OperationalError or InterfaceError where it does not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def unapplied_migrations() -> list[str]:
+    """Names such as `notifications.0001_initial`, in the order in which they would be applied."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def worker_beats() -> dict[UUID, int]:
+    """The beat of every registered worker; one that stands still is dead but not yet buried."""
+    return dict(Worker.objects.values_list("id", "beat"))

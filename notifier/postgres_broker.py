@@ -1,0 +1,165 @@
+"""A Dramatiq broker that only wakes: LISTEN/NOTIFY carries lanes' names into this process's own queues.
+
+Nothing is stored: what is notified while nobody listens is gone, and the relay's look each second stands in for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import dramatiq
+import psycopg
+import structlog
+from django.db import Error as DatabaseError
+from dramatiq.broker import Broker, Consumer, MessageProxy
+from dramatiq.errors import ActorNotFound, ConnectionClosed, QueueNotFound
+from dramatiq.message import Message
+from dramatiq.middleware import Middleware
+
+from notifications import nudge
+from notifications.outbox.statement import Row, direct_connection
+
+NOTIFY_CHANNEL: Final = "notifier_nudge"
+RECONNECT_EVERY: Final = 0.5  # seconds
+LISTEN_FOR: Final = 1.0  # seconds between looks at whether to stop
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresBroker(Broker):
+    """Sends by NOTIFY on a connection of its own, outside any request's transaction: NOTIFY locks at commit."""
+
+    def __init__(self) -> None:
+        super().__init__(middleware=[_Coalesce(self)])
+        self.queues: dict[str, SimpleQueue[str]] = {}
+        self._waiting: set[str] = set()  # lanes queued here and not yet begun: one is enough
+        self._lock = threading.Lock()
+        self._sender: psycopg.Connection[Row] | None = None
+        self._sender_owner = 0  # process id: a forked child must not write on its parent's connection
+        self._listener: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = SimpleQueue()
+            self.emit_after("declare_queue", queue_name)
+
+    def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
+        self.emit_before("declare_actor", actor)
+        self.declare_queue(actor.queue_name)
+        self.actors[actor.actor_name] = actor
+        self.emit_after("declare_actor", actor)
+
+    def get_actor(self, actor_name: str) -> dramatiq.Actor[Any, Any]:
+        try:
+            return self.actors[actor_name]
+        except KeyError:
+            raise ActorNotFound(actor_name) from None
+
+    def get_declared_actors(self) -> set[str]:
+        return set(self.actors)
+
+    def get_declared_queues(self) -> set[str]:
+        return set(self.queues)
+
+    def get_declared_delay_queues(self) -> set[str]:
+        return set()  # due times live in the table
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Notify every listening worker of the message's lane.
+
+        Raises: ValueError for a delay, QueueNotFound, ConnectionClosed when the database cannot be reached.
+        """
+        if delay is not None:
+            raise ValueError("a nudge cannot be delayed: due times live in the notification table")
+        if message.queue_name not in self.queues:
+            raise QueueNotFound(message.queue_name)
+        self.emit_before("enqueue", message, delay)
+        self._notify(str(message.args[0]))
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> Consumer:
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        with self._lock:
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="nudge-listener", daemon=True)
+                self._listener.start()
+        return _LaneConsumer(self.queues[queue_name], timeout / 1000)
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def begun(self, lane: str) -> None:
+        """A worker thread has taken the nudge: the next one for this lane is to be queued again."""
+        with self._lock:
+            self._waiting.discard(lane)
+
+    def _notify(self, lane: str) -> None:
+        with self._lock:
+            try:
+                if self._sender is None or self._sender_owner != os.getpid():
+                    self._sender, self._sender_owner = direct_connection("notifier nudge"), os.getpid()
+                self._sender.execute("SELECT pg_notify(%s, %s)", (NOTIFY_CHANNEL, lane), prepare=True)
+            except (psycopg.Error, DatabaseError) as error:
+                self._sender = None
+                raise ConnectionClosed(error) from None
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with direct_connection("notifier listen") as connection:
+                    connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
+                    while not self._closed.is_set():
+                        for notice in connection.notifies(timeout=LISTEN_FOR):
+                            self._received(notice.payload)
+            except (psycopg.Error, DatabaseError) as error:
+                log.warning("listen.failed", error=type(error).__name__)
+                self._closed.wait(RECONNECT_EVERY)
+
+    def _received(self, lane: str) -> None:
+        queue = self.queues.get(nudge.message(lane).queue_name)
+        with self._lock:
+            if queue is None or lane in self._waiting:
+                return
+            self._waiting.add(lane)
+        queue.put(lane)
+
+
+class _Coalesce(Middleware):
+    """Counts a nudge down when its actor begins, not when it ends: a running one may be past its last claim."""
+
+    def __init__(self, broker: PostgresBroker) -> None:
+        self._broker = broker
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        self._broker.begun(str(message.args[0]))
+
+
+class _LaneConsumer(Consumer):
+    """Hands Dramatiq's consumer thread the lanes of one queue; there is nothing to acknowledge."""
+
+    def __init__(self, lanes: SimpleQueue[str], timeout: float) -> None:
+        self._lanes = lanes
+        self._timeout = timeout  # seconds
+
+    def ack(self, message: MessageProxy) -> None:
+        pass
+
+    def nack(self, message: MessageProxy) -> None:
+        pass
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        pass
+
+    def __next__(self) -> MessageProxy | None:
+        try:
+            return MessageProxy(nudge.message(self._lanes.get(timeout=self._timeout)))
+        except Empty:
+            return None

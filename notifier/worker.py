@@ -1,0 +1,24 @@
+"""The worker's entry, for Dramatiq's own command line: `dramatiq notifier.worker --processes 1 --threads 16`."""
+
+import os
+import signal
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
+os.environ["NOTIFIER_ROLE"] = (
+    "worker"  # before the settings are read: a worker's threads share a connection pool
+)
+
+import django
+
+from notifier import lifeline
+
+# Dramatiq forks this process; should its parent be killed, SIGTERM here still finishes what is being sent.
+lifeline.end_with_parent(signal.SIGTERM)
+django.setup()
+
+import dramatiq  # noqa: E402
+
+from notifications import actors  # noqa: E402
+
+broker = dramatiq.get_broker()
+life = actors.declare(broker)
