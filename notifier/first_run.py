@@ -53,8 +53,8 @@ def remembered(data_dir: Path, name: str, make: Callable[[], str]) -> str:
 
 
 def _private_folder(folder: Path) -> None:
-    # Postgres runs under a user of its own where we are root, and has to pass through DATA_DIR: so the secrets
-    # have a closed folder of their own, and DATA_DIR lets others pass but not look.
+    # Where we are root Postgres runs as another user, who has to pass through DATA_DIR: so the secrets have a
+    # closed folder of their own, and DATA_DIR lets others pass but not look.
     if not folder.parent.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o711)
@@ -65,7 +65,7 @@ def _private_folder(folder: Path) -> None:
 
 
 def _keep_first(kept: Path, text: str) -> None:
-    # A link appears whole or not at all, and never replaces: of two processes one wins, and both read its text.
+    # A link appears whole and never replaces: of two processes one wins, and both read its text.
     descriptor, name = tempfile.mkstemp(dir=kept.parent, prefix=f".{kept.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -75,4 +75,4 @@ def _keep_first(kept: Path, text: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.link(name, kept)
     finally:
-        os.unlink(name)
+        Path(name).unlink()

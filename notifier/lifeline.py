@@ -14,11 +14,11 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def end_with_parent(number: int = signal.SIGTERM, *, parent: int | None = None) -> None:
-    """Ask the kernel to send this process signal `number` when its parent dies; on Linux only, else nothing.
+    """Have the kernel send us signal `number` when our parent dies; elsewhere than Linux, do nothing.
 
-    Call it in the child, after any change of user (the kernel forgets the wish then). "Parent" means the thread
-    that started the child: start children from a thread that lives as long as the program.
-    `parent` is the process id that the caller expects; a parent that died before this call ends the child at once.
+    Call it in the child, after any change of user (the kernel forgets the wish then). The "parent" is the
+    thread that started the child: start children from one that lives as long as the program.
+    `parent` is the process id that is expected; one that died before this call ends the child at once.
     """
     if _libc is None:
         return

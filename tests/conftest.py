@@ -1,6 +1,6 @@
-"""Every test run has an environment and a Postgres of its own; a developer's .env and .data are never touched.
+"""Every test run has an environment and a Postgres of its own: nobody's .env and .data are touched.
 
-With DATABASE_URL set, that server is used instead (pytest-django makes and drops databases named test_… in it).
+With DATABASE_URL set, that server is used instead: pytest-django makes and drops databases in it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _prepare(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(_OURS) and name not in _KEPT]:
         del os.environ[name]
-    # Where we are root the server runs as another user: it must be able to pass through, and nobody can look in.
+    # Where we are root the server runs as another user: it must pass through, and nobody can look in.
     data_dir = Path(tempfile.mkdtemp(prefix="notifier-tests-"))
     data_dir.chmod(0o711)
     config.add_cleanup(lambda: shutil.rmtree(data_dir))

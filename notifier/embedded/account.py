@@ -7,8 +7,9 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, path: Path) -> None:
-        """Give a file or folder to this account, and all below it; links are not followed."""
+        """Give a file, or a folder and all below it, to this account; links are not followed."""
         if self.uid is None or self.gid is None:
             return
         os.lchown(path, self.uid, self.gid)
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
-                os.lchown(os.path.join(folder, name), self.uid, self.gid)  # noqa: PTH118 (thousands of files)
+                os.lchown(Path(folder, name), self.uid, self.gid)
 
     def can(self, command: Sequence[str]) -> bool:
         """Whether a program succeeds under this account."""
@@ -46,7 +47,7 @@ class Account:
             done = subprocess.run(  # noqa: S603
                 command, cwd="/", capture_output=True, env={"LC_ALL": "C"}, check=False, **self.arguments()
             )
-        except OSError:
+        except (OSError, ValueError):
             return False
         return done.returncode == 0
 
@@ -65,60 +66,74 @@ def of_cluster(cluster: Path) -> Account:
 def for_new_cluster(data_dir: Path) -> Account:
     """Our own account; for root an id that no user of this machine has, always the same for one folder.
 
-    Raises: EmbeddedError where root may not become anybody else here.
+    Raises: EmbeddedError where root may not become anybody else.
     """
     if os.geteuid() != 0:
         return Account()
-    first = int.from_bytes(hashlib.sha256(os.fsencode(data_dir)).digest()[:4], "big") % len(_UNUSED)
-    usable = _mapped("/proc/self/uid_map"), _mapped("/proc/self/gid_map")
-    for offset in range(len(_UNUSED)):
-        number = _UNUSED[(first + offset) % len(_UNUSED)]
-        if all(any(number in span for span in spans) for spans in usable) and not _has_name(number):
-            return Account(number, number)
-    stranger = maker(Account(0, 0))
-    print(
-        f"postgres: this container has no spare user id: the server runs as user id {stranger.uid}, "
-        "and whatever else runs under it can reach the database",
-        file=sys.stderr,
+    for number in islice(_candidates(data_dir), 5):
+        account = Account(number, number)
+        if account.can(["/bin/sh", "-c", ":"]):
+            return account
+    # A container that knows a few ids only.
+    shared = _maker(None)
+    sys.stderr.write(
+        f"postgres: there is no spare user id here, so the database belongs to user id {shared.uid}: "
+        "whatever else runs under that id can reach it\n"
     )
-    assert stranger.uid is not None
-    return Account(stranger.uid, stranger.uid)
+    return shared
 
 
 def maker(account: Account) -> Account:
-    """Who makes the cluster's files: `initdb` wants a user with a name, so `nobody` in the account's group.
+    """Who makes the files of a new cluster: `initdb` wants a named user, so `nobody` in the account's group.
 
     Raises: EmbeddedError where no such user can be had.
     """
-    if account.uid is None or (account.uid != 0 and _has_name(account.uid)):
+    if account.uid is None:
+        if not _name(os.geteuid()):
+            raise EmbeddedError(
+                f"Postgres needs a user with a name, and user id {os.geteuid()} has none: "
+                "add it to /etc/passwd, or set DATABASE_URL."
+            )
         return account
-    spans = _mapped("/proc/self/uid_map")
-    by_name: Mapping[str, int] = {
-        entry.pw_name: entry.pw_uid
-        for entry in pwd.getpwall()
-        if entry.pw_uid != 0 and any(entry.pw_uid in span for span in spans)
-    }
-    for name in ("nobody", "daemon", "bin", *by_name):
-        if name in by_name:
-            return Account(by_name[name], account.gid)
+    return account if _name(account.uid) else _maker(account.gid)
+
+
+def _maker(gid: int | None) -> Account:
+    named = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
+    for name in dict.fromkeys(("nobody", "daemon", "bin", *named)):
+        if name in named:
+            account = Account(named[name].pw_uid, named[name].pw_gid if gid is None else gid)
+            if account.can(["/bin/sh", "-c", ":"]):
+                return account
     raise EmbeddedError(
-        "Postgres refuses to run as root, and no other user can be had here: "
+        "Postgres refuses to run as root, and root may not become another user here: "
         "start as an ordinary user, or set DATABASE_URL."
     )
 
 
-def _has_name(uid: int) -> bool:
+def _candidates(data_dir: Path) -> Iterator[int]:
+    """The ids to try: from one that the folder's name picks, then the highest that this container knows."""
+    first = int.from_bytes(hashlib.sha256(os.fsencode(data_dir)).digest()[:4], "big")
+    mapped = _mapped()
+    preferred = (_UNUSED[(first + offset) % len(_UNUSED)] for offset in range(len(_UNUSED)))
+    highest = (number for span in mapped for number in reversed(span) if 0 < number < _UNUSED.start)
+    for number in chain(preferred, highest):
+        if any(number in span for span in mapped) and not _name(number):
+            yield number
+
+
+def _name(uid: int) -> str:
     try:
-        pwd.getpwuid(uid)
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return False
-    return True
+        return ""
 
 
-def _mapped(table: str) -> list[range]:
-    """The user (or group) ids that exist in this container."""
+def _mapped() -> list[range]:
+    """The user ids that exist in this container."""
     try:
-        lines = Path(table).read_text(encoding="ascii").splitlines()
+        lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
     except OSError:
-        return [range(2**32)]
-    return [range(int(line.split()[0]), int(line.split()[0]) + int(line.split()[2])) for line in lines]
+        return [range(2**31)]
+    starts_and_lengths = [(int(line.split()[0]), int(line.split()[2])) for line in lines]
+    return [range(start, start + length) for start, length in starts_and_lengths]

@@ -50,8 +50,8 @@ def _programs(wheel: Path) -> Path:
 
 
 def _copied(wheel: Path, account: Account) -> Path:
-    # A virtual environment in root's home, or one installed with umask 077: others cannot enter it. Copying 38 MB
-    # once is better than opening somebody's folders.
+    # A virtual environment in root's home, or one installed with umask 077: others cannot enter it. Copying
+    # 38 MB once is better than opening somebody's folders.
     digest = hashlib.sha256((_programs(wheel) / "postgres").read_bytes()).hexdigest()
     copy = place.roots_own() / f"programs-{digest[:16]}"
     if not copy.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -16,7 +17,7 @@ DATABASE = "notifier"
 OWNER = "notifier"
 PORT = "5432"  # only a part of the socket's name
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes in sockaddr_un, without the closing zero
-ROOTS_OWN = Path("/var/lib/notifier")  # root's clusters and programs that lie where no other user can enter
+ROOTS_OWN = Path("/var/lib/notifier")  # for root, what another user must reach and cannot reach in DATA_DIR
 
 
 def connection(data_dir: Path) -> dict[str, object]:
@@ -47,49 +48,52 @@ def socket_folder(data_dir: Path) -> Path:
 
     Raises: EmbeddedError where it is not private.
     """
-    folder = home(data_dir) / "socket"
-    if not _usable(folder):
-        try:
-            folder = Path(_record(data_dir).read_text(encoding="utf-8").rstrip("\n"))
-        except FileNotFoundError:
-            return folder
-    _demand_private(folder, data_dir)
+    try:
+        folder = _recorded(data_dir) or home(data_dir) / "socket"
+        private = _private(folder, data_dir)
+    except FileNotFoundError:
+        return folder  # the server is not running
+    except PermissionError as error:
+        raise EmbeddedError(
+            f"{error.filename} belongs to another user: set DATA_DIR to a folder of yours."
+        ) from None
+    if not private:
+        raise EmbeddedError(
+            f"{folder}, where the database's socket should be, is not a private folder of this user: "
+            "whatever listens there is not our Postgres. Remove it and start again."
+        )
     return folder
 
 
 def make_socket_folder(data_dir: Path, account: Account) -> Path:
-    """Raises: EmbeddedError."""
+    """Raises: EmbeddedError where no folder has a path short enough for a socket."""
+    forget_socket_folder(data_dir)
     folder = home(data_dir) / "socket"
     if _usable(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
     else:
-        forget_socket_folder(data_dir)
-        for temporary in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (mkdtemp makes it private)
-            folder = Path(tempfile.mkdtemp(prefix="notifier-", dir=temporary))
-            if _usable(folder):
-                break
-            folder.rmdir()
+        folder = _temporary_folder()
         _record(data_dir).write_text(f"{folder}\n", encoding="utf-8")
-    account.own(folder)
     folder.chmod(0o700)
+    account.own(folder)
     return folder
 
 
 def forget_socket_folder(data_dir: Path) -> None:
-    """Remove the temporary socket folder of an earlier start, if there was one."""
-    record = _record(data_dir)
-    if not record.exists():
+    """Remove the temporary socket folder of an earlier start, if there was one and it is still ours."""
+    folder = _recorded(data_dir)
+    if folder is None:
         return
-    folder = Path(record.read_text(encoding="utf-8").rstrip("\n"))
-    record.unlink()
-    if folder.is_dir() and not folder.is_symlink():
-        for left in folder.glob(".s.PGSQL.*"):
-            left.unlink()
-        folder.rmdir()
+    _record(data_dir).unlink()
+    with contextlib.suppress(OSError):
+        if _private(folder, data_dir):
+            for left in folder.glob(".s.PGSQL.*"):
+                left.unlink()
+            folder.rmdir()
 
 
 def make_home(data_dir: Path, account: Account) -> Path:
-    """A folder for a new cluster that only `account` can pass; elsewhere for root if DATA_DIR is closed to others.
+    """A folder for a new cluster that only `account` can pass; not in DATA_DIR where `account` cannot enter that.
 
     Raises: EmbeddedError.
     """
@@ -104,35 +108,35 @@ def make_home(data_dir: Path, account: Account) -> Path:
         return own.resolve()
     if own.is_symlink() or any(own.iterdir()):
         raise EmbeddedError(f"{own} cannot be entered by user id {account.uid}, under which Postgres runs.")
-    elsewhere = ROOTS_OWN / secrets.token_hex(8)
-    roots_own()
+    elsewhere = roots_own() / secrets.token_hex(8)
     elsewhere.mkdir(mode=0o700)
     _let_pass(elsewhere, account)
     if not account.can_enter(elsewhere):
         elsewhere.rmdir()
         raise EmbeddedError(
-            f"Postgres refuses to run as root, and user id {account.uid} can enter neither {own} nor {ROOTS_OWN}: "
-            "set DATA_DIR to a folder that others may pass through."
+            f"Postgres refuses to run as root, and user id {account.uid} can enter neither {data_dir} nor "
+            f"{ROOTS_OWN}: set DATA_DIR to a folder that other users may pass through."
         )
     own.rmdir()
     own.symlink_to(elsewhere)
-    print(
-        f"postgres: only root can enter {data_dir}, and Postgres refuses root: the database is kept in {elsewhere}",
-        file=sys.stderr,
+    sys.stderr.write(
+        f"postgres: only root can enter {data_dir}, and Postgres refuses to run as root: "
+        f"the database is kept in {elsewhere}\n"
     )
     return elsewhere
 
 
 def roots_own() -> Path:
-    """Raises: EmbeddedError."""
+    """Raises: EmbeddedError where the folder cannot be had, or somebody else could write to it."""
     try:
-        ROOTS_OWN.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if not ROOTS_OWN.exists():
+            ROOTS_OWN.mkdir(parents=True)
+            ROOTS_OWN.chmod(0o711)
         found = ROOTS_OWN.lstat()
     except OSError as error:
         raise EmbeddedError(f"{ROOTS_OWN} cannot be made ({error.strerror}): set DATABASE_URL.") from error
     if found.st_uid != 0 or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
-        raise EmbeddedError(f"{ROOTS_OWN} is not a folder that only root can write: mend or remove it.")
-    ROOTS_OWN.chmod(0o711)
+        raise EmbeddedError(f"{ROOTS_OWN} is not a folder that only root can write to: mend or remove it.")
     return ROOTS_OWN
 
 
@@ -140,6 +144,17 @@ def _let_pass(folder: Path, account: Account) -> None:
     if account.gid is not None:
         os.chown(folder, 0, account.gid)
         folder.chmod(0o710)
+
+
+def _temporary_folder() -> Path:
+    for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108 (mkdtemp makes it private)
+        folder = Path(tempfile.mkdtemp(prefix="notifier-", dir=parent))
+        if _usable(folder):
+            return folder
+        folder.rmdir()
+    raise EmbeddedError(
+        "No folder has a path short enough for a socket: set TMPDIR or DATA_DIR to a shorter one."
+    )
 
 
 def _usable(folder: Path) -> bool:
@@ -152,16 +167,16 @@ def _record(data_dir: Path) -> Path:
     return data_dir / "postgres.socket-folder"
 
 
-def _demand_private(folder: Path, data_dir: Path) -> None:
+def _recorded(data_dir: Path) -> Path | None:
     try:
-        found = folder.lstat()
+        return Path(_record(data_dir).read_text(encoding="utf-8").rstrip("\n"))
     except FileNotFoundError:
-        return  # the server is not running
+        return None
+
+
+def _private(folder: Path, data_dir: Path) -> bool:
+    found = folder.lstat()
     owners = {os.geteuid()}
     if os.geteuid() == 0:
         owners.add(cluster(data_dir).stat().st_uid)
-    if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid not in owners:
-        raise EmbeddedError(
-            f"{folder}, where the database's socket should be, is not a private folder of this user: "
-            "whatever listens there is not our Postgres. Remove it and start again."
-        )
+    return stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077 and found.st_uid in owners
