@@ -1,0 +1,151 @@
+"""Faults on demand: what a provider does instead of taking a message and saying so at once."""
+
+from __future__ import annotations
+
+import enum
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+CHANNELS = ("slack", "sms", "email")
+
+
+class Kind(enum.StrEnum):
+    LATENCY = "latency"  # take it at once, answer after `latency_ms`
+    STATUS = "status"  # refuse it with `status` (email: the reply code, at `stage`), `retry_after` and `body`
+    DROP_BEFORE = "drop_before"  # close the connection; the message is not taken
+    DROP_AFTER = "drop_after"  # take the message, close the connection without a word
+    HANG = "hang"  # say nothing and keep the connection open; the message is taken where `taken`
+    DRIP = "drip"  # take the message, answer a byte each `drip_ms`
+
+
+class Stage(enum.StrEnum):
+    """Where in a mail's conversation a `status` is given."""
+
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"  # instead of 354
+    MESSAGE = "message"  # after the final dot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    kind: Kind
+    latency_ms: int = 0  # before whatever the kind does
+    status: int = 503
+    retry_after: str = ""  # seconds or an HTTP date
+    body: str = ""  # instead of the provider's own words
+    stage: Stage = Stage.RCPT
+    taken: bool = False
+    drip_ms: int = 200
+    times: int | None = None  # how often, then never again; None for always
+    probability: float = 1.0
+    to: str = ""  # only for this recipient (Slack: the last part of the webhook's path)
+
+    @property
+    def takes(self) -> bool:
+        """Whether the message is taken in spite of it."""
+        return self.kind in {Kind.LATENCY, Kind.DROP_AFTER, Kind.DRIP} or (
+            self.kind is Kind.HANG and self.taken
+        )
+
+    @classmethod
+    def parse(cls, given: object) -> Fault:
+        """Raises: ValueError, naming the field."""
+        if not isinstance(given, dict):
+            raise ValueError("a fault is an object with at least a kind")  # noqa: TRY004 - one kind of error
+        if unknown := set(given) - {field.name for field in fields(cls)}:
+            raise ValueError(f"a fault has no field {min(unknown)!r}")
+        known = {**given, "kind": Kind(given.get("kind", "")), "stage": Stage(given.get("stage", "rcpt"))}
+        for name, kinds in _TYPES.items():
+            if name in known and (not isinstance(known[name], kinds) or known[name] is True):
+                raise ValueError(f"{name} must be {_WORDS[kinds]}")
+        fault = cls(**known)
+        if not 0 < fault.probability <= 1:
+            raise ValueError("probability must be above 0 and at most 1")
+        if not 100 <= fault.status <= 599:
+            raise ValueError("status must be from 100 to 599")
+        if min(fault.latency_ms, fault.drip_ms, fault.times or 0) < 0:
+            raise ValueError("latency_ms, drip_ms and times cannot be negative")
+        return fault
+
+
+_WORDS: Mapping[Any, str] = {int: "a whole number", (int, float): "a number", str: "a text"}
+_TYPES: Mapping[str, Any] = {
+    "latency_ms": int,
+    "status": int,
+    "drip_ms": int,
+    "times": int,
+    "probability": (int, float),
+    "retry_after": str,
+    "body": str,
+    "to": str,
+}
+
+
+@dataclass(slots=True)
+class _InForce:
+    fault: Fault
+    befell: int = 0
+
+    def befalls(self, to: str, *, at_sender: bool) -> bool:
+        fault = self.fault
+        return (
+            at_sender == (fault.kind is Kind.STATUS and fault.stage is Stage.MAIL)
+            and fault.to in {"", to}
+            and (fault.times is None or self.befell < fault.times)
+            and (fault.probability >= 1 or random.random() < fault.probability)
+        )
+
+
+class Faults:
+    """The faults in force, by channel; the first that fits a message befalls it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_force: dict[str, list[_InForce]] = {}
+
+    def set(self, channel: str, *faults: Fault) -> None:
+        """Replace one channel's faults; none given means none. Raises: ValueError for no such channel."""
+        _require_channels(channel)
+        with self._lock:
+            self._in_force[channel] = [_InForce(fault) for fault in faults]
+
+    def replace(self, faults: Mapping[str, Sequence[Fault]]) -> None:
+        """Replace the faults of all channels. Raises: ValueError for no such channel."""
+        _require_channels(*faults)
+        with self._lock:
+            self._in_force = {
+                channel: [_InForce(fault) for fault in chosen] for channel, chosen in faults.items()
+            }
+
+    def clear(self) -> None:
+        with self._lock:
+            self._in_force.clear()
+
+    def pick(self, channel: str, to: str, *, at_sender: bool = False) -> Fault | None:
+        """The fault that befalls this message now; `at_sender` before an email's recipient is known."""
+        if not self._in_force.get(channel):
+            return None
+        with self._lock:
+            for chosen in self._in_force.get(channel, ()):
+                if chosen.befalls(to, at_sender=at_sender):
+                    chosen.befell += 1
+                    return chosen.fault
+        return None
+
+    def shown(self) -> dict[str, list[dict[str, Any]]]:
+        """What is in force, each with how many messages it `befell`."""
+        with self._lock:
+            return {
+                channel: [{**asdict(chosen.fault), "befell": chosen.befell} for chosen in faults]
+                for channel, faults in self._in_force.items()
+                if faults
+            }
+
+
+def _require_channels(*names: str) -> None:
+    if unknown := set(names) - set(CHANNELS):
+        raise ValueError(f"the channels are {', '.join(CHANNELS)}, not {min(unknown)!r}")
