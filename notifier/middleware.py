@@ -16,7 +16,8 @@ CORRELATION_HEADER = "X-Correlation-ID"
 
 # It is written to logs, stored, and sent on in provider headers: nothing that could end a header or a line.
 _SAFE = re.compile(r"[A-Za-z0-9._~:/+=-]{1,128}")
-# https://www.w3.org/TR/trace-context/#traceparent-header (version 00 ends after the flags, later ones may go on)
+# https://www.w3.org/TR/trace-context/#traceparent-header
+# Version 00 ends after the flags, later ones may go on.
 _TRACEPARENT = re.compile(
     r"(?:00-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     r"|(?!00|ff)[0-9a-f]{2}-(?P<later>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)"

@@ -6,4 +6,15 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from django.conf import settings  # noqa: E402 - the settings need the lines above
+
+from notifier import environment, lifeline  # noqa: E402
+from notifier.bodies import ChunkedBodies  # noqa: E402
+
+if environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
+    # The server's main process may be killed, and then stops nobody: its workers would keep the port.
+    lifeline.end_with_parent()
+
+application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT)

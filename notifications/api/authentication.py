@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import structlog
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from notifications import credentials, selectors
 from notifications.api.problems import Problem
 from notifications.models import Client
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # imports this module by way of the settings
 
 _HEADER = re.compile(r"bearer +([!-~]{1,256})", re.IGNORECASE)
 

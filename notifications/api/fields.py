@@ -39,6 +39,10 @@ class Text(serializers.CharField):
         return data
 
 
+class ChannelName(Text):
+    """The name of a channel; whether there is one of that name is for the service to say."""
+
+
 @extend_schema_field(OpenApiTypes.DATETIME)
 class Moment(serializers.Field[datetime, str, str, datetime]):
     """An RFC 3339 time with its offset → aware UTC."""

@@ -19,7 +19,7 @@ def idempotency_key(request: Request) -> str | None:
         if settings.IDEMPOTENCY_KEY_REQUIRED:
             raise Problem(
                 "idempotency_key_missing",
-                "Send an Idempotency-Key header: a text that is the same at every retry of this notification. See /api/docs.",
+                "Send an Idempotency-Key header, the same at every retry of one notification; see /api/docs.",
             )
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -13,24 +13,17 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
 from notifications import services
 from notifications.api.kinds import KINDS
+from notifications.services import Problem as FieldProblem
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER = 2  # seconds; a database that restarts or fails over is back in about that
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """One field at fault; `field` is a path such as `to` or `metadata.order`."""
-
-    field: str
-    code: str
-    detail: str
 
 
 class Problem(Exception):
@@ -82,7 +75,7 @@ def _problem(error: Exception) -> Problem:
         case Problem():
             return error
         case services.Refused():
-            return refused([FieldProblem(each.field, each.code, each.detail) for each in error.problems])
+            return refused(error.problems)
         case services.KeyReused():
             return Problem(
                 "idempotency_key_reused",
@@ -137,7 +130,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
                 "unauthenticated", "Send a valid API key: Authorization: Bearer <api key>.", headers=headers
             )
         case exceptions.Throttled():
-            wait = max(1, round(error.wait or 1))
+            wait = max(1, round(getattr(error, "wait", None) or 1))
             return Problem("throttled", f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
         case exceptions.ParseError():
             return Problem("malformed_json", str(error.detail))
@@ -172,6 +165,12 @@ def _fields(details: Any, path: str = "") -> Iterator[FieldProblem]:
         for name, detail in details.items():
             own = "" if name == "non_field_errors" else str(name)
             yield from _fields(detail, f"{path}.{own}" if path and own else path or own)
+
+
+@csrf_exempt  # whatever the method, the answer is the same
+def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
+    """Every other address under /api/, so that DEBUG does not answer its page of routes there."""
+    return answer(Problem("not_found", "Nothing is found at this address."), request)
 
 
 # --- Django's own handlers (urls.py): problems under /api/, Django's pages elsewhere ----------------------

@@ -1,0 +1,207 @@
+"""What drf-spectacular cannot see by itself: headers, problems, examples, and the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import serializers
+
+from notifications.api.kinds import KINDS
+
+V = TypeVar("V", bound=Callable[..., Any])
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "An API key: `nk_…`"}
+
+
+class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.fields.ChannelName"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return {"type": "string", "enum": list(settings.NOTIFIER_CHANNELS)}
+
+
+class Accepted(serializers.Serializer[Any]):
+    """The answer to an accept, the same bytes at every replay of its key."""
+
+    id = serializers.UUIDField()
+    channel = serializers.CharField()
+    to = serializers.CharField()
+    status = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    idempotency_key = serializers.CharField(allow_null=True)
+    links = serializers.DictField(child=serializers.CharField())
+
+
+class ProblemField(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemDetails(serializers.Serializer[Any]):
+    """RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.ChoiceField(list(KINDS))
+    correlation_id = serializers.CharField()
+    errors = ProblemField(many=True, required=False)  # type: ignore[assignment]
+
+
+def _header(name: str, about: str, **options: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=about, **options)
+
+
+KEY = _header(
+    "Idempotency-Key",
+    "1 to 255 printable ASCII characters, bare or quoted; the same at every retry of one notification. A key "
+    f"is kept for {settings.IDEMPOTENCY_KEY_TTL.total_seconds() / 3600:.0f} hours at least.",
+    required=settings.IDEMPOTENCY_KEY_REQUIRED,
+)
+CORRELATION = _header(
+    "X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing."
+)
+_OF_EVERY_ANSWER = _header("X-Correlation-ID", "As sent, or made.", response=True)
+_OF_ACCEPTS = [
+    _header("Location", "Where the notification can be read.", response=[202]),
+    _header("Idempotency-Key", "As sent.", response=[202]),
+    _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[202]),
+]
+_RETRY_AFTER = _header(
+    "Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503]
+)
+
+_COMMON = ("unauthenticated", "client_inactive", "not_acceptable", "internal_error", "unavailable")
+_ACCEPT = (
+    *("malformed_json", "invalid", "idempotency_key_missing", "idempotency_key_invalid"),
+    *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
+)
+
+_ID = "0190163d-8694-739b-aea5-966c26f8ad91"
+_ACCEPTED_EXAMPLE = OpenApiExample(
+    "Accepted",
+    value={
+        "id": _ID,
+        "channel": "sms",
+        "to": "+14155552671",
+        "status": "pending",
+        "created_at": "2030-01-31T08:30:00.123456Z",
+        "idempotency_key": "order-placed:42",
+        "links": {"self": f"/api/v1/notifications/{_ID}"},
+    },
+    response_only=True,
+    status_codes=["202"],
+)
+NOTIFICATION_EXAMPLE = {
+    "channel": "sms",
+    "to": "+14155552671",
+    "message": "Your order 42 is on its way.",
+    "priority": "high",
+    "metadata": {"order": 42},
+}
+SLACK_EXAMPLE = {"message": "Deployed version 42."}
+MAIL_EXAMPLE = {
+    "message": "Your order 42 is on its way.",
+    "send_to": "ann@example.com",
+    "subject": "Order 42",
+}
+SMS_EXAMPLE = {"message": "Your order 42 is on its way.", "send_to_number": "+14155552671"}
+
+
+def _problems(*codes: str) -> dict[tuple[int, str], OpenApiResponse]:
+    """One response for each status, with an example for each of its codes."""
+    statuses = sorted({int(KINDS[code].status) for code in codes})
+    return {
+        (status, PROBLEM): OpenApiResponse(
+            ProblemDetails,
+            description=" · ".join(KINDS[code].title for code in codes if KINDS[code].status == status),
+            examples=[_example(code) for code in codes if KINDS[code].status == status],
+        )
+        for status in statuses
+    }
+
+
+def _example(code: str) -> OpenApiExample:
+    kind = KINDS[code]
+    body: dict[str, Any] = {
+        "type": f"/problems#{code}",
+        "title": kind.title,
+        "status": int(kind.status),
+        "detail": kind.advice,
+        "code": code,
+        "correlation_id": "0190163d-8694-739b-aea5-966c26f8ad92",
+    }
+    if code == "invalid":
+        body["errors"] = [{"field": "to", "code": "not_e164", "detail": "must be a number in E.164"}]
+    return OpenApiExample(code, value=body, response_only=True)
+
+
+def accepting(body: type[Any], summary: str, example: dict[str, Any]) -> Callable[[V], V]:
+    """Describe a viewset's `create`."""
+    return extend_schema_view(
+        create=extend_schema(
+            summary=summary,
+            tags=["send"],
+            request=body,
+            parameters=[KEY, CORRELATION, _OF_EVERY_ANSWER, *_OF_ACCEPTS, _RETRY_AFTER],
+            responses={
+                (202, JSON): OpenApiResponse(Accepted, description="Stored durably; it will be sent."),
+                **_problems(*_COMMON, *_ACCEPT),
+            },
+            examples=[OpenApiExample("Request", value=example, request_only=True), _ACCEPTED_EXAMPLE],
+        )
+    )
+
+
+def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V], V]:
+    """Describe a viewset's `list` and `retrieve`."""
+    page = type(
+        "Page",
+        (serializers.Serializer,),
+        {
+            "__doc__": "Newest first.",
+            "results": row(many=True),
+            "next": serializers.URLField(allow_null=True, help_text="The next page; null at the end."),
+        },
+    )
+    shared: dict[str, Any] = {"tags": ["read"]}
+    return extend_schema_view(
+        list=extend_schema(
+            summary="List your notifications, newest first",
+            parameters=[query, CORRELATION, _OF_EVERY_ANSWER],
+            responses={(200, JSON): page, **_problems(*_COMMON, "invalid")},
+            **shared,
+        ),
+        retrieve=extend_schema(
+            summary="Read one notification with its attempts",
+            parameters=[CORRELATION, _OF_EVERY_ANSWER],
+            responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
+            **shared,
+        ),
+    )
+
+
+def without_slash_variants(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Name each path once: a trailing slash is allowed and not worth telling."""
+    return [(path.rstrip("/"), regex, method, view) for path, regex, method, view in endpoints]

@@ -1,0 +1,27 @@
+"""The addresses of the API and of what belongs to it."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.routers import SimpleRouter
+
+from notifications.api import health, pages, problems, viewsets
+
+router = SimpleRouter()
+router.trailing_slash = "/?"  # a redirect would lose a POST's body
+router.register("notifications", viewsets.NotificationViewSet, basename="notification")
+router.register("slack", viewsets.SlackViewSet, basename="slack")
+router.register("mail", viewsets.MailViewSet, basename="mail")
+router.register("sms", viewsets.SmsViewSet, basename="sms")
+
+urlpatterns = [
+    path("", pages.index, name="index"),
+    path("problems", pages.problems, name="problems"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", pages.SwaggerView.as_view(), name="docs"),
+    path("api/v1/", include(router.urls)),
+    path("api/<path:rest>", problems.nothing_here),
+]

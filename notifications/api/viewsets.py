@@ -1,0 +1,132 @@
+"""The endpoints: validate, ask one service or selector, serialise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, cast
+from uuid import UUID
+
+from django.http import Http404, HttpResponse
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.viewsets import ViewSet
+
+from notifications import selectors, services
+from notifications.api import schema
+from notifications.api.keys import idempotency_key
+from notifications.api.problems import Problem, refused
+from notifications.api.serializers import (
+    Acceptable,
+    NewMail,
+    NewNotification,
+    NewSlackMessage,
+    NewSms,
+    NotificationDetail,
+    NotificationRow,
+    PageQuery,
+)
+from notifications.idempotency import fingerprint
+from notifications.models import Client, Notification
+
+
+class AcceptingViewSet(ViewSet):
+    """Accepts a body as a notification, once for each Idempotency-Key."""
+
+    body: ClassVar[type[Acceptable]]
+
+    def create(self, request: Request) -> HttpResponse:
+        if request.stream is None:
+            raise Problem("malformed_json", "The body is empty; send one JSON object.")
+        posted = request.data
+        key = idempotency_key(request)
+        operation = f"POST {request.path.rstrip('/')}"
+        try:
+            accepted = services.accept(
+                _client(request),
+                self._wanted(posted),
+                key=key,
+                operation=operation,
+                fingerprint=fingerprint(posted),
+                correlation_id=getattr(request, "correlation_id", ""),
+            )
+        except (ValidationError, services.Refused) as error:
+            # What was accepted once stays accepted, though its time be past or its webhook gone since.
+            replayed = key and services.replay_answer(
+                _client(request), operation=operation, key=key, fingerprint=fingerprint(posted)
+            )
+            if not replayed:
+                raise self._in_words_of_the_body(error) from None
+            accepted = replayed
+        return _accepted(accepted, request)
+
+    def _wanted(self, posted: object) -> services.NotificationRequest:
+        body = self.body(data=posted)
+        body.is_valid(raise_exception=True)
+        return body.wanted()
+
+    def _in_words_of_the_body(self, error: ValidationError | services.Refused) -> Exception:
+        if isinstance(error, ValidationError):
+            return error
+        named = self.body.names
+        return refused([replace(each, field=named.get(each.field, each.field)) for each in error.problems])
+
+
+@schema.accepting(NewSlackMessage, "Post to the default Slack webhook", schema.SLACK_EXAMPLE)
+class SlackViewSet(AcceptingViewSet):
+    body = NewSlackMessage
+
+
+@schema.accepting(NewMail, "Send an email", schema.MAIL_EXAMPLE)
+class MailViewSet(AcceptingViewSet):
+    body = NewMail
+
+
+@schema.accepting(NewSms, "Send a text message", schema.SMS_EXAMPLE)
+class SmsViewSet(AcceptingViewSet):
+    body = NewSms
+
+
+@schema.accepting(NewNotification, "Send over any channel", schema.NOTIFICATION_EXAMPLE)
+@schema.reading(PageQuery, NotificationRow, NotificationDetail)
+class NotificationViewSet(AcceptingViewSet):
+    body = NewNotification
+    lookup_value_converter = "uuid"
+
+    def list(self, request: Request) -> Response:
+        query = PageQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        filters = dict(query.validated_data)
+        rows, following = selectors.page(
+            _client(request),
+            before=filters.pop("cursor", None),
+            limit=filters.pop("limit"),
+            filters=filters,
+        )
+        here = request.build_absolute_uri()
+        after = replace_query_param(here, "cursor", str(following)) if following else None
+        return Response({"results": NotificationRow(rows, many=True).data, "next": after})
+
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        try:
+            found = selectors.notification(_client(request), pk)
+        except Notification.DoesNotExist:
+            raise Http404 from None
+        return Response(NotificationDetail(found).data)
+
+
+def _client(request: Request) -> Client:
+    return cast(Client, request.user)  # IsClient lets nobody else pass
+
+
+def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:
+    headers = {"Location": accepted.location}
+    if key := request.headers.get("Idempotency-Key"):
+        headers["Idempotency-Key"] = key
+    if accepted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    # The stored bytes, not a rendering of them: a replay is equal to the last byte.
+    return HttpResponse(
+        accepted.body, status=accepted.status, content_type="application/json", headers=headers
+    )
