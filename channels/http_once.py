@@ -7,6 +7,7 @@ URL, and a webhook's URL is a secret.
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import logging
 import re
 import socket
@@ -19,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -111,6 +113,28 @@ class HttpOnce:
             with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
                 octets = _read(response.raw)
             return Answer(response.status_code, response.headers, octets.decode("utf-8", "replace"))
+
+
+def wrong_address(url: str) -> str:
+    """What is wrong with a provider's address, to end a sentence that does not show it; "" for nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "is not an https URL"
+    if parts.scheme == "http" and not is_near(host):
+        return "must begin with https: a secret goes with every message"
+    return ""
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is this machine, or a bare name such as that of a service in a compose file."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or "." not in host
 
 
 class _HttpConnection(HTTPConnection):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from channels.contract import (
     TransientError,
     Unacceptable,
 )
-from channels.http_once import Answer, HttpOnce
+from channels.http_once import Answer, HttpOnce, wrong_address
 
 # The word that Slack answers with, and what it refuses: None for our credentials or account.
 # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
@@ -91,7 +90,7 @@ class SlackWebhook(Backend):
             if not NAME.fullmatch(name):
                 detail = f"the name {name!r} must be at most 50 letters, digits, dots, dashes or underscores"
                 found.append(SettingProblem(variable, detail))
-            if wrong := _wrong_with(url):
+            if wrong := wrong_address(url) or _wrong_path(url):
                 found.append(SettingProblem(variable, f"the webhook {name!r} {wrong}"))
         return found
 
@@ -162,25 +161,5 @@ def _error(answer: Answer, word: str) -> ChannelError:
     return PermanentError(code, f"answered {status}: {word}", refuses=refused)
 
 
-def _wrong_with(url: str) -> str:
-    """What is wrong with a webhook's URL, as the end of a sentence that must not show it; "" for nothing."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "is not a URL"
-    if parts.scheme not in {"http", "https"} or not host:
-        return "is not an https URL"
-    if parts.scheme == "http" and not _is_near(host):
-        return "must begin with https://: whoever reads its path can post"
-    if not parts.path.strip("/"):
-        return "has no path: copy the whole URL from Slack"
-    return ""
-
-
-def _is_near(host: str) -> bool:
-    """This machine, or a bare name, such as that of a service of a compose file."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or "." not in host
+def _wrong_path(url: str) -> str:
+    return "" if urlsplit(url).path.strip("/") else "has no path: copy the whole URL from Slack"

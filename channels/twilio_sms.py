@@ -1,0 +1,274 @@
+"""SMS, by Twilio's Messages API and Twilio's own library."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from ssl import SSLContext
+from typing import Any
+
+import phonenumbers
+import requests
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+from twilio.rest.api.v2010.account.message import MessageInstance
+
+from channels import deadline, text
+from channels.contract import (
+    Backend,
+    ChannelError,
+    ConfigurationError,
+    Message,
+    PermanentError,
+    RateLimited,
+    Receipt,
+    Refused,
+    SettingProblem,
+    TransientError,
+    Unacceptable,
+)
+from channels.http_once import Answer, HttpOnce, wrong_address
+
+# Twilio's error code, and what it refuses: None for our credentials, sender or account.
+# https://www.twilio.com/docs/api/errors
+ERRORS: Mapping[int, Refused | None] = {
+    20003: None,  # authenticate
+    21211: Refused.MESSAGE,  # no valid 'To'
+    21212: Refused.MESSAGE,  # no valid 'From'
+    21408: None,  # no permission for the recipient's region
+    21606: None,  # our 'From' cannot send messages
+    21608: None,  # a trial account sends to verified numbers only
+    21610: Refused.RECIPIENT,  # opted out
+    21612: Refused.MESSAGE,  # no route from this sender to this recipient
+    21614: Refused.MESSAGE,  # no mobile number
+    21617: Refused.MESSAGE,  # over 1600 characters
+    30002: None,  # account suspended
+    # By callback, or in the answer itself where Twilio knows at once. A new try is a new paid message.
+    30003: Refused.MESSAGE,  # unreachable handset
+    30004: Refused.MESSAGE,  # blocked
+    30005: Refused.MESSAGE,  # unknown handset
+    30006: Refused.MESSAGE,  # landline, or unreachable carrier
+    30007: Refused.MESSAGE,  # filtered by the carrier
+    30008: Refused.MESSAGE,  # unknown
+}
+RATE_LIMITED = 20429  # never executed: https://www.twilio.com/docs/api/errors/20429
+QUEUE_FULL = frozenset({21611, 30001})  # the sender's queue holds hours of messages
+QUEUE_PATIENCE = timedelta(minutes=10)
+FAILED = frozenset({"failed", "undelivered", "canceled"})
+# What a status says without a code that we know; any other 4xx refuses the message.
+STATUSES: Mapping[int, None] = dict.fromkeys((401, 402, 403, 404, 405, 407))
+
+MESSAGE_LIMIT = 1600  # characters: https://www.twilio.com/docs/api/errors/21617
+PATIENCE = timedelta(seconds=5)  # after a 429 without Retry-After
+E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
+
+
+class TwilioSms(Backend):
+    """Options: `account_sid`, `auth_token`, `from_number` or `messaging_service_sid`, and `base_url`,
+    which is Twilio's own where it is empty."""
+
+    name = "twilio_sms"
+    send_timeout = timedelta(seconds=15)  # Twilio's own client gives up after as long
+
+    def __init__(
+        self,
+        *,
+        account_sid: str = "",
+        auth_token: str = "",
+        from_number: str = "",
+        messaging_service_sid: str = "",
+        base_url: str = "",
+    ) -> None:
+        self._account_sid = account_sid
+        self._auth_token = auth_token
+        self._from_number = from_number
+        self._messaging_service_sid = messaging_service_sid
+        self._base_url = base_url
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> TwilioSms:
+        names = ("account_sid", "auth_token", "from_number", "messaging_service_sid", "base_url")
+        return cls(**{name: options.get(name, "") for name in names})
+
+    @property
+    def configured(self) -> bool:
+        sender = self._from_number or self._messaging_service_sid
+        return bool(self._account_sid and self._auth_token and sender)
+
+    def problems(self) -> Sequence[SettingProblem]:
+        sid, token = self._account_sid, self._auth_token
+        sender, service = self._from_number, self._messaging_service_sid
+        if not (sid or token or sender or service):
+            return []
+        found = []
+        if not sid:
+            found.append(SettingProblem("TWILIO_ACCOUNT_SID", "is missing beside other TWILIO_ variables"))
+        elif not ACCOUNT.fullmatch(sid):
+            found.append(SettingProblem("TWILIO_ACCOUNT_SID", "must be AC and 32 hexadecimal digits"))
+        if not token:
+            found.append(SettingProblem("TWILIO_AUTH_TOKEN", "is missing beside other TWILIO_ variables"))
+        if sender and service:
+            both = "and TWILIO_MESSAGING_SERVICE_SID are both set: keep the one to send from"
+            found.append(SettingProblem("TWILIO_FROM_NUMBER", both))
+        elif not sender and not service:
+            neither = "or TWILIO_MESSAGING_SERVICE_SID must be set: Twilio needs a sender"
+            found.append(SettingProblem("TWILIO_FROM_NUMBER", neither))
+        if sender and not E164.fullmatch(sender):
+            found.append(SettingProblem("TWILIO_FROM_NUMBER", "must be in E.164, such as +15005550006"))
+        if service and not SERVICE.fullmatch(service):
+            detail = "must be MG and 32 hexadecimal digits"
+            found.append(SettingProblem("TWILIO_MESSAGING_SERVICE_SID", detail))
+        if self._base_url and (wrong := wrong_address(self._base_url)):
+            found.append(SettingProblem("TWILIO_BASE_URL", wrong))
+        return found
+
+    def validate(self, *, to: str, subject: str, body: str) -> str:
+        """`to` is in E.164, as given: a number without its country could be anybody's."""
+        text.refuse_subject(subject, "SMS")
+        text.require_body(body)
+        if len(body) > MESSAGE_LIMIT:
+            detail = f"must be at most {MESSAGE_LIMIT} characters, not {len(body)}"
+            raise Unacceptable("message", "too_long", detail)
+        if not E164.fullmatch(to) or not _is_possible(to):
+            detail = "must be a phone number in E.164: +, country and number, digits only"
+            raise Unacceptable("to", "invalid_phone_number", detail)
+        return to
+
+    @contextmanager
+    def session(self) -> Iterator[_Session]:
+        http = HttpOnce(limit=self.send_timeout, tls=self._tls)
+        try:
+            yield _Session(self, http)
+        finally:
+            http.close()
+
+    def create(self, message: Message, wire: HttpClient) -> MessageInstance:
+        """Have Twilio's library make the request, over our own wire, and read the answer."""
+        # A client for each message is cheap, and keeps nothing of another's. Its address comes from our
+        # settings alone: without an environment of its own it would obey TWILIO_EDGE and TWILIO_REGION.
+        client = Client(
+            self._account_sid,
+            self._auth_token,
+            http_client=wire,
+            environment={"TWILIO_EDGE": ""},
+        )
+        if self._base_url:
+            client.api.base_url = self._base_url
+        optional = {
+            "from_": self._from_number,
+            "messaging_service_sid": self._messaging_service_sid,
+            "status_callback": message.receipt_url,
+        }
+        given = {name: value for name, value in optional.items() if value}
+        return client.messages.create(to=message.to, body=message.body, **given)
+
+    @cached_property
+    def _tls(self) -> SSLContext:
+        return deadline.tls_context()
+
+
+class _Session:
+    def __init__(self, backend: TwilioSms, http: HttpOnce) -> None:
+        self._backend = backend
+        self._http = http
+
+    def send(self, message: Message) -> Receipt:
+        wire = _Wire(self._http, message)
+        created = None
+        try:
+            created = self._backend.create(message, wire)
+        except (AttributeError, TypeError, ValueError):
+            if not wire.created:
+                raise  # a mistake of ours; what follows is an answer that the library cannot read
+        if created is None or not SID.fullmatch(str(created.sid)):
+            raise TransientError("201", "created, in words that are not Twilio's", outcome_unknown=True)
+        if created.status in FAILED:
+            raise _refused(_code(created.error_code), 201, f"created as {created.status}")
+        return Receipt(provider_id=str(created.sid), code="201", detail=text.one_line(str(created.status)))
+
+
+class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
+    """What Twilio's library sends through, instead of its own client: ours sends once, and logs nothing."""
+
+    def __init__(self, http: HttpOnce, message: Message) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=False)
+        self._http = http
+        self._message = message
+        self.created = False
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,  # noqa: FBT001, FBT002 - the library's signature
+    ) -> Response:
+        headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
+        answer = self._http.send(
+            requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth)
+        )
+        if answer.status != 201:
+            raise _error(answer, self._message)
+        self.created = True
+        return Response(answer.status, answer.text, answer.headers)
+
+
+def _error(answer: Answer, message: Message) -> ChannelError:
+    status = answer.status
+    code, words = _read(answer.text)
+    detail = f"answered {status}: {text.one_line(words, hide=(message.body, message.to))}"
+    if status == 429 or code == RATE_LIMITED:
+        return RateLimited(str(code or status), detail, retry_after=answer.retry_after(PATIENCE))
+    if status >= 500 or status < 300:
+        # Also a 2xx that is no 201: something between us and Twilio, which may have passed the message on.
+        return TransientError(str(code or status), detail, outcome_unknown=True)
+    if status < 400:
+        return ConfigurationError(str(status), "the API's address redirects; redirects are not followed")
+    if status == 408:
+        return TransientError(str(status), "gave up waiting for the request", outcome_unknown=False)
+    return _refused(code, status, detail)
+
+
+def _refused(code: int, status: int, detail: str) -> ChannelError:
+    shown = str(code or status)
+    if code in QUEUE_FULL:
+        return TransientError(shown, detail, outcome_unknown=False, retry_after=QUEUE_PATIENCE)
+    refused = ERRORS[code] if code in ERRORS else STATUSES.get(status, Refused.MESSAGE)
+    if refused is None:
+        return ConfigurationError(shown, detail)
+    return PermanentError(shown, detail, refuses=refused)
+
+
+def _read(answer: str) -> tuple[int, str]:
+    """The code and the message of an error as Twilio documents it; 0 in any other answer."""
+    try:
+        error = json.loads(answer)
+        return _code(error.get("code")), str(error.get("message", ""))
+    except (AttributeError, ValueError):
+        return 0, "no error of Twilio's"
+
+
+def _code(given: object) -> int:
+    return int(str(given)) if re.fullmatch(r"[0-9]{5}", str(given)) else 0
+
+
+def _is_possible(number: str) -> bool:
+    # Possible, not valid: of the right length for its country. Numbering plans change weekly, and the
+    # provider knows whether this number exists; test numbers never do.
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False
