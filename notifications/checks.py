@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from channels.registry import channels
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from channels.registry import channels
 
 SHORTEST_KEY_TTL: Final = timedelta(hours=24)  # a client that retries the next day must still be recognised
 
@@ -25,7 +27,7 @@ def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
         ]
         if not problems and not known.backend.configured:
             found.append(
-                Warning(
+                checks.Warning(
                     f"The channel {known.name} has no provider: requests for it are refused.",
                     hint="Set its variables (see .env.example).",
                     id="notifier.W001",
@@ -40,7 +42,10 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     ttl: timedelta = settings.IDEMPOTENCY_KEY_TTL
     if ttl < SHORTEST_KEY_TTL:
         found.append(
-            Error("IDEMPOTENCY_KEY_TTL must be at least 24 (hours): a retry of the next day must find its key.", id="notifier.E002")
+            Error(
+                "IDEMPOTENCY_KEY_TTL must be at least 24 (hours): a retry of the next day must find its key.",
+                id="notifier.E002",
+            )
         )
     if timedelta(days=settings.RETENTION_DAYS) < ttl:
         found.append(
@@ -64,7 +69,7 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 def deployed_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     if not settings.PUBLIC_URL.startswith("https://"):
         return [
-            Warning(
+            checks.Warning(
                 "PUBLIC_URL does not begin with https://: cookies and keys would cross the network in the clear.",
                 id="notifier.W002",
             )

@@ -1,7 +1,7 @@
 """Where the next claim of a lane begins to look.
 
-While some session holds an old snapshot, vacuum removes nothing, and a scan from the start of the ready index walks every
-entry that was ever claimed since. Beginning at the last claimed key costs nothing. Behind it lie only late commits and
+While some session holds an old snapshot, vacuum removes nothing, and a scan from the start of the ready index walks
+every entry that was ever claimed since. Beginning at the last claimed key costs nothing. Behind it lie only late commits and
 rows that another session held, so a drain looks back a little whenever it is not in full flow, and all the way back at
 intervals that grow with the price of such a scan.
 """
@@ -16,7 +16,6 @@ from typing import Final
 from uuid import UUID
 
 from notifications.outbox.claim import Claim, Position
-from notifications.states import Priority
 
 LOOK_BACK: Final = timedelta(seconds=30)  # longer than accepting transactions last, but for exceptional ones
 WHOLE_AT_LEAST: Final = 5.0  # seconds between scans from the start
@@ -28,10 +27,10 @@ class Cursors:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._positions: dict[str, dict[Priority, Position]] = {}
+        self._positions: dict[str, dict[int, Position]] = {}
         self._whole_next: dict[str, float] = {}
 
-    def begin(self, lane: str, *, in_full_flow: bool) -> tuple[Mapping[Priority, Position], bool]:
+    def begin(self, lane: str, *, in_full_flow: bool) -> tuple[Mapping[int, Position], bool]:
         """Where to look now, and whether that is a scan from the start (to be given back to `advance`)."""
         now = monotonic()
         with self._lock:

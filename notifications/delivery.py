@@ -10,6 +10,9 @@ from time import monotonic
 from typing import Final
 
 import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+
 from channels.contract import (
     ConfigurationError,
     Message,
@@ -20,10 +23,7 @@ from channels.contract import (
     Session,
     TransientError,
 )
-from channels.registry import Channel, channel, channel_of, channels
-from django.conf import settings
-from django.db import Error as DatabaseError
-
+from channels.registry import Channel, channel_of, channels
 from notifications import nudge, retry
 from notifications.cursors import Cursors
 from notifications.holdings import Holdings
@@ -66,7 +66,9 @@ class Delivery:
         """Work on a lane until nothing is due, the time is up or the process stops."""
         known = channels().get(channel_of(lane))
         if known is None:
-            log.error("lane.unknown_channel", lane=lane)  # what waits there stays pending until the settings know it again
+            log.error(
+                "lane.unknown_channel", lane=lane
+            )  # what waits there stays pending until the settings know it again
             return
         until = monotonic() + DRAIN_FOR
         in_full_flow = False
@@ -140,7 +142,10 @@ class Delivery:
     ) -> tuple[Result, bool]:
         """Send once; the result, and whether the lane is paused now."""
         with structlog.contextvars.bound_contextvars(
-            correlation_id=current.correlation_id, notification_id=str(current.id), attempt=current.attempt, lane=lane
+            correlation_id=current.correlation_id,
+            notification_id=str(current.id),
+            attempt=current.attempt,
+            lane=lane,
         ):
             started = monotonic()
             retry_after: timedelta | None = None
@@ -156,14 +161,23 @@ class Delivery:
                 outcome = Outcome.IN_DOUBT if error.outcome_unknown else Outcome.TRANSIENT
                 code, detail, retry_after = error.code, error.detail, error.retry_after
             except RateLimited as error:
-                outcome, code, detail, retry_after = Outcome.RATE_LIMITED, error.code, error.detail, error.retry_after
+                outcome, code, detail, retry_after = (
+                    Outcome.RATE_LIMITED,
+                    error.code,
+                    error.detail,
+                    error.retry_after,
+                )
                 pause = self._pause(lane, known, error)
             except ConfigurationError as error:
                 outcome, code, detail = Outcome.RELEASED, error.code, error.detail
                 pause = self._pause(lane, known, error)
-            except Exception as error:  # noqa: BLE001 - a backend's bug costs its message a try, not its worker a thread
+            except Exception as error:
                 log.exception("send.unexpected", backend=known.backend.name)
-                outcome, code, detail = Outcome.UNEXPECTED, type(error).__name__, "the backend failed; see the log"
+                outcome, code, detail = (
+                    Outcome.UNEXPECTED,
+                    type(error).__name__,
+                    "the backend failed; see the log",
+                )
             finished = monotonic()
             decision = retry.decide(
                 outcome,

@@ -1,6 +1,6 @@
 """What the threads of this process hold, against which the relay holds what the database says they do.
 
-A claim can commit and its answer be lost with the connection: the row bears this worker's id, and no thread knows of it.
+A claim can commit and its answer be lost with the connection: the row bears this worker's id, and no thread knows it.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class Holdings:
     def abandoned(self, in_database: Mapping[UUID, int]) -> set[Key]:
         """Of the claims that the database says are ours, those that no thread has or can still come to have.
 
-        A row not held may be the answer of a claim statement under way; it is abandoned only once every statement that
-        was under way when it was first seen has ended. (One that was recorded since the database was read looks abandoned
+        A row not held may be the answer of a claim statement under way; it is abandoned only once every statement
+        that was under way when it was first seen has ended. (One that was recorded since the database was read looks abandoned
         too; taking it back under its attempt number does nothing.)
         """
         with self._lock:
             under_way = frozenset(self._claiming)
             self._suspects = {
-                key: self._suspects.get(key, under_way) & under_way for key in in_database.items() if key not in self._held
+                key: self._suspects.get(key, under_way) & under_way
+                for key in in_database.items()
+                if key not in self._held
             }
             return {key for key, tickets in self._suspects.items() if not tickets}

@@ -51,9 +51,7 @@ def _bare(header: str) -> str:
 def _unquote(header: str) -> str:
     match = _QUOTED.match(header)
     if match is None:
-        raise InvalidKey(
-            'A quoted Idempotency-Key ends with a quote; inside, \\" and \\\\ are the only escapes.'
-        )
+        raise InvalidKey('A quoted Idempotency-Key ends with a quote; inside, \\" and \\\\ are the only escapes.')
     if match.end() != len(header):
         raise InvalidKey("Send one Idempotency-Key: nothing may follow a quoted key.")
     return re.sub(r'\\(["\\])', r"\1", match[1])

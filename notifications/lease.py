@@ -99,7 +99,10 @@ class Lease:
             self._renewed = began
             now = monotonic()
             self._seen = {
-                worker: (beat, self._seen[worker][1] if worker in self._seen and self._seen[worker][0] == beat else now)
+                worker: (
+                    beat,
+                    self._seen[worker][1] if worker in self._seen and self._seen[worker][0] == beat else now,
+                )
                 for worker, beat in beats.others.items()
             }
         if self.dead():

@@ -1,4 +1,4 @@
-"""The tables. Rows of `notification` and `attempt` are written by `outbox/` alone; these classes describe and read them."""
+"""The tables. Rows of `notification` and `attempt` are written by `outbox/` alone; these classes describe and read."""
 
 from __future__ import annotations
 
@@ -80,10 +80,16 @@ class Notification(models.Model):
         db_table = "notification"
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["lane", "priority", "due_at", "id"], condition=Q(status="pending"), name="notification_ready"),
+            models.Index(
+                fields=["lane", "priority", "due_at", "id"],
+                condition=Q(status="pending"),
+                name="notification_ready",
+            ),
             models.Index(fields=["worker_id"], condition=Q(status="sending"), name="notification_claimed"),
             models.Index(
-                fields=["channel", "id"], condition=Q(status__in=["failed", "unknown"]), name="notification_attention"
+                fields=["channel", "id"],
+                condition=Q(status__in=["failed", "unknown"]),
+                name="notification_attention",
             ),
             models.Index(
                 fields=["expires_at"],
@@ -123,7 +129,11 @@ class Attempt(models.Model):
 
     pk = models.CompositePrimaryKey("notification_id", "number")
     notification = models.ForeignKey(
-        Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="attempts"
+        Notification,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="attempts",
     )
     number = models.IntegerField()
     started_at = models.DateTimeField()

@@ -13,6 +13,7 @@ from typing import Final
 
 import dramatiq
 import structlog
+
 from channels.registry import channel_of
 
 ACTOR: Final = "dispatch"

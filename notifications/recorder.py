@@ -16,7 +16,7 @@ from notifications.outbox.statement import give_back
 
 MOST: Final = 100  # results in one statement
 OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
-# A send at least this slow costs far more than a statement: record before it, so that a crash during it doubts one alone.
+# A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
 SLOW_SEND: Final = 0.005  # seconds
 RETRY_FIRST: Final = 0.1  # seconds, doubled up to the next
 RETRY_LONGEST: Final = 2.0
@@ -62,7 +62,7 @@ class Recorder:
             except DatabaseError as error:
                 log.warning("record.retried", results=len(self._results), error=type(error).__name__)
                 if self._stopping.is_set() and monotonic() - since > STOPPING_PATIENCE:
-                    log.error("record.abandoned", results=len(self._results))
+                    log.critical("record.abandoned", results=len(self._results))
                     return False
             finally:
                 give_back()

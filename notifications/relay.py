@@ -60,11 +60,11 @@ class Relay:
 
     def _look(self) -> float:
         """One round; the seconds until the next is worth while."""
-        for worker_id, beat in self._lease.dead():
-            taken = recover.bury(worker_id, observed_beat=beat, policies=policies())
-            if taken is not None:
-                log.warning("worker.buried", worker_id=str(worker_id), claims=len(taken))
-                _nudge(taken)
+        for dead, beat in self._lease.dead():
+            buried = recover.bury(dead, observed_beat=beat, policies=policies())
+            if buried is not None:
+                log.warning("worker.buried", worker_id=str(dead), claims=len(buried))
+                _nudge(buried)
         worker_id = self._lease.worker_id
         if worker_id is None:
             return BEFORE_LEASE
@@ -88,9 +88,6 @@ class Relay:
             else:
                 wait = min(wait, due_in)
         return wait
-
-
-
 
 
 def _nudge(taken: list[recover.TakenBack]) -> None:

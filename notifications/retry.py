@@ -61,7 +61,9 @@ def decide(
                 return Decision(Event.IN_DOUBT, Status.UNKNOWN, costs_try=True, possible_duplicate=True)
             return Decision(Event.IN_DOUBT, Status.PENDING, delay, costs_try=True, possible_duplicate=True)
         case Outcome.LOST:
-            raise ValueError("a lost attempt is decided by recovery, in one statement for all of a dead worker's claims")
+            raise ValueError(
+                "a lost attempt is decided by recovery, in one statement for all of a dead worker's claims"
+            )
         case _:
             assert_never(outcome)
 
@@ -73,7 +75,8 @@ def _later(event: Event, delay: timedelta, expires_in: timedelta | None, *, cost
 
 
 def _backoff(tries: int, retry_after: timedelta | None, chance: random.Random | None) -> timedelta:
-    """Exponential with full jitter, so that those who failed together do not return together; at least `retry_after`."""
-    ceiling = min(MAX_DELAY, BASE_DELAY * 2 ** min(tries, 20))
+    """Exponential with full jitter: those who failed together do not return together. At least `retry_after`."""
+    doublings: int = min(tries, 20)  # far past the ceiling, and short of what a timedelta holds
+    ceiling = min(MAX_DELAY, BASE_DELAY * (1 << doublings))
     delay = ceiling * (chance or random).random()
     return max(delay, retry_after or timedelta(0))

@@ -18,12 +18,12 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from channels.contract import Unacceptable
-from channels.registry import Channel, channels
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
+from channels.contract import Unacceptable
+from channels.registry import Channel, channels
 from notifications import credentials, nudge
 from notifications.models import ApiKey, Client
 from notifications.outbox import accept as outbox
@@ -37,7 +37,7 @@ IN_PROCESS: Final = "accept"  # the operation of callers without a method and a 
 FARTHEST: Final = timedelta(days=366)  # a year ahead: beyond it a date is more likely a mistake
 INSERT_TRIES: Final = 3  # a key can vanish between insert and read: its transaction rolled back, or it was purged
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-# Connection trouble, out of resources, shutting down, read-only (a standby), lock and deadlock: not the request's fault.
+# Connection trouble, out of resources, shutting down, read-only (a standby), lock, deadlock: not the request's fault.
 _UNAVAILABLE: Final = ("08", "53", "57", "58", "25006", "55", "40")
 
 log = structlog.get_logger(__name__)
@@ -132,7 +132,7 @@ def accept(
     Outside a transaction it is committed when this returns; inside one, with the caller's own rows. `key`: up to 255
     printable ASCII characters, or None for no idempotency. `fingerprint`: 32 bytes; None for the request's own.
 
-    Raises: Refused, KeyReused, KeyInUse, Unavailable. Inside a transaction the caller must let the last two roll it back.
+    Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
     """
     known, recipient = _validated(request)
     new, answer = _prepared(client, request, known, recipient, key=key, correlation_id=correlation_id)
@@ -166,7 +166,7 @@ def replay_answer(client: Client, *, operation: str, key: str, fingerprint: byte
 
 
 def resend(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
-    """Return failed and unknown notifications to pending; the ids that were. Others are left as they are. Safe to repeat."""
+    """Return failed and unknown notifications to pending; the ids that were. Others are left alone. Safe to repeat."""
     replayed = operate.replay(ids, actor=actor, detail=detail)
     for lane in set(replayed.values()):
         transaction.on_commit(partial(nudge.request, lane))
@@ -178,11 +178,15 @@ def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
     return operate.cancel(ids, actor=actor, detail=detail)
 
 
-def receive_receipt(id: UUID, *, attempt: int, provider_id: str, rank: receipts.Rank, code: str = "") -> Status | None:
+def receive_receipt(
+    notification_id: UUID, *, attempt: int, provider_id: str, rank: receipts.Rank, code: str = ""
+) -> Status | None:
     """Store and apply a provider's later word; the new status, or None where nothing changed. Safe to repeat."""
-    settled = receipts.receive(id, attempt=attempt, provider_id=provider_id, rank=rank, code=code)
+    settled = receipts.receive(notification_id, attempt=attempt, provider_id=provider_id, rank=rank, code=code)
     if settled is not None:
-        log.info("receipt.applied", notification_id=str(id), attempt=attempt, status=settled.value, code=code)
+        log.info(
+            "receipt.applied", notification_id=str(notification_id), attempt=attempt, status=settled.value, code=code
+        )
     return settled
 
 
@@ -199,7 +203,11 @@ def _validated(request: NotificationRequest) -> tuple[Channel, str]:
         raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
     if not known.backend.configured:
         raise Refused(
-            Problem("channel", "channel_not_configured", f"{request.channel} has no provider configured on this service")
+            Problem(
+                "channel",
+                "channel_not_configured",
+                f"{request.channel} has no provider configured on this service",
+            )
         )
     try:
         recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
@@ -226,7 +234,13 @@ def _wrong_times(request: NotificationRequest) -> Problem | None:
 
 
 def _prepared(
-    client: Client, request: NotificationRequest, known: Channel, recipient: str, *, key: str | None, correlation_id: str
+    client: Client,
+    request: NotificationRequest,
+    known: Channel,
+    recipient: str,
+    *,
+    key: str | None,
+    correlation_id: str,
 ) -> tuple[outbox.NewNotification, Answer]:
     id_ = uuid7()
     created_at = datetime.now(UTC)

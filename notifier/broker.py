@@ -1,7 +1,7 @@
 """Which Dramatiq broker carries the nudges: Postgres itself, Redis or RabbitMQ, by BROKER_URL.
 
-The middleware list is given in full. Dramatiq's own default would add Retries and TimeLimit, and whether to try again is
-decided in one place alone; a nudge that fails is simply gone, because the relay looks each second.
+The middleware list is given in full. Dramatiq's own default would add Retries and TimeLimit, and whether to try again
+is decided in one place alone; a nudge that fails is simply gone, because the relay looks each second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build(url: str, queues: Iterable[str]) -> dramatiq.Broker:
     if not url:
         broker = PostgresBroker()
     elif scheme in REDIS_SCHEMES:
-        broker = RedisBroker(url=url, middleware=[])
+        broker = RedisBroker(url=url, middleware=[])  # type: ignore[no-untyped-call]
     elif scheme in RABBITMQ_SCHEMES:
         broker = RabbitmqBroker(url=url, middleware=[])
     else:

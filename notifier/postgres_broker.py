@@ -1,6 +1,7 @@
 """A Dramatiq broker that only wakes: LISTEN/NOTIFY carries lanes' names into this process's own queues.
 
-Nothing is stored: what is notified while nobody listens is gone, and the relay's look each second stands in for it.
+Nothing is stored: what is notified while nobody listens is gone, and the relay's look each second stands in for
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class PostgresBroker(Broker):
-    """Sends by NOTIFY on a connection of its own, outside any request's transaction: NOTIFY locks at commit."""
+    """Sends by NOTIFY on a connection of its own, outside any transaction of a request: NOTIFY locks at commit."""
 
     def __init__(self) -> None:
         super().__init__(middleware=[_Coalesce(self)])
@@ -59,7 +60,7 @@ class PostgresBroker(Broker):
         try:
             return self.actors[actor_name]
         except KeyError:
-            raise ActorNotFound(actor_name) from None
+            raise ActorNotFound(actor_name) from None  # type: ignore[no-untyped-call]
 
     def get_declared_actors(self) -> set[str]:
         return set(self.actors)
@@ -78,7 +79,7 @@ class PostgresBroker(Broker):
         if delay is not None:
             raise ValueError("a nudge cannot be delayed: due times live in the notification table")
         if message.queue_name not in self.queues:
-            raise QueueNotFound(message.queue_name)
+            raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
         self.emit_before("enqueue", message, delay)
         self._notify(str(message.args[0]))
         self.emit_after("enqueue", message, delay)
@@ -86,7 +87,7 @@ class PostgresBroker(Broker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> Consumer:
         if queue_name not in self.queues:
-            raise QueueNotFound(queue_name)
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
         with self._lock:
             if self._listener is None:
                 self._listener = threading.Thread(target=self._listen, name="nudge-listener", daemon=True)
@@ -109,7 +110,7 @@ class PostgresBroker(Broker):
                 self._sender.execute("SELECT pg_notify(%s, %s)", (NOTIFY_CHANNEL, lane), prepare=True)
             except (psycopg.Error, DatabaseError) as error:
                 self._sender = None
-                raise ConnectionClosed(error) from None
+                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def _listen(self) -> None:
         while not self._closed.is_set():
@@ -133,7 +134,7 @@ class PostgresBroker(Broker):
 
 
 class _Coalesce(Middleware):
-    """Counts a nudge down when its actor begins, not when it ends: a running one may be past its last claim."""
+    """Counts a nudge down when its actor begins, not when it ends: one that runs may be past its last claim."""
 
     def __init__(self, broker: PostgresBroker) -> None:
         self._broker = broker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -37,7 +38,9 @@ SECRET_KEY = environment.text("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
     SECRET_KEY = first_run.secret_key(DATA_DIR)
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY must be set where DATABASE_URL is: a long random text, the same for all processes.")
+    raise ImproperlyConfigured(
+        "SECRET_KEY must be set where DATABASE_URL is: a long random text, the same for all processes."
+    )
 
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or [
     *({"localhost", "127.0.0.1", "[::1]"} if EMBEDDED or DEBUG else ()),
@@ -113,7 +116,7 @@ WHITENOISE_USE_FINDERS = True  # the few local assets come straight from the pac
 # a web thread keeps one of its own, and sees at once (not after a pool's patience) that the database is away.
 ROLE = environment.choice("NOTIFIER_ROLE", ("web", "worker"), "web")
 
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **(environment.database(DATABASE_URL) if DATABASE_URL else embedded.connection(DATA_DIR)),
         "ENGINE": "django.db.backends.postgresql",
@@ -130,7 +133,6 @@ if ROLE == "worker":
         "min_size": 1,
         "max_size": environment.number("DATABASE_POOL_SIZE", 6, least=2),
         "timeout": 5.0,
-        # A statement that finds its connection broken is tried again by its caller; a check before each is a round trip.
         "max_idle": 300.0,
     }
 
@@ -151,8 +153,21 @@ SECURE_REFERRER_POLICY = "same-origin"
 
 CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/.*$"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "traceparent", "x-correlation-id"]
-CORS_EXPOSE_HEADERS = ["Idempotency-Key", "Idempotent-Replayed", "Location", "Retry-After", "X-Correlation-ID"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "traceparent",
+    "x-correlation-id",
+]
+CORS_EXPOSE_HEADERS = [
+    "Idempotency-Key",
+    "Idempotent-Replayed",
+    "Location",
+    "Retry-After",
+    "X-Correlation-ID",
+]
 
 # --- REST ------------------------------------------------------------------------------------------------
 
@@ -177,6 +192,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
+    "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
+    "TAGS": [{"name": "send", "description": "Store a notification; it is sent once."}, {"name": "read"}],
 }
 
 # --- the service -----------------------------------------------------------------------------------------
@@ -190,7 +208,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
 _webhooks = environment.pairs("SLACK_WEBHOOKS")
 if environment.text("SLACK_WEB_HOOK_URL"):
     if "default" in _webhooks:
-        raise ImproperlyConfigured("SLACK_WEBHOOKS names 'default', and SLACK_WEB_HOOK_URL is set too: keep one of them.")
+        raise ImproperlyConfigured(
+            "SLACK_WEBHOOKS names 'default', and SLACK_WEB_HOOK_URL is set too: keep one of them."
+        )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
@@ -230,4 +250,15 @@ NOTIFIER_CHANNELS = {
 
 LOG_FORMAT = environment.choice("LOG_FORMAT", ("json", "console"), "console" if sys.stderr.isatty() else "json")
 LOGGING_CONFIG = None
-log.configure(level=environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info"), form=LOG_FORMAT)
+log.configure(
+    level=environment.choice("LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
+    form=LOG_FORMAT,
+    secrets=[
+        *_webhooks.values(),
+        SECRET_KEY,
+        BROKER_URL,
+        str(DATABASES["default"].get("PASSWORD") or ""),
+        environment.text("TWILIO_AUTH_TOKEN"),
+        environment.text("SMTP_PASSWORD"),
+    ],
+)

@@ -1,12 +1,10 @@
-"""The worker's entry, for Dramatiq's own command line: `dramatiq notifier.worker --processes 1 --threads 16`."""
+"""The worker's entry for Dramatiq's command line: `dramatiq notifier.worker --processes 1 --threads 16`."""
 
 import os
 import signal
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
-os.environ["NOTIFIER_ROLE"] = (
-    "worker"  # before the settings are read: a worker's threads share a connection pool
-)
+os.environ["NOTIFIER_ROLE"] = "worker"  # before the settings are read: a worker's threads share a connection pool
 
 import django
 
@@ -18,7 +16,7 @@ django.setup()
 
 import dramatiq  # noqa: E402
 
-from notifications import actors  # noqa: E402
+from notifications.lifecycle import WorkerLife  # noqa: E402
 
 broker = dramatiq.get_broker()
-life = actors.declare(broker)
+WorkerLife().join(broker)

@@ -25,7 +25,8 @@ _NOTIFICATION_VALUES: Final = """
 """
 
 # Inserts the record and, only if the key was free, the notification.
-# A transaction that holds the same key uncommitted is waited for, %(key_wait)s at most (null: the caller's own lock_timeout).
+# A transaction that holds the same key uncommitted is waited for, %(key_wait)s at most (null: the caller's own
+# lock_timeout).
 # The setting lasts as long as the transaction, so it needs no round trip and survives a transaction pooler.
 # Index: primary key of idempotency_record. Rows: (1) if accepted; none if the key was taken.
 INSERT_KEYED: Final = f"""
@@ -95,7 +96,13 @@ class Record:
 
 
 def insert(
-    new: NewNotification, answer: Answer, *, operation: str, key: str | None, fingerprint: bytes, key_wait: timedelta | None
+    new: NewNotification,
+    answer: Answer,
+    *,
+    operation: str,
+    key: str | None,
+    fingerprint: bytes,
+    key_wait: timedelta | None,
 ) -> bool:
     """Insert both rows; False when the key is taken (by a committed transaction) and nothing was written.
 

@@ -16,7 +16,7 @@ from notifications.states import Priority
 # vacuum removes nothing, and a scan from the start would walk every dead entry again. A paused lane yields nothing.
 # A notification with losses is claimed alone: if it kills its worker, it takes no other down with it.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
-# Index: notification_ready. Rows: as Claim below, in the order of sending.
+# Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
 _DUE: Final = """
     SELECT id, priority, due_at, losses FROM notification
     WHERE lane = %(lane)s AND priority = {priority} AND status = 'pending' AND due_at <= now()
@@ -27,9 +27,9 @@ _DUE: Final = """
 CLAIM: Final = f"""
 WITH high AS MATERIALIZED ({_DUE.format(priority=0, limit="%(batch)s::bigint")}),
 normal AS MATERIALIZED ({_DUE.format(priority=1, limit="%(batch)s::bigint - (SELECT count(*) FROM high)")}),
-low AS MATERIALIZED ({_DUE.format(
-    priority=2, limit="%(batch)s::bigint - (SELECT count(*) FROM high) - (SELECT count(*) FROM normal)"
-)}),
+low AS MATERIALIZED ({
+    _DUE.format(priority=2, limit="%(batch)s::bigint - (SELECT count(*) FROM high) - (SELECT count(*) FROM normal)")
+}),
 due AS (
     SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy
     FROM (SELECT * FROM high UNION ALL SELECT * FROM normal UNION ALL SELECT * FROM low) AS found
@@ -40,9 +40,9 @@ SET status = 'sending', attempt = n.attempt + 1, worker_id = %(worker)s, claimed
     started_at = CASE WHEN %(started)s THEN now() END
 FROM due
 WHERE n.id = due.id AND (due.number = 1 OR due.lossy = 0)
-RETURNING n.id, n.attempt, n.channel, n.recipient, n.subject, n.body, n.correlation_id, n.created_at,
+RETURNING due.number, n.id, n.attempt, n.channel, n.recipient, n.subject, n.body, n.correlation_id, n.created_at,
           n.tries, n.losses, n.possible_duplicate, extract(epoch FROM n.expires_at - now())::float8,
-          n.priority, n.due_at, due.number
+          n.due_at, n.priority, n.worker_id
 """
 
 
@@ -62,8 +62,8 @@ class Claim:
     losses: int
     possible_duplicate: bool
     expires_in: float | None  # seconds from the claim, by the database's clock; negative: expired already
-    priority: Priority
     due_at: datetime
+    priority: int
     worker_id: UUID
 
 
@@ -78,7 +78,9 @@ class Position:
 START: Final = Position(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before anything that was ever accepted
 
 
-def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[Priority, Position]) -> list[Claim]:
+def claim(
+    lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[int, Position]
+) -> list[Claim]:
     """Claim up to `batch` notifications of a lane for a live worker; fewer when fewer are due or others hold them.
 
     Raises: django.db.OperationalError; then nothing was claimed, or the relay finds the claim without an owner.
@@ -88,5 +90,5 @@ def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Map
         position = cursors.get(priority, START)
         parameters[f"due_{priority.value}"] = position.due_at
         parameters[f"id_{priority.value}"] = position.id
-    rows = sorted(run(CLAIM, parameters), key=lambda row: row[-1])
-    return [Claim(*row[:-3], Priority(row[-3]), row[-2], worker_id) for row in rows]
+    rows = sorted(run(CLAIM, parameters))
+    return [Claim(*row[1:]) for row in rows]

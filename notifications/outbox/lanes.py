@@ -13,8 +13,9 @@ PAUSE: Final = """
 INSERT INTO lane_state AS l (lane, paused_until, reason, failures)
 VALUES (%(lane)s, now() + %(seconds)s::float8 * interval '1 second', %(reason)s, %(growing)s::int)
 ON CONFLICT (lane) DO UPDATE SET
-    paused_until = greatest(l.paused_until, now() + interval '1 second' * CASE WHEN %(growing)s = 1
-        THEN least(%(longest)s::float8, %(seconds)s::float8 * power(2, least(l.failures, 20))) ELSE %(seconds)s::float8 END),
+    paused_until = greatest(l.paused_until, now() + interval '1 second' * CASE
+        WHEN %(growing)s = 1 THEN least(%(longest)s::float8, %(seconds)s::float8 * power(2, least(l.failures, 20)))
+        ELSE %(seconds)s::float8 END),
     reason = excluded.reason,
     failures = CASE WHEN l.paused_until > now() THEN l.failures ELSE l.failures + excluded.failures END
 RETURNING extract(epoch FROM paused_until - now())::float8, failures

@@ -66,24 +66,35 @@ WHERE notification_id = %(id)s AND number = %(attempt)s AND outcome IN ('lost', 
 """
 
 
-def receive(id: UUID, *, attempt: int, provider_id: str, rank: Rank, code: str = "") -> Status | None:
+def receive(notification_id: UUID, *, attempt: int, provider_id: str, rank: Rank, code: str = "") -> Status | None:
     """Store a receipt and apply what is known now; the new status, or None where nothing changed.
 
     Safe to repeat and in any order. An unknown notification's receipt is stored all the same.
     """
     with transaction.atomic():
-        run(STORE, {"id": id, "attempt": attempt, "provider_id": provider_id, "rank": rank.value, "code": code})
-        locked = run(LOCK, {"id": id})
+        run(
+            STORE,
+            {"id": notification_id, "attempt": attempt, "provider_id": provider_id, "rank": rank.value, "code": code},
+        )
+        locked = run(LOCK, {"id": notification_id})
         if not locked:
             return None
         status, latest = Status(locked[0][0]), locked[0][1]
-        run(NOTE, {"id": id, "attempt": attempt})
-        highest, of_latest, latest_code = run(FARTHEST, {"id": id, "attempt": latest})[0]
+        run(NOTE, {"id": notification_id, "attempt": attempt})
+        highest, of_latest, latest_code = run(FARTHEST, {"id": notification_id, "attempt": latest})[0]
         settled = _settled(status, highest, of_latest)
         if settled is None:
             return None
         failed = settled is Status.FAILED
-        run(SETTLE, {"id": id, "status": settled.value, "code": latest_code if failed else "", "provider_id": provider_id})
+        run(
+            SETTLE,
+            {
+                "id": notification_id,
+                "status": settled.value,
+                "code": latest_code if failed else "",
+                "provider_id": provider_id,
+            },
+        )
         return settled
 
 

@@ -13,8 +13,8 @@ from notifications.retry import Decision
 from notifications.states import Outcome
 
 # Applies results to the claims they belong to, and writes one attempt row for each.
-# The fence is id, attempt, worker and status. The status is compared as `status || ''`, so that no partial index matches
-# and rows are found by primary key: by the claimed index the planner walked its dead entries (a third of the rate).
+# The fence is id, attempt, worker and status. The status is compared as `status || ''`, so that no partial index can
+# match and rows are found by primary key: by the claimed index the planner walked dead entries (a third of the rate).
 # A late result (its claim was taken away meanwhile) changes no status, but for a success of the very attempt that is
 # unknown; it is noted in `late_outcome` of the attempt row that recovery wrote.
 # The notification %(next)s (null for none) is marked as started in the same transaction, under the same fence.
@@ -25,7 +25,8 @@ WITH result AS (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(attempts)s::int[], %(workers)s::uuid[], %(outcomes)s::text[], %(statuses)s::text[],
         %(delays)s::float8[], %(tries)s::int[], %(doubles)s::bool[], %(doubled)s::bool[], %(codes)s::text[],
-        %(details)s::text[], %(provider_ids)s::text[], %(backends)s::text[], %(started)s::float8[], %(finished)s::float8[]
+        %(details)s::text[], %(provider_ids)s::text[], %(backends)s::text[],
+        %(started)s::float8[], %(finished)s::float8[]
     ) AS r (id, attempt, worker, outcome, status, delay, tries, doubles, doubled, code,
             detail, provider_id, backend, started, finished)
 ), applied AS (
@@ -34,7 +35,8 @@ WITH result AS (
         due_at = CASE WHEN r.status = 'pending' THEN now() + r.delay * interval '1 second' ELSE n.due_at END,
         tries = n.tries + r.tries,
         possible_duplicate = n.possible_duplicate OR r.doubles,
-        error_code = CASE WHEN r.outcome IN ('accepted', 'released') AND r.status <> 'failed' THEN n.error_code ELSE r.code END,
+        error_code = CASE WHEN r.outcome IN ('accepted', 'released') AND r.status <> 'failed' THEN n.error_code
+                          ELSE r.code END,
         provider_id = CASE WHEN r.provider_id <> '' THEN r.provider_id ELSE n.provider_id END,
         finished_at = CASE WHEN r.status IN ('sent', 'failed') THEN now() END,
         worker_id = NULL, claimed_at = NULL, started_at = NULL
@@ -46,8 +48,8 @@ WITH result AS (
 ), noted AS (
     INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
                          provider_id, backend, worker_id, possible_duplicate)
-    SELECT id, attempt, clock_timestamp() - started * interval '1 second', clock_timestamp() - finished * interval '1 second',
-           outcome, '', code, detail, provider_id, backend, worker, doubled
+    SELECT id, attempt, clock_timestamp() - started * interval '1 second',
+           clock_timestamp() - finished * interval '1 second', outcome, '', code, detail, provider_id, backend, worker, doubled
     FROM result
     ON CONFLICT (notification_id, number) DO UPDATE SET late_outcome = excluded.outcome
         WHERE attempt.outcome <> excluded.outcome

@@ -20,15 +20,17 @@ BURY: Final = "DELETE FROM worker WHERE id = %(worker)s AND beat = %(beat)s RETU
 RETIRE: Final = "DELETE FROM worker WHERE id = %(worker)s RETURNING id"
 
 # Workers that hold claims but have no lease. Asked on its own, because a row that changes hands during the recovery
-# itself is judged again by its new worker's id, and that id is not in the answer. Index: notification_claimed. Rows: (id).
+# itself is judged again by its new worker's id, and that id is not in the answer. Index: notification_claimed.
+# Rows: (id).
 MISSING: Final = """
 SELECT DISTINCT n.worker_id FROM notification n
 WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
 """
 
-# Takes back claims: of %(workers)s, all or only %(ids)s with %(attempts)s where given. Never started: released. Otherwise lost: sent again
-# and marked, or parked as unknown under `hold` or with too many losses. Writes the attempt row that the dead worker
-# could not, and an event for each lost one. In id order, passing over rows that somebody holds (they come next time).
+# Takes back claims: of %(workers)s, all or only %(ids)s with %(attempts)s where given. Never started: released.
+# Otherwise lost: sent again and marked, or parked as unknown under `hold` or with too many losses. Writes the attempt
+# row that the dead worker could not, and an event for each lost one. In id order, passing over rows that somebody
+# holds (they come next time).
 # %(channels)s, %(backends)s, %(holds)s: arrays, the policy of each channel. Index: notification_claimed.
 # Rows: (id, lane, status, outcome).
 TAKE_BACK: Final = f"""
@@ -91,7 +93,7 @@ class TakenBack:
 
 
 def bury(worker_id: UUID, *, observed_beat: int, policies: Mapping[str, Policy]) -> list[TakenBack] | None:
-    """Remove a worker whose beat stands still and take its claims back, in one transaction; None if it lives after all."""
+    """Remove a worker whose beat stands still and take its claims back, in one transaction; None if it lives."""
     with transaction.atomic():
         if not run(BURY, {"worker": worker_id, "beat": observed_beat}):
             return None
@@ -118,7 +120,7 @@ def take_back(
     detail: str,
     only: Collection[tuple[UUID, int]] | None = None,
 ) -> list[TakenBack]:
-    """Take back claims of `workers`, all or only these (notification, attempt); a thousand in each statement, until none is left."""
+    """Take back claims of `workers`, all or only these (notification, attempt), a thousand in each statement."""
     taken: list[TakenBack] = []
     while True:
         rows: list[Row] = run(

@@ -48,7 +48,7 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
 
 
 def give_back() -> None:
-    """Return this thread's connection to the pool, where there is one: a worker keeps none while it waits for a provider."""
+    """Return this thread's connection to the pool, where there is one: none is kept while a provider is waited for."""
     if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
         connection.close()
     else:
@@ -56,7 +56,7 @@ def give_back() -> None:
 
 
 def direct_connection(application: str) -> psycopg.Connection[Row]:
-    """A connection of its own to the same database, in autocommit, for what must not share a thread's: LISTEN, the beat."""
+    """A connection of its own to the same database, in autocommit: LISTEN and the beat share none."""
     parameters = dict(connection.get_connection_params())
     for name in ("pool", "cursor_factory", "context", "prepare_threshold", "server_side_binding"):
         parameters.pop(name, None)

@@ -23,8 +23,8 @@ WITH mine AS (UPDATE worker SET beat = beat + 1 WHERE id = %(id)s RETURNING id)
 SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT JOIN worker w ON true
 """
 
-# What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold anything
-# pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
+# What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold
+# anything pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
 # Indexes: notification_ready, notification_claimed.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
 # that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and

@@ -23,7 +23,7 @@ class Command(BaseCommand):
             "--ensure-from-file",
             type=Path,
             metavar="PATH",
-            help="keep the key in this file if it is still valid; else write a new one there, readable by its owner alone",
+            help="keep the key in this file if it is valid; else write a new one there, readable by its owner alone",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -19,7 +19,10 @@ from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.recover import Policy
 from notifications.states import Outcome
 
-RESEND = {"slack": Policy("slack_webhook", hold_unknown=False), "sms": Policy("twilio_sms", hold_unknown=True)}
+RESEND = {
+    "slack": Policy("slack_webhook", hold_unknown=False),
+    "sms": Policy("twilio_sms", hold_unknown=True),
+}
 ANSWER = Answer(202, "/somewhere", b"{}")
 
 

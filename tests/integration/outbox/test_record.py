@@ -24,7 +24,9 @@ def test_accepted_is_sent_with_the_providers_id() -> None:
     assert (row.status, row.provider_id, row.worker_id) == ("sent", "SM1", None)
     assert row.finished_at is not None
     assert (attempt.number, attempt.outcome, attempt.backend) == (1, "accepted", "slack_webhook")
-    assert attempt.finished_at - attempt.started_at == pytest.approx(timedelta(seconds=0.1), abs=timedelta(milliseconds=20))
+    assert attempt.finished_at - attempt.started_at == pytest.approx(
+        timedelta(seconds=0.1), abs=timedelta(milliseconds=20)
+    )
     assert written.late == frozenset()
 
 
