@@ -66,9 +66,7 @@ class Moment(serializers.Field[datetime, str, str, datetime]):
         return value.isoformat().replace("+00:00", "Z")
 
 
-@extend_schema_field(
-    {"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "number"}]}}
-)
+@extend_schema_field({"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "number"}]}})
 class Metadata(serializers.Field[Any, Any, Any, Any]):
     """A flat object of strings and numbers, kept with the notification and given back, never sent."""
 

@@ -60,9 +60,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         report["database"] = "ok"
         if not _migrated.is_set():
             if missing := selectors.unapplied_migrations():
-                reasons.append(
-                    f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`."
-                )
+                reasons.append(f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`.")
             else:
                 _migrated.set()
         report["migrations"] = "ok" if _migrated.is_set() else "missing"
@@ -71,9 +69,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     except (DatabaseError, InterfaceError):
         report["database"] = "unreachable"
         reasons.append("The database does not answer.")
-    return _answer(
-        {"status": "unready" if reasons else "ready", **report, "reasons": reasons}, 503 if reasons else 200
-    )
+    return _answer({"status": "unready" if reasons else "ready", **report, "reasons": reasons}, 503 if reasons else 200)
 
 
 def _answer(report: dict[str, object], status: int) -> JsonResponse:

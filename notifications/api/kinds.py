@@ -53,9 +53,7 @@ KINDS: Mapping[str, Kind] = {
         "A request with this key is in flight",
         "Send the same request again after `Retry-After` seconds.",
     ),
-    "payload_too_large": Kind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller body."
-    ),
+    "payload_too_large": Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller body."),
     "unsupported_media_type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Only JSON in UTF-8 is read",

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,8 +18,7 @@ _CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancest
 _PLAIN = _CLOSED + "style-src 'unsafe-inline'"
 # Swagger UI sets styles inline and draws with data: images; its scripts are files of ours.
 _SWAGGER = _CLOSED + (
-    "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'"
+    "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'"
 )
 
 
@@ -41,6 +41,7 @@ def _plain(response: HttpResponse) -> HttpResponse:
 class SwaggerView(SpectacularSwaggerSplitView):
     """Swagger UI from local assets; its start-up script is a file of its own, so nothing inline runs."""
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         response.headers["Content-Security-Policy"] = _SWAGGER

@@ -42,9 +42,7 @@ class StrictJSONParser(BaseParser):
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(
-        "payload_too_large", f"The body may have {limit} bytes at most.", headers={"Connection": "close"}
-    )
+    return Problem("payload_too_large", f"The body may have {limit} bytes at most.", headers={"Connection": "close"})
 
 
 def _check_charset(media_type: str) -> None:
@@ -58,9 +56,7 @@ def _check_charset(media_type: str) -> None:
 def strict_object(raw: bytes) -> dict[str, Any]:
     """Raises: Problem `malformed_json`, saying what is wrong and where but never repeating the body."""
     try:
-        body = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
-        )
+        body = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise _malformed(f"Byte {error.start} is not UTF-8.") from None
     except json.JSONDecodeError as error:

@@ -115,9 +115,7 @@ def _unavailable(error: Exception) -> Problem:
 
 def refused(errors: Sequence[FieldProblem]) -> Problem:
     """A 400 that names every field to mend."""
-    return Problem(
-        "invalid", "; ".join(f"{error.field}: {error.detail}" for error in errors[:3]), errors=errors
-    )
+    return Problem("invalid", "; ".join(f"{error.field}: {error.detail}" for error in errors[:3]), errors=errors)
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:
@@ -126,18 +124,14 @@ def _of_framework(error: exceptions.APIException) -> Problem:
             return refused(list(_fields(error.get_full_details())))
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             headers = {"WWW-Authenticate": getattr(error, "auth_header", "Bearer")}
-            return Problem(
-                "unauthenticated", "Send a valid API key: Authorization: Bearer <api key>.", headers=headers
-            )
+            return Problem("unauthenticated", "Send a valid API key: Authorization: Bearer <api key>.", headers=headers)
         case exceptions.Throttled():
             wait = max(1, round(getattr(error, "wait", None) or 1))
             return Problem("throttled", f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
         case exceptions.ParseError():
             return Problem("malformed_json", str(error.detail))
         case exceptions.UnsupportedMediaType():
-            return Problem(
-                "unsupported_media_type", str(error.detail), headers={"Accept": "application/json"}
-            )
+            return Problem("unsupported_media_type", str(error.detail), headers={"Accept": "application/json"})
         case exceptions.NotFound():
             return Problem("not_found", "Nothing is found at this address.")
         case exceptions.PermissionDenied():
@@ -145,9 +139,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
         case exceptions.MethodNotAllowed():
             return Problem("method_not_allowed", str(error.detail))
         case exceptions.NotAcceptable():
-            return Problem(
-                "not_acceptable", "The Accept header allows no JSON; only application/json is answered."
-            )
+            return Problem("not_acceptable", "The Accept header allows no JSON; only application/json is answered.")
         case _:
             return _panic(error)
 
@@ -157,9 +149,7 @@ def _fields(details: Any, path: str = "") -> Iterator[FieldProblem]:
     if isinstance(details, list):
         for detail in details:
             yield from _fields(detail, path)
-    elif (
-        isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["code"], str)
-    ):
+    elif isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["code"], str):
         yield FieldProblem(path or "body", details["code"], str(details["message"]))
     elif isinstance(details, dict):
         for name, detail in details.items():
@@ -182,9 +172,7 @@ def _of_api(request: HttpRequest) -> bool:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _of_api(request):
-        return answer(
-            Problem("bad_request", "The request is malformed or names a host that is not ours."), request
-        )
+        return answer(Problem("bad_request", "The request is malformed or names a host that is not ours."), request)
     return defaults.bad_request(request, exception)
 
 
@@ -202,7 +190,5 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if _of_api(request):
-        return answer(
-            Problem("internal_error", "Something failed that should not have; it has been logged."), request
-        )
+        return answer(Problem("internal_error", "Something failed that should not have; it has been logged."), request)
     return defaults.server_error(request)

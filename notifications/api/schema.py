@@ -79,18 +79,16 @@ KEY = _header(
     f"is kept for {settings.IDEMPOTENCY_KEY_TTL.total_seconds() / 3600:.0f} hours at least.",
     required=settings.IDEMPOTENCY_KEY_REQUIRED,
 )
-CORRELATION = _header(
-    "X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing."
-)
+CORRELATION = _header("X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing.")
 _OF_EVERY_ANSWER = _header("X-Correlation-ID", "As sent, or made.", response=True)
 _OF_ACCEPTS = [
     _header("Location", "Where the notification can be read.", response=[202]),
     _header("Idempotency-Key", "As sent.", response=[202]),
     _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[202]),
 ]
-_RETRY_AFTER = _header(
-    "Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503]
-)
+_RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503])
+
+_NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 _COMMON = ("unauthenticated", "client_inactive", "not_acceptable", "internal_error", "unavailable")
 _ACCEPT = (
@@ -195,7 +193,7 @@ def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V]
         ),
         retrieve=extend_schema(
             summary="Read one notification with its attempts",
-            parameters=[CORRELATION, _OF_EVERY_ANSWER],
+            parameters=[_NOTIFICATION_ID, CORRELATION, _OF_EVERY_ANSWER],
             responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
             **shared,
         ),

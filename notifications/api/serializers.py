@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework import serializers
 
@@ -95,10 +95,6 @@ class AttemptRow(serializers.ModelSerializer[Attempt]):
         ]
 
 
-class Links(serializers.Serializer[Any]):
-    self = serializers.CharField()
-
-
 class NotificationRow(serializers.ModelSerializer[Notification]):
     """A notification in a list."""
 
@@ -121,7 +117,7 @@ class NotificationRow(serializers.ModelSerializer[Notification]):
     def get_idempotency_key(self, row: Notification) -> str | None:
         return row.idempotency_key or None
 
-    def get_links(self, row: Notification) -> Mapping[str, str]:
+    def get_links(self, row: Notification) -> dict[str, str]:
         return {"self": f"{NOTIFICATIONS_PATH}/{row.id}"}
 
 

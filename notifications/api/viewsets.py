@@ -92,7 +92,6 @@ class SmsViewSet(AcceptingViewSet):
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
 class NotificationViewSet(AcceptingViewSet):
     body = NewNotification
-    lookup_value_converter = "uuid"
 
     def list(self, request: Request) -> Response:
         query = PageQuery(data=request.query_params.dict())
@@ -108,10 +107,10 @@ class NotificationViewSet(AcceptingViewSet):
         after = replace_query_param(here, "cursor", str(following)) if following else None
         return Response({"results": NotificationRow(rows, many=True).data, "next": after})
 
-    def retrieve(self, request: Request, pk: UUID) -> Response:
+    def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), pk)
-        except Notification.DoesNotExist:
+            found = selectors.notification(_client(request), UUID(pk))
+        except (ValueError, Notification.DoesNotExist):  # no id at all, nobody's, or another client's
             raise Http404 from None
         return Response(NotificationDetail(found).data)
 
@@ -127,6 +126,4 @@ def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
     # The stored bytes, not a rendering of them: a replay is equal to the last byte.
-    return HttpResponse(
-        accepted.body, status=accepted.status, content_type="application/json", headers=headers
-    )
+    return HttpResponse(accepted.body, status=accepted.status, content_type="application/json", headers=headers)
