@@ -1,7 +1,7 @@
 """A Postgres of our own, for a machine that has none: the server of a PyPI wheel, run as a child of ours.
 
 Only the wheel's programs are used, never its Python. The server listens on a Unix socket in a private folder
-and never on a network: only its owner (and root) can reach it. The reasons: docs/adr/0001-embedded-postgres.md.
+and never on a network: only its owner (and root) can reach it. Reasons: docs/adr/0001-embedded-postgres.md.
 Standard library only, because the settings import this before anything else is set up.
 """
 

@@ -72,7 +72,5 @@ def _copied(wheel: Path, account: Account) -> Path:
             shutil.rmtree(half)
     programs = _programs(copy / wheel.name)
     if not account.can([str(programs / "postgres"), "--version"]):
-        raise EmbeddedError(
-            f"{programs / 'postgres'} does not run under user id {account.uid}: set DATABASE_URL."
-        )
+        raise EmbeddedError(f"{programs / 'postgres'} does not run under user id {account.uid}: set DATABASE_URL.")
     return programs

@@ -54,9 +54,7 @@ def socket_folder(data_dir: Path) -> Path:
     except FileNotFoundError:
         return folder  # the server is not running
     except PermissionError as error:
-        raise EmbeddedError(
-            f"{error.filename} belongs to another user: set DATA_DIR to a folder of yours."
-        ) from None
+        raise EmbeddedError(f"{error.filename} belongs to another user: set DATA_DIR to a folder of yours.") from None
     if not private:
         raise EmbeddedError(
             f"{folder}, where the database's socket should be, is not a private folder of this user: "
@@ -93,7 +91,7 @@ def forget_socket_folder(data_dir: Path) -> None:
 
 
 def make_home(data_dir: Path, account: Account) -> Path:
-    """A folder for a new cluster that only `account` can pass; not in DATA_DIR where `account` cannot enter that.
+    """A folder for a new cluster that only `account` can pass; outside DATA_DIR where it cannot enter that.
 
     Raises: EmbeddedError.
     """
@@ -152,9 +150,7 @@ def _temporary_folder() -> Path:
         if _usable(folder):
             return folder
         folder.rmdir()
-    raise EmbeddedError(
-        "No folder has a path short enough for a socket: set TMPDIR or DATA_DIR to a shorter one."
-    )
+    raise EmbeddedError("No folder has a path short enough for a socket: set TMPDIR or DATA_DIR to a shorter one.")
 
 
 def _usable(folder: Path) -> bool:
@@ -177,6 +173,6 @@ def _recorded(data_dir: Path) -> Path | None:
 def _private(folder: Path, data_dir: Path) -> bool:
     found = folder.lstat()
     owners = {os.geteuid()}
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and cluster(data_dir).exists():
         owners.add(cluster(data_dir).stat().st_uid)
     return stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077 and found.st_uid in owners

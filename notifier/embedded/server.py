@@ -22,6 +22,8 @@ from notifier.embedded.errors import EmbeddedError
 
 # A crash leaves at most max_wal_size (1 GB) to replay: seconds here, and minutes on a slow disk.
 _START_TIMEOUT = 300.0
+# A holder that was killed a moment ago keeps its lock until the kernel has cleared it away.
+_LOCK_PATIENCE = 1.0
 
 _ALWAYS = {
     "listen_addresses": "",  # never a network address
@@ -29,8 +31,8 @@ _ALWAYS = {
     "max_connections": "200",  # web threads and worker pools at the largest sensible settings
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # The server's own events ("log" ranks above "error"). Errors are the caller's to log: their statements and
-    # details hold recipients' addresses.
+    # The server's own events ("log" ranks above "error"). Errors are the caller's to log: their statements
+    # and details hold recipients' addresses.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -173,16 +175,25 @@ def _locked(data_dir: Path) -> IO[str]:
         raise EmbeddedError(
             f"{path} cannot be opened ({error.strerror}): set DATA_DIR to a folder of this user."
         ) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with file:
-            pid = file.read()
-        raise EmbeddedError(f"The service of {data_dir} is already running (pid {pid}).") from None
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while not _taken(file):
+        if time.monotonic() > deadline:
+            with file:
+                pid = file.read()
+            raise EmbeddedError(f"The service of {data_dir} is already running (pid {pid}).")
+        time.sleep(0.02)
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
