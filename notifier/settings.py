@@ -107,7 +107,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static-root"
 WHITENOISE_USE_FINDERS = True  # the few local assets come straight from the packages: nothing to collect
 
 # --- Postgres --------------------------------------------------------------------------------------------
