@@ -78,9 +78,7 @@ class PermanentError(ChannelError):
 class TransientError(ChannelError):
     """Raised when a later try may succeed; `outcome_unknown` when the message may have been sent."""
 
-    def __init__(
-        self, code: str, detail: str, *, outcome_unknown: bool, retry_after: timedelta | None = None
-    ) -> None:
+    def __init__(self, code: str, detail: str, *, outcome_unknown: bool, retry_after: timedelta | None = None) -> None:
         super().__init__(code, detail)
         self.outcome_unknown = outcome_unknown
         self.retry_after = retry_after

@@ -12,7 +12,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,8 +30,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from channels import deadline
-from channels.contract import ChannelError, ConfigurationError, TransientError
-from channels.text import one_line
+from channels.contract import ChannelError, ConfigurationError
+from channels.failure import failure_of
 
 # Longer than any documented answer; what comes after it is not read, so that no answer can fill the memory.
 ANSWER_LIMIT = 64 * 1024
@@ -181,26 +181,8 @@ def _read(raw: Any) -> bytes:
 def _failure(error: Exception, *, written: bool) -> ChannelError:
     if isinstance(error, (InvalidURL, InvalidSchema, MissingSchema)):
         return ConfigurationError("invalid_url", "the provider's address in the settings is not a valid URL")
-    causes = list(_causes(error))
     stage = "after the request was written" if written else "before anything was written"
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return ConfigurationError("certificate", f"the provider's certificate: {cause.verify_message}")
-        if isinstance(cause, TimeoutError):
-            return TransientError("timeout", f"no answer in time, {stage}", outcome_unknown=written)
-        if isinstance(cause, socket.gaierror):
-            return TransientError(
-                "dns", f"the provider's host was not found, {stage}", outcome_unknown=written
-            )
-    root = next((cause for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror), None)
-    why = one_line(root.strerror or "") if root else type(causes[-1]).__name__
-    return TransientError("connection", f"{why}, {stage}", outcome_unknown=written)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return failure_of(error, stage, unknown=written)
 
 
 def _date(raw: str) -> datetime | None:
@@ -215,8 +197,7 @@ def _mask_address(record: logging.LogRecord) -> bool:
     """Replace what urllib3 logs of an address: the path of a webhook is its password."""
     if isinstance(record.args, tuple):
         record.args = tuple(
-            "<masked>" if isinstance(arg, str) and (arg.startswith("/") or "://" in arg) else arg
-            for arg in record.args
+            "<masked>" if isinstance(arg, str) and (arg.startswith("/") or "://" in arg) else arg for arg in record.args
         )
     return True
 

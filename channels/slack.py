@@ -105,9 +105,7 @@ class SlackWebhook(Backend):
         if name == "default" and len(self._webhooks) == 1:
             return next(iter(self._webhooks))
         if name not in self._webhooks:
-            raise Unacceptable(
-                "to", "unknown_destination", "is not the name of a Slack webhook of this service"
-            )
+            raise Unacceptable("to", "unknown_destination", "is not the name of a Slack webhook of this service")
         return name
 
     def destination(self, to: str) -> str:

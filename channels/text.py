@@ -5,8 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
+import idna
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
 from channels.contract import Unacceptable
 
+# https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1 and its erratum 1690
+LOCAL_LIMIT, ADDRESS_LIMIT = 64, 254
 DETAIL_LIMIT = 300  # characters; an operator's line, not a provider's page
 
 
@@ -32,6 +38,35 @@ def require_line(field: str, words: str, *, limit: int) -> None:
         raise Unacceptable(field, "too_long", f"must be at most {limit} characters, not {len(words)}")
     if any(unicodedata.category(char) in {"Cc", "Zl", "Zp"} for char in words):
         raise Unacceptable(field, "invalid_characters", "must be one line, without control characters")
+
+
+def normal_address(field: str, address: str) -> str:
+    """A bare email address with its domain in lower-case ASCII, whatever script it was written in.
+
+    Refused, because a relay would too or somebody else would get the mail: display names, quoted local parts,
+    letters beyond ASCII before the @, literal IP addresses, and what IDNA 2008 does not know (the older
+    standard turns straße.example into strasse.example, another domain).
+    """
+    local, _, domain = address.rpartition("@")
+    try:
+        normal = f"{local}@{domain.lower() if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        normal = ""
+    if not normal.isascii() or not normal.isprintable() or not _is_address(normal):
+        detail = "must be one email address, such as ada@example.com, without a name"
+        raise Unacceptable(field, "invalid_email_address", detail)
+    return normal
+
+
+def _is_address(address: str) -> bool:
+    local, _, domain = address.rpartition("@")
+    if len(local) > LOCAL_LIMIT or len(address) > ADDRESS_LIMIT or local.startswith('"') or domain.startswith("["):
+        return False
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return True
 
 
 def require_body(body: str) -> None:

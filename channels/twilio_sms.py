@@ -217,9 +217,7 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
         allow_redirects: bool = False,  # noqa: FBT001, FBT002 - the library's signature
     ) -> Response:
         headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
-        answer = self._http.send(
-            requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth)
-        )
+        answer = self._http.send(requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth))
         if answer.status != 201:
             raise _error(answer, self._message)
         self.created = True

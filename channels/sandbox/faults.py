@@ -47,9 +47,7 @@ class Fault:
     @property
     def takes(self) -> bool:
         """Whether the message is taken in spite of it."""
-        return self.kind in {Kind.LATENCY, Kind.DROP_AFTER, Kind.DRIP} or (
-            self.kind is Kind.HANG and self.taken
-        )
+        return self.kind in {Kind.LATENCY, Kind.DROP_AFTER, Kind.DRIP} or (self.kind is Kind.HANG and self.taken)
 
     @classmethod
     def parse(cls, given: object) -> Fault:
@@ -117,9 +115,7 @@ class Faults:
         """Replace the faults of all channels. Raises: ValueError for no such channel."""
         _require_channels(*faults)
         with self._lock:
-            self._in_force = {
-                channel: [_InForce(fault) for fault in chosen] for channel, chosen in faults.items()
-            }
+            self._in_force = {channel: [_InForce(fault) for fault in chosen] for channel, chosen in faults.items()}
 
     def clear(self) -> None:
         with self._lock:

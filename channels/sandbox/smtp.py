@@ -128,9 +128,7 @@ class _Hooks:
         message = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
         part = message.get_body(("plain", "html"))
         text = part.get_content().replace("\r\n", "\n").removesuffix("\n") if part else ""
-        extra = {
-            name.lower(): str(message[name]) for name in ("From", "To", "Date", "Message-ID") if message[name]
-        }
+        extra = {name.lower(): str(message[name]) for name in ("From", "To", "Date", "Message-ID") if message[name]}
         for to in envelope.rcpt_tos:
             self._mailbox.take(
                 "email",
@@ -143,9 +141,7 @@ class _Hooks:
             )
 
 
-def _authenticate(
-    _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any
-) -> AuthResult:
+def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:
     return AuthResult(success=isinstance(given, LoginPassword) and given.password != b"wrong")
 
 

@@ -19,18 +19,10 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # it needs no database and no other setting
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--host", default="127.0.0.1", help="the address to listen on (default: loopback)"
-        )
-        parser.add_argument(
-            "--port", type=int, default=settings.SANDBOX_PORT, help="HTTP; 0 for any free one"
-        )
-        parser.add_argument(
-            "--smtp-port", type=int, default=settings.SANDBOX_SMTP_PORT, help="0 for any free one"
-        )
-        parser.add_argument(
-            "--journal", type=Path, help="append every message to this file, a JSON line each"
-        )
+        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: loopback)")
+        parser.add_argument("--port", type=int, default=settings.SANDBOX_PORT, help="HTTP; 0 for any free one")
+        parser.add_argument("--smtp-port", type=int, default=settings.SANDBOX_SMTP_PORT, help="0 for any free one")
+        parser.add_argument("--journal", type=Path, help="append every message to this file, a JSON line each")
 
     def handle(self, *_: Any, host: str, port: int, smtp_port: int, journal: Path | None, **__: Any) -> None:
         try:
