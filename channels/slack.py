@@ -135,10 +135,10 @@ class _Session:
             raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
         headers = {"X-Correlation-ID": message.correlation_id}
         answer = self._http.send(requests.Request("POST", url, json={"text": message.body}, headers=headers))
-        word = text.one_line(answer.text, hide=(url, urlsplit(url).path, message.body))
-        if answer.status == 200 and word == "ok":
-            return Receipt(code="200", detail=word)
-        raise _error(answer, word)
+        if answer.status == 200 and answer.text.strip() == "ok":
+            return Receipt(code="200", detail="ok")
+        path = urlsplit(url).path
+        raise _error(answer, text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body)))
 
 
 def _error(answer: Answer, word: str) -> ChannelError:

@@ -164,7 +164,7 @@ class _Session:
 
     def send(self, message: Message) -> Receipt:
         mail = _compose(message, self._backend.sender)
-        relay = self._connected()
+        relay = self._connection()
         with deadline.within(self._backend.send_timeout):
             try:
                 relay.send_messages([mail])
@@ -172,7 +172,7 @@ class _Session:
                 return Receipt(provider_id=_message_id(message, self._backend.sender), code="250", detail=reply)
             except (smtplib.SMTPException, OSError) as error:
                 failure = _failure(error, message, unknown=relay.in_doubt)
-                if not _is_refusal(error):
+                if not _is_in_step(error):
                     relay.discard()
         raise failure
 
@@ -180,7 +180,7 @@ class _Session:
         if self._relay is not None:
             self._relay.close()
 
-    def _connected(self) -> Relay:
+    def _connection(self) -> Relay:
         if self._relay is None:
             self._relay = self._backend.relay()
         return self._relay
@@ -188,6 +188,8 @@ class _Session:
 
 def _compose(message: Message, sender: str) -> EmailMessage:
     """The mail. Everything in it is the same at every attempt, so that a mailbox can tell a duplicate."""
+    if not _sender_address(sender):
+        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
     try:
         # What was validated may since have been written by SQL: a header must never end early.
         to = text.normal_address("to", message.to)
@@ -219,8 +221,10 @@ def _message_id(message: Message, sender: str) -> str:
 def _sender_address(sender: str) -> str:
     """The bare address of `Name <address>` or `address`; "" where it is not exactly one."""
     addresses = getaddresses([sender])
+    if len(addresses) != 1 or not sender.isprintable():
+        return ""
     try:
-        return text.normal_address("sender", addresses[0][1]) if len(addresses) == 1 else ""
+        return text.normal_address("sender", addresses[0][1])
     except Unacceptable:
         return ""
 
@@ -241,7 +245,8 @@ def _answered(error: Exception, status: int, words: bytes | str, message: Messag
     enhanced = ENHANCED.match(shown)
     codes = [str(status), enhanced[0]] if enhanced else [str(status)]
     code, detail = " ".join(codes), f"answered {status}: {shown}"
-    if unknown or not 500 <= status <= 599:
+    # A text, not bytes: smtplib's own complaint about a line without end, which says neither yes nor no.
+    if unknown or not 500 <= status <= 599 or isinstance(words, str):
         return TransientError(code, detail, outcome_unknown=unknown)
     refused = next((ERRORS[said] for said in reversed(codes) if said in ERRORS), Refused.MESSAGE)
     if refused is None or _is_about_us(error, codes):
@@ -257,9 +262,14 @@ def _reply(error: Exception) -> tuple[int, bytes | str] | None:
     return None
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Whether the relay said no in good order, and waits for the next mail."""
-    reply = _reply(error) if isinstance(error, IN_CONVERSATION) else None
+def _is_in_step(error: Exception) -> bool:
+    """Whether the relay said no in good order, and waits for the next mail.
+
+    Not after a no to DATA: smtplib raises then without a RSET, and the relay still holds half a mail.
+    """
+    if not isinstance(error, (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused)):
+        return False
+    reply = _reply(error)
     return reply is not None and 400 <= reply[0] <= 599 and reply[0] != 421
 
 

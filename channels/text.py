@@ -13,13 +13,15 @@ from channels.contract import Unacceptable
 
 # https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1 and its erratum 1690
 LOCAL_LIMIT, ADDRESS_LIMIT = 64, 254
+HIDDEN_FROM = 6  # characters; a body of "a" must not turn every other word into <hidden>
 DETAIL_LIMIT = 300  # characters; an operator's line, not a provider's page
 
 
 def one_line(words: str, *, hide: Iterable[str] = ()) -> str:
     """A provider's words on one line, cut short, without what must not be in a log or an error."""
-    for secret in sorted(filter(None, hide), key=len, reverse=True):
-        words = words.replace(secret, "<hidden>")
+    for secret in sorted(hide, key=len, reverse=True):
+        if len(secret) >= HIDDEN_FROM:
+            words = words.replace(secret, "<hidden>")
     printable = "".join(char if char.isprintable() else " " for char in words)
     line = " ".join(printable.split())
     return line if len(line) <= DETAIL_LIMIT else line[: DETAIL_LIMIT - 1] + "…"
