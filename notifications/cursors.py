@@ -1,9 +1,9 @@
 """Where the next claim of a lane begins to look.
 
 While some session holds an old snapshot, vacuum removes nothing, and a scan from the start of the ready index walks
-every entry that was ever claimed since. Beginning at the last claimed key costs nothing. Behind it lie only late commits and
-rows that another session held, so a drain looks back a little whenever it is not in full flow, and all the way back at
-intervals that grow with the price of such a scan.
+every entry that was ever claimed since. Beginning at the last claimed key costs nothing. Behind it lie only late
+commits and rows that another session held, so a drain looks back a little whenever it is not in full flow, and all the
+way back at intervals that grow with the price of such a scan.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class Holdings:
         """Of the claims that the database says are ours, those that no thread has or can still come to have.
 
         A row not held may be the answer of a claim statement under way; it is abandoned only once every statement
-        that was under way when it was first seen has ended. (One that was recorded since the database was read looks abandoned
-        too; taking it back under its attempt number does nothing.)
+        that was under way when it was first seen has ended. (One that was recorded since the database was read looks
+        abandoned too; taking it back under its attempt number does nothing.)
         """
         with self._lock:
             under_way = frozenset(self._claiming)

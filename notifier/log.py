@@ -22,6 +22,7 @@ from notifier.masking import Masker
 # Libraries that write URLs, headers, SQL parameters or message bodies at lower levels than these.
 _LEAST_LEVELS = {
     "urllib3": logging.WARNING,
+    "psycopg.pool": logging.WARNING,  # a line for each connection borrowed and given back
     "requests": logging.WARNING,
     "twilio": logging.WARNING,
     "django.db.backends": logging.WARNING,
@@ -106,9 +107,7 @@ def _only_with_traceback(record: logging.LogRecord) -> bool:
     return bool(record.exc_info)
 
 
-def _log_uncaught(
-    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
-) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error or kind(), traceback)
     elif not issubclass(kind, SystemExit):

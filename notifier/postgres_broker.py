@@ -96,6 +96,8 @@ class PostgresBroker(Broker):
 
     def close(self) -> None:
         self._closed.set()
+        with self._lock:
+            self._hang_up()
 
     def begun(self, lane: str) -> None:
         """A worker thread has taken the nudge: the next one for this lane is to be queued again."""
@@ -109,8 +111,13 @@ class PostgresBroker(Broker):
                     self._sender, self._sender_owner = direct_connection("notifier nudge"), os.getpid()
                 self._sender.execute("SELECT pg_notify(%s, %s)", (NOTIFY_CHANNEL, lane), prepare=True)
             except (psycopg.Error, DatabaseError) as error:
-                self._sender = None
+                self._hang_up()
                 raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+    def _hang_up(self) -> None:
+        if self._sender is not None and self._sender_owner == os.getpid():
+            self._sender.close()
+        self._sender = None
 
     def _listen(self) -> None:
         while not self._closed.is_set():

@@ -49,7 +49,8 @@ WITH result AS (
     INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
                          provider_id, backend, worker_id, possible_duplicate)
     SELECT id, attempt, clock_timestamp() - started * interval '1 second',
-           clock_timestamp() - finished * interval '1 second', outcome, '', code, detail, provider_id, backend, worker, doubled
+           clock_timestamp() - finished * interval '1 second', outcome, '', code,
+           detail, provider_id, backend, worker, doubled
     FROM result
     ON CONFLICT (notification_id, number) DO UPDATE SET late_outcome = excluded.outcome
         WHERE attempt.outcome <> excluded.outcome

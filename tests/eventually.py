@@ -1,0 +1,21 @@
+"""Wait for a condition, never for a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+def eventually(condition: Callable[[], Found], *, seconds: float = 20, what: str = "") -> Found:
+    """What `condition` returns once it is true; AssertionError when `seconds` have passed without."""
+    until = monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if monotonic() > until:
+            raise AssertionError(f"not within {seconds} s: {what or condition.__name__}; last seen: {found!r}")
+        sleep(0.02)

@@ -1,0 +1,119 @@
+"""The service's real processes, against the test's own database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote, urlencode
+from urllib.request import urlopen
+
+from django.db import connection
+
+from notifications.models import Worker
+from tests.eventually import eventually
+from tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+class Running:
+    """One process that a test started, in a group of its own."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        # A file, not a pipe: nobody need read it for the process to go on.
+        self._log = tempfile.TemporaryFile("w+")
+        self.popen = subprocess.Popen(
+            command, cwd=ROOT, env=dict(environment), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    @property
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def terminate(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 20) -> int:
+        return self.popen.wait(timeout=seconds)
+
+    def end(self) -> None:
+        """Kill whatever is left of the group."""
+        try:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.popen.wait(timeout=10)
+        self._log.close()
+
+
+def database_url() -> str:
+    """The URL of the database that this test uses."""
+    known = connection.settings_dict
+    user = quote(known["USER"], safe="")
+    password = f":{quote(known['PASSWORD'], safe='')}" if known.get("PASSWORD") else ""
+    options = {**known["OPTIONS"], "host": known["HOST"]} if str(known["HOST"]).startswith("/") else known["OPTIONS"]
+    place = "" if str(known["HOST"]).startswith("/") else f"{known['HOST']}:{known['PORT'] or 5432}"
+    query = {name: value for name, value in options.items() if name in {"host", "sslmode"}}
+    return f"postgresql://{user}{password}@{place}/{quote(known['NAME'], safe='')}?{urlencode(query)}"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """What a child needs, and nothing of the developer's."""
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "DATA_DIR", "SECRET_KEY", "NO_PROXY")
+        if name in os.environ
+    }
+    return {**kept, "NOTIFIER_ENV_FILE": "", "DATABASE_URL": database_url(), "ALLOWED_HOSTS": "127.0.0.1", **extra}
+
+
+@contextmanager
+def worker(*, threads: int = 8, **extra: str) -> Iterator[Running]:
+    """A worker as it is run in production; ready once it has its lease."""
+    before = set(Worker.objects.values_list("id", flat=True))
+    command = [str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", str(threads)]
+    running = Running(command, environment(**extra))
+    try:
+        eventually(
+            lambda: running.popen.poll() is not None or set(Worker.objects.values_list("id", flat=True)) - before,
+            seconds=30,
+            what="a worker's lease",
+        )
+        assert running.popen.poll() is None, running.log
+        yield running
+    finally:
+        running.end()
+
+
+@contextmanager
+def web(*, processes: int = 1, threads: int = 8, **extra: str) -> Iterator[tuple[Running, str]]:
+    """A web server as it is run in production, and its address."""
+    port = free_port()
+    command = [
+        str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", str(processes), "--blocking-threads", str(threads), "--no-ws", "notifier.wsgi:application",
+    ]  # fmt: skip
+    running = Running(command, environment(**extra))
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert running.popen.poll() is None, running.log
+        try:
+            return urlopen(f"{url}/healthz", timeout=2).status == 200  # noqa: S310
+        except (URLError, OSError):
+            return False
+
+    try:
+        eventually(answers, seconds=30, what="the web server's answer")
+        yield running, url
+    finally:
+        running.end()
