@@ -1,0 +1,47 @@
+"""Clients of the API, as they speak HTTP."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client as HttpClient
+
+from notifications import credentials
+from notifications.models import Client
+from tests.factories import ApiKeyFactory, ClientFactory
+
+SMS = {"message": "hello", "send_to_number": "+14155552671"}
+MISSING: Any = object()
+
+
+@dataclass
+class Caller:
+    client: Client
+    key: str
+
+    def post(
+        self, path: str, body: object, *, key: Any = MISSING, content_type: str = "application/json", **headers: str
+    ) -> HttpResponse:
+        """Post under a fresh Idempotency-Key, or the given one, or none (None)."""
+        key = str(uuid.uuid4()) if key is MISSING else key
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self.key}", **({"Idempotency-Key": key} if key is not None else {})}
+        return HttpClient(raise_request_exception=False).post(
+            path, raw, content_type=content_type, headers={**sent, **headers}
+        )
+
+    def get(self, path: str, **query: str) -> HttpResponse:
+        return HttpClient(raise_request_exception=False).get(
+            path, query, headers={"Authorization": f"Bearer {self.key}"}
+        )
+
+
+def new_caller() -> Caller:
+    client = ClientFactory()
+    key = credentials.new_key().text
+    ApiKeyFactory(client=client, text=key)
+    return Caller(client, key)
