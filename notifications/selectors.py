@@ -60,6 +60,7 @@ def unapplied_migrations() -> list[str]:
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
-def worker_beats() -> dict[UUID, int]:
-    """The beat of every registered worker; one that stands still is dead but not yet buried."""
-    return dict(Worker.objects.values_list("id", "beat"))
+def worker_beats(*, host: str | None = None) -> dict[UUID, int]:
+    """The beat of every registered worker, or of those on one host; one that stands still is dead but not yet buried."""
+    registered = Worker.objects.all() if host is None else Worker.objects.filter(host=host)
+    return dict(registered.values_list("id", "beat"))

@@ -42,9 +42,10 @@ if not SECRET_KEY:
         "SECRET_KEY must be set where DATABASE_URL is: a long random text, the same for all processes."
     )
 
-ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS") or [
-    *({"localhost", "127.0.0.1", "[::1]"} if EMBEDDED or DEBUG else ()),
-    *([_public.hostname] if _public.hostname else []),
+_loopback = ["localhost", "127.0.0.1", "[::1]"] if EMBEDDED or DEBUG else []
+ALLOWED_HOSTS = [
+    *(environment.words("ALLOWED_HOSTS") or _loopback),
+    *([_public.hostname] if _public.hostname else []),  # what we tell the world must be let in
 ]
 
 # --- Django ----------------------------------------------------------------------------------------------
