@@ -1,0 +1,53 @@
+"""What the operators' commands share: exit statuses, small tables, a progress bar where somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
+from rich.console import Console
+from rich.progress import Progress
+
+DONE: Final = 0
+WRONG_USE: Final = 2  # argparse's own
+DATABASE_AWAY: Final = 3
+INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+
+
+class OperatorsCommand(BaseCommand):
+    """Ends with a sentence and an exit status where the database does not answer or somebody presses Ctrl-C."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, InterfaceError) as error:
+            first_line = (str(error).splitlines() or [""])[0]
+            message = f"The database did not answer ({first_line}). {self.so_far()}".rstrip()
+            raise CommandError(message, returncode=DATABASE_AWAY) from error
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted. {self.so_far()}".rstrip(), returncode=INTERRUPTED) from None
+
+    def so_far(self) -> str:
+        """How far the command has come, as sentences for whoever stopped it."""
+        return ""
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A bar on standard error, if that is a terminal."""
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            yield progress
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Write aligned columns, numbers to the right."""
+        cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        for line, values in [(list(heads), rows[0] if rows else heads), *zip(cells, rows, strict=True)]:
+            aligned = [
+                text.rjust(width) if isinstance(value, int) else text.ljust(width)
+                for text, width, value in zip(line, widths, values, strict=True)
+            ]
+            self.stdout.write("  " + "  ".join(aligned).rstrip())

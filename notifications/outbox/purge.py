@@ -1,0 +1,144 @@
+"""What is deleted for good: keys past their life, then notifications past theirs, in short transactions of their own.
+
+Rows that somebody holds are passed over until the next purge, and only finished notifications are touched: a purge
+never stands in the way of a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from notifications.outbox.statement import run
+
+BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds, on rows nobody works on
+PAGES: Final = 64  # pages of keys in one transaction: some 1,000 keys
+
+# A record may go when its key's life is over and none of its notifications is open, or could be replayed: it would be
+# open again, and its key must be known then. What failed longer ago than %(retention)s goes in the same purge.
+_RECORD_MAY_GO: Final = """
+    r.created_at < now() - %(key_life)s::interval
+    AND NOT EXISTS (
+        SELECT 1 FROM notification n WHERE n.id = ANY(r.notification_ids)
+        AND (n.status || '' IN ('pending', 'sending', 'unknown')
+             OR (n.status || '' = 'failed' AND n.finished_at >= now() - %(retention)s::interval))
+    )
+"""
+
+# The size of the table of keys. Rows: (pages).
+KEY_PAGES: Final = """
+SELECT pg_relation_size('idempotency_record') / current_setting('block_size')::bigint
+"""
+
+# Records that may go on the pages from %(first)s to before %(last)s. Page by page, so that no index by age is needed;
+# records are never updated, so none moves. Index: none (those pages alone are read), and notification's primary key.
+_OLD_RECORDS: Final = f"""
+    SELECT r.client_id, r.operation, r.key FROM idempotency_record r
+    WHERE r.ctid >= %(first)s::tid AND r.ctid < %(last)s::tid AND {_RECORD_MAY_GO}
+"""
+
+# Rows: (records).
+COUNT_RECORDS: Final = f"SELECT count(*) FROM ({_OLD_RECORDS}) AS old"
+
+# Deletes them and notes it in the ledger. Rows: as above.
+DELETE_RECORDS: Final = f"""
+WITH old AS MATERIALIZED ({_OLD_RECORDS} FOR UPDATE OF r SKIP LOCKED),
+gone AS (
+    DELETE FROM idempotency_record r USING old o
+    WHERE r.client_id = o.client_id AND r.operation = o.operation AND r.key = o.key RETURNING 1
+), noted AS (
+    INSERT INTO purge_ledger (at, notifications, attempts, records)
+    SELECT now(), 0, 0, count(*) FROM gone HAVING count(*) > 0
+)
+SELECT count(*) FROM gone
+"""
+
+# Notifications before %(newest)s to which a record still refers: another of its notifications is open, or it is younger
+# than they are. Few. %(counting)s: a record that may go is taken for gone. Index: none (the keys are read once).
+# Rows: (id).
+REFERRED: Final = f"""
+SELECT DISTINCT named.id FROM idempotency_record r CROSS JOIN LATERAL unnest(r.notification_ids) AS named (id)
+WHERE named.id < %(newest)s::uuid AND NOT (%(counting)s AND {_RECORD_MAY_GO})
+"""
+
+# Finished longer ago than %(retention)s. Ids are in the order of time and nothing finishes before it is accepted, so
+# only those before %(newest)s are looked at. The limit is a literal: for a parameter a generic plan supposes a tenth of
+# the table, and reads all attempts. Index: primary key, from %(after)s on.
+_OLD_NOTIFICATIONS: Final = f"""
+    SELECT id FROM notification
+    WHERE id > %(after)s::uuid AND id < %(newest)s::uuid
+      AND status || '' IN ('sent', 'delivered', 'failed', 'canceled') AND finished_at < now() - %(retention)s::interval
+      AND NOT id = ANY(%(referred)s::uuid[])
+    ORDER BY id LIMIT {BATCH}
+"""
+
+# Rows: (notifications, their attempts, last id), one row.
+COUNT_NOTIFICATIONS: Final = f"""
+WITH old AS MATERIALIZED ({_OLD_NOTIFICATIONS})
+SELECT (SELECT count(*) FROM old),
+       (SELECT count(*) FROM attempt WHERE notification_id IN (SELECT id FROM old)),
+       (SELECT id FROM old ORDER BY id DESC LIMIT 1)
+"""
+
+# Deletes them with all that belongs to them, and notes it in the ledger. Rows: as above.
+DELETE_NOTIFICATIONS: Final = f"""
+WITH old AS MATERIALIZED ({_OLD_NOTIFICATIONS} FOR UPDATE SKIP LOCKED),
+receipts AS (DELETE FROM receipt WHERE notification_id IN (SELECT id FROM old)),
+events AS (DELETE FROM event WHERE notification_id IN (SELECT id FROM old)),
+attempts AS (DELETE FROM attempt WHERE notification_id IN (SELECT id FROM old) RETURNING 1),
+gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id),
+total AS (
+    SELECT (SELECT count(*) FROM gone) AS notifications, (SELECT count(*) FROM attempts) AS attempts,
+           (SELECT id FROM gone ORDER BY id LIMIT 1) AS first_id,
+           (SELECT id FROM gone ORDER BY id DESC LIMIT 1) AS last_id
+), noted AS (
+    INSERT INTO purge_ledger (at, notifications, attempts, records, first_id, last_id)
+    SELECT now(), notifications, attempts, 0, first_id, last_id FROM total WHERE notifications > 0
+)
+SELECT notifications, attempts, last_id FROM total
+"""
+
+# The first id of version 7 of the moment %(ago)s before now. Rows: (id).
+FIRST_ID_SINCE: Final = """
+SELECT (lpad(to_hex((extract(epoch FROM now() - %(ago)s::interval) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one short transaction deleted, or would delete."""
+
+    records: int = 0
+    notifications: int = 0
+    attempts: int = 0
+    keys_read: float = 1.0  # the part of the table of keys that has been read, 0 to 1; notifications come after
+
+
+def purge(*, key_life: timedelta, retention: timedelta, counting: bool = False) -> Iterator[Step]:
+    """Delete keys older than `key_life` and notifications finished longer than `retention` ago; a step at a time.
+
+    Each step is committed when it is yielded, so it can be stopped anywhere and repeated. `counting`: nothing is
+    deleted, each step says what would be. Raises: django.db.OperationalError.
+    """
+    lives = {"key_life": key_life, "retention": retention}
+    yield from _records(lives, counting=counting)
+    newest = run(FIRST_ID_SINCE, {"ago": retention})[0][0]
+    referred = [row[0] for row in run(REFERRED, {**lives, "newest": newest, "counting": counting})]
+    sql = COUNT_NOTIFICATIONS if counting else DELETE_NOTIFICATIONS
+    after: UUID | None = UUID(int=0)
+    while after:
+        parameters = {"retention": retention, "newest": newest, "referred": referred, "after": after}
+        notifications, attempts, after = run(sql, parameters)[0]
+        yield Step(notifications=notifications, attempts=attempts)
+
+
+def _records(lives: dict[str, timedelta], *, counting: bool) -> Iterator[Step]:
+    pages: int = run(KEY_PAGES, {})[0][0]
+    sql = COUNT_RECORDS if counting else DELETE_RECORDS
+    for first in range(0, pages, PAGES):
+        last = first + PAGES
+        records = run(sql, {**lives, "first": f"({first},0)", "last": f"({last},0)"})[0][0]
+        yield Step(records=records, keys_read=min(1.0, last / pages))

@@ -1,0 +1,109 @@
+"""Which failed and unknown notifications an operator means, counted before and returned to pending in batches after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+
+from notifications.models import Notification
+from notifications.states import Event, Status, sources
+
+BATCH: Final = 500  # ids in one `services.resend`: one short transaction
+REPLAYABLE: Final = sources(Event.REPLAY)
+_ALIVE: Final = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+# Sending it again may reach the recipient twice.
+_DOUBTFUL: Final = Q(status=Status.UNKNOWN) | Q(possible_duplicate=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What to replay; an empty `channels` or `ids` does not narrow."""
+
+    statuses: frozenset[Status] = frozenset({Status.FAILED})
+    channels: frozenset[str] = frozenset()
+    since: datetime | None = None  # accepted at or after; aware
+    until: datetime | None = None  # accepted before; aware
+    ids: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Those of one channel, status and error code."""
+
+    channel: str
+    status: Status
+    error_code: str
+    count: int  # expired ones included
+    expired: int  # left alone: they would only fail again
+    doubtful: int  # neither expired nor certainly unsent: may reach the recipient twice
+
+
+def frozen(selection: Selection, at: datetime) -> Selection:
+    """The same without what is accepted after `at`: a slow replay must not pick up what fails while it runs."""
+    return replace(selection, until=min(at, selection.until or at))
+
+
+def plan(selection: Selection) -> list[Group]:
+    """What a selection holds now, by channel, status and error code; counted by the database."""
+    found = [
+        group
+        for rows in _selected(selection)
+        for group in rows.order_by("channel", "status", "error_code")
+        .values_list("channel", "status", "error_code")
+        .annotate(Count("pk"), Count("pk", filter=~_ALIVE), Count("pk", filter=_ALIVE & _DOUBTFUL))
+    ]
+    totals: dict[tuple[str, str, str], list[int]] = {}
+    for channel, status, error_code, *counts in found:
+        total = totals.setdefault((channel, status, error_code), [0, 0, 0])
+        totals[channel, status, error_code] = [a + b for a, b in zip(total, counts, strict=True)]
+    return [
+        Group(channel, Status(status), error_code, *counts) for (channel, status, error_code), counts in totals.items()
+    ]
+
+
+def batches(selection: Selection, size: int = BATCH) -> Iterator[list[UUID]]:
+    """The ids that can be replayed, oldest first within each channel, `size` at most in memory at a time."""
+    for rows in _selected(selection):
+        yield from id_batches(rows, size)
+
+
+def id_batches(rows: QuerySet[Notification], size: int = BATCH) -> Iterator[list[UUID]]:
+    """Of these rows the ids that can be replayed, in order; each is yielded once, whatever becomes of it meanwhile."""
+    rows = rows.filter(_ALIVE, status__in=REPLAYABLE).order_by("id")
+    after = UUID(int=0)
+    while ids := list(rows.filter(id__gt=after).values_list("id", flat=True)[:size]):
+        yield ids
+        after = ids[-1]
+
+
+def channels_in_need() -> list[str]:
+    """The channels that hold anything failed or unknown, by a few steps in the attention index."""
+    found: list[str] = []
+    rows = Notification.objects.filter(status__in=REPLAYABLE).order_by("channel").values_list("channel", flat=True)
+    while (channel := rows.filter(channel__gt=found[-1] if found else "").first()) is not None:
+        found.append(channel)
+    return found
+
+
+def _selected(selection: Selection) -> Iterator[QuerySet[Notification]]:
+    """Querysets that each walk the attention index (channel, id), or the primary key where ids are given."""
+    rows = Notification.objects.filter(status__in=selection.statuses)
+    if selection.since:
+        rows = rows.filter(created_at__gte=selection.since)
+    if selection.until:
+        rows = rows.filter(created_at__lt=selection.until)
+    if selection.ids:
+        if selection.channels:
+            rows = rows.filter(channel__in=selection.channels)
+        ids = sorted(selection.ids)
+        for first in range(0, len(ids), BATCH):
+            yield rows.filter(id__in=ids[first : first + BATCH])
+    else:
+        for channel in sorted(selection.channels) or channels_in_need():
+            yield rows.filter(channel=channel)
