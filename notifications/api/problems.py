@@ -158,7 +158,7 @@ def _fields(details: Any, path: str = "") -> Iterator[FieldProblem]:
 
 
 @csrf_exempt  # whatever the method, the answer is the same
-def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
+def nothing_here(request: HttpRequest) -> HttpResponse:
     """Every other address under /api/, so that DEBUG does not answer its page of routes there."""
     return answer(Problem("not_found", "Nothing is found at this address."), request)
 

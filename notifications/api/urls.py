@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
@@ -23,5 +23,5 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", pages.SwaggerView.as_view(), name="docs"),
     path("api/v1/", include(router.urls)),
-    path("api/<path:rest>", problems.nothing_here),
+    re_path(r"^api/", problems.nothing_here),
 ]

@@ -1,0 +1,92 @@
+"""Whatever goes wrong under /api/ is told as a problem, and elsewhere as Django's pages do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client as HttpClient
+from pytest_django import Settings
+from structlog.testing import capture_logs
+
+from notifications import selectors
+
+from .callers import Caller
+
+LIST = "/api/v1/notifications"
+
+
+def code_of(answer: HttpResponse) -> str:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = json.loads(answer.content)
+    assert body["status"] == answer.status_code
+    assert body["correlation_id"] == answer.headers["X-Correlation-ID"]
+    return str(body["code"])
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/", "/api/v2/slack", "/api/v1/slack/x"])
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_an_unknown_address_is_a_problem(settings: Settings, method: str, path: str, debug: bool) -> None:
+    settings.DEBUG = debug
+    answer = getattr(HttpClient(enforce_csrf_checks=True), method)(path)
+    assert (answer.status_code, code_of(answer)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_another_method_is_a_problem_that_says_which_are_allowed(caller: Caller, method: str) -> None:
+    answer = getattr(HttpClient(), method)(LIST, headers={"Authorization": f"Bearer {caller.key}"})
+
+    assert (answer.status_code, code_of(answer)) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+def test_an_answer_that_is_not_json_cannot_be_had(caller: Caller) -> None:
+    answer = HttpClient().get(LIST, headers={"Authorization": f"Bearer {caller.key}", "Accept": "text/html"})
+    assert (answer.status_code, code_of(answer)) == (406, "not_acceptable")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_panic_is_told_without_a_word_of_its_cause_and_logged_with_it(
+    caller: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch, debug: bool
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("hunter22")
+
+    settings.DEBUG = debug
+    monkeypatch.setattr(selectors, "page", broken)  # no input reaches a line that panics: that is the point
+    with capture_logs() as logs:
+        answer = caller.get(LIST)
+
+    assert (answer.status_code, code_of(answer)) == (500, "internal_error")
+    assert b"hunter22" not in answer.content
+    assert b"Traceback" not in answer.content
+    [panic] = [line for line in logs if line["event"] == "panic"]
+    assert isinstance(panic["exc_info"], KeyError)
+
+
+def test_a_foreign_host_is_a_problem_under_api() -> None:
+    answer = HttpClient().get(LIST, headers={"Host": "evil.example"})
+    assert (answer.status_code, code_of(answer)) == (400, "bad_request")
+
+
+def test_elsewhere_a_missing_page_is_a_page() -> None:
+    answer = HttpClient().get("/nothing")
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+def test_the_type_of_a_problem_leads_to_its_explanation() -> None:
+    answer = HttpClient().get("/api/v1/nothing")
+    page, _, anchor = json.loads(answer.content)["type"].partition("#")
+
+    explained = HttpClient().get(page)
+    assert explained.status_code == 200
+    assert f'id="{anchor}"' in explained.content.decode()
+
+
+def test_the_way_in_links_to_everything() -> None:
+    page = HttpClient().get("/").content.decode()
+    assert all(f'href="{path}' in page for path in ("/api/docs", "/api/schema", "/admin/", "/problems", "/readyz"))
