@@ -12,6 +12,8 @@ _PR_SET_PDEATHSIG = 1
 # Loaded here and not in the function, because between fork and exec nothing may be imported or opened.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
+AVAILABLE = _libc is not None
+
 
 def end_with_parent(number: int = signal.SIGTERM, *, parent: int | None = None) -> None:
     """Have the kernel send us signal `number` when our parent dies; elsewhere than Linux, do nothing.

@@ -1,0 +1,184 @@
+"""What `make run` runs, from the settings, and what it tells the person who ran it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from channels import sandbox
+from channels.registry import channels
+from notifier import first_run
+from notifier.up.program import Program
+
+# The variables of each channel that the sandbox can play.
+_VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
+
+# Enough to have several commits under way at once, which Postgres writes down together; each keeps a connection.
+_WEB_THREADS = 8
+_WEB_GRACE = 10  # seconds; the slowest request waits for a lock and a commit
+_WORKER_GRACE = 30  # seconds; a worker finishes the send it is in, and every channel's timeout is shorter
+
+
+class Plan:
+    """The programs of one run."""
+
+    def __init__(self) -> None:
+        self.data_dir: Path = settings.DATA_DIR
+        self.played = tuple(
+            name for name, known in channels().items() if name in _VARIABLES and not known.backend.configured
+        )
+        self.environment = self._environment()
+
+    def taken_ports(self) -> list[str]:
+        """A sentence for each address that cannot be listened on."""
+        wanted = []
+        if settings.WEB_PROCESSES:
+            wanted.append(("WEB_PORT", settings.WEB_HOST, settings.WEB_PORT))
+        if self.played:
+            wanted.append(("SANDBOX_PORT", "127.0.0.1", settings.SANDBOX_PORT))
+            wanted.append(("SANDBOX_SMTP_PORT", "127.0.0.1", settings.SANDBOX_SMTP_PORT))
+        return [trouble for trouble in (_trouble(*each) for each in wanted) if trouble]
+
+    def command(self, name: str, *arguments: str, **more: str) -> Program:
+        """A management command that runs to its end."""
+        manage = str(settings.BASE_DIR / "manage.py")
+        return Program(name, (sys.executable, manage, *arguments), {**self.environment, **more}, grace=_WEB_GRACE)
+
+    def migrate(self) -> Program:
+        return self.command("migrate", "migrate", "--noinput", "--verbosity", "0")
+
+    def api_key(self) -> Program:
+        return self.command("key", "create_api_key", "make run", "--ensure-from-file", str(self.api_key_file))
+
+    def admin(self) -> Program:
+        return self.command(
+            "admin",
+            *("createsuperuser", "--noinput"),
+            DJANGO_SUPERUSER_USERNAME="admin",
+            DJANGO_SUPERUSER_EMAIL="admin@localhost",
+            DJANGO_SUPERUSER_PASSWORD=first_run.admin_password(self.data_dir),
+        )
+
+    def sandbox(self) -> list[Program]:
+        return [self.command("sandbox", "sandbox")] if self.played else []
+
+    def web(self) -> list[Program]:
+        if not settings.WEB_PROCESSES:
+            return []
+        command = (
+            *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+            *("--host", settings.WEB_HOST, "--port", str(settings.WEB_PORT)),
+            *("--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(_WEB_THREADS)),
+            # A thread that ends takes its database connection along: let none end for a moment's silence.
+            *("--blocking-threads-idle-timeout", "600"),
+            *("--respawn-failed-workers", "--workers-kill-timeout", str(_WEB_GRACE - 2)),
+            *("--no-ws", "--log-level", "error"),
+            "notifier.wsgi:application",
+        )
+        environment = {**self.environment, "NOTIFIER_DIE_WITH_PARENT": "on"}
+        return [Program("web", command, environment, grace=_WEB_GRACE)]
+
+    def workers(self) -> list[Program]:
+        # One command each: Dramatiq's own stops all its processes when one dies, and those that live on are to
+        # take back the dead one's claims.
+        command = (
+            *(sys.executable, "-m", "dramatiq", "notifier.worker"),
+            *("--processes", "1", "--threads", str(settings.WORKER_THREADS)),
+            *("--worker-shutdown-timeout", str((_WORKER_GRACE - 5) * 1000), "--skip-logging"),
+        )
+        return [
+            Program(f"worker {number}", command, self.environment, grace=_WORKER_GRACE)
+            for number in range(1, settings.WORKER_PROCESSES + 1)
+        ]
+
+    @property
+    def api_key_file(self) -> Path:
+        return first_run.path(self.data_dir, "api_key")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where this machine reaches the web server."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not listened on)
+        return everywhere.get(settings.WEB_HOST, settings.WEB_HOST), settings.WEB_PORT
+
+    @property
+    def host_header(self) -> str:
+        """A host that the web server answers to."""
+        allowed = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+        return _host(self.address[0]) if _host(self.address[0]) in allowed or not allowed else allowed[0]
+
+    def ready_text(self) -> str:
+        """The line that says where everything is, and the curl line once more for itself, to be pasted."""
+        parts = []
+        curl = ""
+        if settings.WEB_PROCESSES:
+            base = settings.PUBLIC_URL or f"http://{_host(self.address[0])}:{self.address[1]}"
+            curl = self._curl(base)
+            password = first_run.path(self.data_dir, "admin_password")
+            parts = [
+                f"API {base}/api/v1/notifications",
+                f"docs {base}/api/docs",
+                f"admin {base}/admin/ (user admin, password in {password})",
+            ]
+        if self.played:
+            names = ", ".join(self.played)
+            parts.append(f"sandbox http://127.0.0.1:{settings.SANDBOX_PORT}/ (plays the providers of {names})")
+        if curl:
+            parts.append(f"try {curl}")
+        return f"\nready: {' · '.join(parts) or 'nothing but the database'}\n" + (f"\n{curl}\n" if curl else "")
+
+    def _curl(self, base: str) -> str:
+        slack: Mapping[str, Any] = settings.NOTIFIER_CHANNELS["slack"]
+        webhooks = slack["webhooks"]
+        destination = "default" if "default" in webhooks or not webhooks else next(iter(webhooks))
+        body = {"channel": "slack", "to": destination, "message": "Hello from the outbox"}
+        key = self.api_key_file.read_text(encoding="utf-8").strip()
+        return (
+            f"curl -sS -X POST {base}/api/v1/notifications -H 'Authorization: Bearer {key}' "
+            f"-H 'Content-Type: application/json' -H 'Idempotency-Key: {uuid.uuid4()}' -d '{json.dumps(body)}'"
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "notifier.settings",
+            "DATA_DIR": str(self.data_dir),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")))),
+            "PYTHONUNBUFFERED": "1",
+            # The children write into our pipe and cannot see that a person reads.
+            "LOG_FORMAT": settings.LOG_FORMAT,
+        }
+        stand_in = sandbox.environment(settings.SANDBOX_PORT, settings.SANDBOX_SMTP_PORT)
+        for name in self.played:
+            # A leftover of an unfinished configuration must not mix with the sandbox's.
+            environment |= dict.fromkeys((v for v in os.environ if v.startswith(_VARIABLES[name])), "")
+            environment |= {v: value for v, value in stand_in.items() if v.startswith(_VARIABLES[name])}
+        return environment
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _trouble(variable: str, host: str, port: int) -> str:
+    """Why nothing can listen there; empty where something can."""
+    if not 0 < port < 65536:
+        return f"{variable} must be a port between 1 and 65535, not {port}."
+    try:
+        (family, kind, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind) as probe:
+            # Without SO_REUSEPORT, with which the web server would share the port of another one unnoticed.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return f"{host}:{port} cannot be listened on ({error.strerror}): set {variable} to a free port."
+    return ""
