@@ -24,7 +24,7 @@ WEB_HOST = environment.text("WEB_HOST", "127.0.0.1")
 WEB_PORT = environment.number("WEB_PORT", 8000)
 WEB_PROCESSES = environment.number("WEB_PROCESSES", 2)
 WORKER_PROCESSES = environment.number("WORKER_PROCESSES", 2)
-WORKER_THREADS = environment.number("WORKER_THREADS", 16, least=1)
+WORKER_THREADS = environment.number("WORKER_THREADS", 24, least=1)
 SANDBOX_PORT = environment.number("SANDBOX_PORT", 8025)
 SANDBOX_SMTP_PORT = environment.number("SANDBOX_SMTP_PORT", 1025)
 

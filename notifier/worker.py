@@ -1,4 +1,4 @@
-"""The worker's entry for Dramatiq's command line: `dramatiq notifier.worker --processes 1 --threads 16`."""
+"""The worker's entry for Dramatiq's command line: `dramatiq notifier.worker --processes 1 --threads 24`."""
 
 import os
 import signal

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote, urlencode
@@ -29,7 +29,7 @@ class Running:
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         # A file, not a pipe: nobody need read it for the process to go on.
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
         self.popen = subprocess.Popen(
             command, cwd=ROOT, env=dict(environment), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -47,10 +47,8 @@ class Running:
 
     def end(self) -> None:
         """Kill whatever is left of the group."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.popen.wait(timeout=10)
         self._log.close()
 
@@ -108,7 +106,7 @@ def web(*, processes: int = 1, threads: int = 8, **extra: str) -> Iterator[tuple
     def answers() -> bool:
         assert running.popen.poll() is None, running.log
         try:
-            return urlopen(f"{url}/healthz", timeout=2).status == 200  # noqa: S310
+            return urlopen(f"{url}/healthz", timeout=2).status == 200
         except (URLError, OSError):
             return False
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from channels.sandbox.server import Sandbox
 from pytest_django.fixtures import Settings
+
+from channels.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from notifications.models import Client

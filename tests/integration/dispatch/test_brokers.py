@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import monotonic
 
 import pytest
+
 from channels.sandbox.server import Sandbox
+from notifications.models import Attempt, Notification, Worker
 from tests import processes
 from tests.eventually import eventually
-
-from notifications.models import Attempt, Notification, Worker
 
 from .conftest import Post
 
