@@ -1,5 +1,6 @@
 """The web server's entry: `granian --interface wsgi notifier.wsgi:application`."""
 
+import multiprocessing
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -15,6 +16,7 @@ from notifier.bodies import ChunkedBodies  # noqa: E402
 
 if environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
     # The server's main process may be killed, and then stops nobody: its workers would keep the port.
-    lifeline.end_with_parent()
+    _parent = multiprocessing.parent_process()
+    lifeline.end_with_parent(parent=_parent.pid if _parent else None)
 
 application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT)
