@@ -1,0 +1,333 @@
+"""`manage.py up` for real: every program is the real one, in a data folder of its own and on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+Found = TypeVar("Found")
+
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children in /proc"),
+    pytest.mark.timeout(240),
+]
+
+
+def until(condition: Callable[[], Found], seconds: float = 60.0, *, why: Callable[[], str] = str) -> Found:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"the condition did not come true: {why()}"
+        time.sleep(0.05)
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Up:
+    """One run of the command, and what can be seen of it from outside."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.web_port, self.sandbox_port, smtp_port = free_ports(3)
+        self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed by `close`)
+        self.command = subprocess.Popen(
+            [sys.executable, "manage.py", "up"],
+            cwd=CHECKOUT,
+            env={
+                "PATH": os.defpath,
+                "NOTIFIER_ENV_FILE": "",
+                "DATA_DIR": str(data_dir),
+                "WEB_PORT": str(self.web_port),
+                "SANDBOX_PORT": str(self.sandbox_port),
+                "SANDBOX_SMTP_PORT": str(smtp_port),
+                "WEB_PROCESSES": "1",
+                "WORKER_PROCESSES": "2",
+                "WORKER_THREADS": "4",
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+        )
+
+    def output(self) -> str:
+        return os.pread(self._output.fileno(), 10_000_000, 0).decode()
+
+    def await_ready(self) -> str:
+        """The `ready` line."""
+
+        def ready() -> str | None:
+            assert self.command.poll() is None, self.output()
+            return next((line for line in self.output().splitlines() if line.startswith("ready")), None)
+
+        return until(ready, why=self.output) or ""
+
+    def children(self, word: str = "") -> set[int]:
+        """The processes whose environment has our data folder (and whose command has `word`)."""
+        mark = f"DATA_DIR={self.data_dir}".encode()
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                marked = mark in (folder / "environ").read_bytes().split(b"\0")
+                if marked and word.encode() in (folder / "cmdline").read_bytes():
+                    found.add(int(folder.name))
+            except OSError:
+                continue  # it has just ended
+        return found - {self.command.pid}
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.command.poll() is None:
+            self.command.send_signal(number)
+        return self.command.wait(60)
+
+    def kill(self) -> None:
+        self.command.kill()
+        self.command.wait()
+
+    def close(self) -> None:
+        self.stop()
+        self._output.close()
+
+    def fetch(self, path: str, **headers: str) -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.web_port}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def ready(self) -> bool:
+        try:
+            report = self.fetch("/readyz")
+        except OSError:
+            return False
+        return report["status"] == "ready" and report["workers"] > 0
+
+
+def parent_of(pid: int) -> int:
+    return int(re.findall(r"^PPid:\t(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[0])
+
+
+def paste(line: str) -> Any:
+    """What the curl line of the ready text prints, run by a shell as a person would."""
+    command = line[line.index("curl ") :]
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def running(data_dir: Path, **environment: str) -> Iterator[Up]:
+    up = Up(data_dir, **environment)
+    try:
+        yield up
+    finally:
+        up.close()
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    # Not pytest's own: where we are root, the server's user must pass through.
+    with tempfile.TemporaryDirectory(prefix="notifier-up-", dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Iterator[Up]:
+    with running(folder / "shared") as started:
+        started.await_ready()
+        yield started
+
+
+def test_the_pasted_curl_line_sends_through_the_sandbox(up: Up) -> None:
+    line = up.await_ready()
+    accepted = paste(line)
+    assert accepted["status"] == "pending"
+    key = re.findall(r"Authorization: (Bearer [^']+)'", line)[0]
+
+    def sent() -> Any:
+        shown = up.fetch(f"/api/v1/notifications/{accepted['id']}", Authorization=key)
+        return shown if shown["status"] == "sent" else None
+
+    assert [attempt["outcome"] for attempt in until(sent)["attempts"]] == ["accepted"]
+
+
+def test_the_curl_line_stands_alone_too_and_replays_when_pasted_again(up: Up) -> None:
+    up.await_ready()
+    (alone,) = [line for line in up.output().splitlines() if line.startswith("curl ")]
+    assert up.await_ready().endswith(alone)
+    assert paste(alone) == paste(alone)
+
+
+def test_the_ready_line_names_every_address(up: Up) -> None:
+    line = up.await_ready()
+    for address in (
+        f"http://127.0.0.1:{up.web_port}/api/v1/notifications",
+        f"http://127.0.0.1:{up.web_port}/api/docs",
+        f"http://127.0.0.1:{up.web_port}/admin/",
+        f"http://127.0.0.1:{up.sandbox_port}/",
+    ):
+        assert address in line
+        urllib.request.urlopen(address.replace("/api/v1/notifications", "/healthz"), timeout=10).close()
+
+
+def test_the_admins_password_is_kept_where_the_ready_line_says(up: Up) -> None:
+    kept = Path(re.findall(r"password in ([^)]+)\)", up.await_ready())[0])
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert len(kept.read_text().strip()) >= 12
+
+
+def test_every_program_carries_the_data_folder(up: Up) -> None:
+    for word in ("granian", "dramatiq", "sandbox", "postgres"):
+        assert up.children(word), word
+
+
+def test_a_killed_worker_is_started_again_and_its_sibling_lives_on(up: Up) -> None:
+    commands = {pid for pid in up.children("dramatiq") if parent_of(pid) == up.command.pid}
+    assert len(commands) == 2
+    victim, sibling = sorted(commands)
+    os.kill(victim, signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = {pid for pid in up.children("dramatiq") if parent_of(pid) == up.command.pid}
+        return len(now) == 2 and sibling in now and victim not in now
+
+    until(replaced)
+    until(up.ready)
+
+
+def test_a_killed_process_below_a_worker_is_replaced(up: Up) -> None:
+    below = {pid for pid in up.children("dramatiq") if parent_of(pid) != up.command.pid}
+    victim = min(below)
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len({pid for pid in up.children("dramatiq") if parent_of(pid) != up.command.pid} - below) >= 1)
+    until(up.ready)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the master", "a process below it"])
+def test_a_killed_web_server_is_started_again(up: Up, *, whole: bool) -> None:
+    before = up.children("granian")
+    victim = next(pid for pid in before if (parent_of(pid) == up.command.pid) == whole)
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: up.children("granian") - before)
+    until(up.ready)
+
+
+def test_a_killed_postgres_is_started_again_with_its_rows(up: Up) -> None:
+    before = paste(up.await_ready())
+    (victim,) = {pid for pid in up.children("postgres") if parent_of(pid) == up.command.pid}
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: {pid for pid in up.children("postgres") if parent_of(pid) == up.command.pid} - {victim})
+    until(up.ready)
+    assert paste(up.await_ready()) == before
+
+
+def test_a_second_start_on_the_same_folder_is_refused(up: Up) -> None:
+    second = Up(up.data_dir)
+    assert second.command.wait(30) == 1
+    assert f"already running (pid {up.command.pid})" in second.output()
+    assert "Traceback" not in second.output()
+    second.close()
+    assert up.ready()
+
+
+@pytest.mark.parametrize("variable", ["WEB_PORT", "SANDBOX_PORT", "SANDBOX_SMTP_PORT"])
+def test_a_taken_port_is_named_and_nothing_is_started(folder: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        second = Up(folder / variable, **{variable: str(taken.getsockname()[1])})
+        assert second.command.wait(30) == 1
+        second.close()
+    assert not (folder / variable / "postgres").exists()
+
+
+def test_a_taken_port_is_told_in_one_line(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        second = Up(folder / "taken", WEB_PORT=str(taken.getsockname()[1]))
+        second.command.wait(30)
+        lines = second.output().strip().splitlines()
+        second.close()
+    assert len(lines) == 1
+    assert "WEB_PORT" in lines[0]
+
+
+def test_wrong_settings_are_told_and_nothing_is_started(folder: Path) -> None:
+    with running(folder / "wrong", TWILIO_ACCOUNT_SID="AC" + "1" * 32) as up:
+        assert up.command.wait(30) == 1
+        assert "TWILIO_AUTH_TOKEN" in up.output()
+        assert not (folder / "wrong" / "postgres").exists()
+
+
+def test_sigterm_stops_everything_and_the_next_start_knows_the_same_key(folder: Path) -> None:
+    with running(folder / "twice", WORKER_PROCESSES="1") as up:
+        key = re.findall(r"Authorization: (Bearer [^']+)'", up.await_ready())[0]
+        assert up.children()
+        assert up.stop(signal.SIGTERM) == 0
+        assert up.children() == set()
+    with running(folder / "twice", WORKER_PROCESSES="1") as up:
+        assert key in up.await_ready()
+        assert up.stop(signal.SIGINT) == 0
+        assert up.children() == set()
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 2.5, 4.0])
+def test_sigterm_in_the_middle_of_a_start_stops_everything(folder: Path, seconds: float) -> None:
+    # The instants are arbitrary: whatever is under way then has to end.
+    with running(folder / f"middle-{seconds}") as up:
+        time.sleep(seconds)
+        assert up.stop(signal.SIGTERM) in {0, -signal.SIGTERM}
+        assert up.children() == set()
+
+
+def test_no_child_survives_a_killed_parent(folder: Path) -> None:
+    with running(folder / "killed") as up:
+        up.await_ready()
+        up.kill()
+        until(lambda: not up.children(), 20, why=lambda: str(up.children()))
+
+
+def test_no_child_survives_a_parent_killed_in_the_middle_of_its_start(folder: Path) -> None:
+    with running(folder / "killed-early") as up:
+        until(lambda: up.children("postgres"))
+        up.kill()
+        until(lambda: not up.children(), 20, why=lambda: str(up.children()))
+
+
+def test_a_part_that_is_not_wanted_is_not_run(folder: Path) -> None:
+    with running(folder / "parts", WEB_PROCESSES="0", WORKER_PROCESSES="0") as up:
+        assert "sandbox" in up.await_ready()
+        assert not up.children("granian")
+        assert not up.children("dramatiq")
+
+
+def test_a_configured_provider_is_not_played_by_the_sandbox(folder: Path) -> None:
+    with running(
+        folder / "configured",
+        WORKER_PROCESSES="0",
+        SLACK_WEB_HOOK_URL="https://hooks.slack.example/services/T1/B1/secret",
+    ) as up:
+        line = up.await_ready()
+        assert "plays the providers of email, sms" in line
+        granian = min(up.children("granian"))
+        environment = Path(f"/proc/{granian}/environ").read_bytes().split(b"\0")
+        assert b"SLACK_WEB_HOOK_URL=https://hooks.slack.example/services/T1/B1/secret" in environment
