@@ -46,6 +46,27 @@ class Receipt:
     detail: str = ""
 
 
+class Progress(enum.IntEnum):
+    """How far a message has come by its provider's later word; one that arrives late with a lower rank is no news."""
+
+    TAKEN = 1  # the provider has it, and no more is known
+    UNDELIVERED = 2
+    DELIVERED = 3  # final, whatever else is said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What a provider says of a message after it took it."""
+
+    provider_id: str
+    progress: Progress
+    code: str = ""  # the provider's own, where it was not delivered
+
+
+class Forged(Exception):
+    """Raised when a delivery report does not bear its provider's signature."""
+
+
 class ChannelError(Exception):
     """The base of the four kinds; never raised itself.
 
@@ -155,6 +176,13 @@ class Backend(ABC):
     def destination(self, to: str) -> str:
         """The part of the lane below the channel, where a provider limits each destination apart; else ""."""
         return ""
+
+    def read_report(self, *, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> DeliveryReport:
+        """Read what the provider posted to a message's `receipt_url` (`url`, as the provider was told it).
+
+        Raises: Forged, also where this provider gives no reports.
+        """
+        raise Forged(f"{self.name} gives no delivery reports")
 
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:

@@ -16,6 +16,7 @@ import phonenumbers
 import requests
 from twilio.http import HttpClient
 from twilio.http.response import Response
+from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
@@ -24,8 +25,11 @@ from channels.contract import (
     Backend,
     ChannelError,
     ConfigurationError,
+    DeliveryReport,
+    Forged,
     Message,
     PermanentError,
+    Progress,
     RateLimited,
     Receipt,
     Refused,
@@ -61,6 +65,7 @@ RATE_LIMITED = 20429  # never executed: https://www.twilio.com/docs/api/errors/2
 QUEUE_FULL = frozenset({21611, 30001})  # the sender's queue holds hours of messages
 QUEUE_PATIENCE = timedelta(minutes=10)
 FAILED = frozenset({"failed", "undelivered", "canceled"})
+DELIVERED = frozenset({"delivered", "read"})
 # What a status says without a code that we know; any other 4xx refuses the message.
 STATUSES: Mapping[int, None] = dict.fromkeys((401, 402, 403, 404, 405, 407))
 
@@ -150,6 +155,25 @@ class TwilioSms(Backend):
             yield _Session(self, http)
         finally:
             http.close()
+
+    def read_report(self, *, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> DeliveryReport:
+        """A status callback, signed with our auth token: https://www.twilio.com/docs/usage/security."""
+        signature = headers.get("X-Twilio-Signature", "")
+        if not self._auth_token or not RequestValidator(self._auth_token).validate(url, dict(fields), signature):
+            raise Forged("the signature is not Twilio's")
+        status = fields.get("MessageStatus", "")
+        if status in DELIVERED:
+            progress = Progress.DELIVERED
+        elif status in FAILED:
+            progress = Progress.UNDELIVERED
+        else:
+            progress = Progress.TAKEN  # queued, sending, sent: and whatever Twilio may add between
+        code = _code(fields.get("ErrorCode", ""))
+        return DeliveryReport(
+            provider_id=fields.get("MessageSid", ""),
+            progress=progress,
+            code=str(code or status) if progress is Progress.UNDELIVERED else "",
+        )
 
     def create(self, message: Message, wire: HttpClient) -> MessageInstance:
         """Have Twilio's library make the request, over our own wire, and read the answer."""

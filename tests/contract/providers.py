@@ -1,0 +1,178 @@
+"""The three backends as the contract suite sees them: how each provider says yes, no, later and nothing."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from channels.contract import (
+    Backend,
+    ChannelError,
+    ConfigurationError,
+    Message,
+    PermanentError,
+    RateLimited,
+    Receipt,
+    TransientError,
+)
+from channels.slack import SlackWebhook
+from channels.smtp import SmtpEmail
+from channels.twilio_sms import TwilioSms
+from tests.contract.stand_in import Answer, HttpStandIn, SmtpStandIn, StandIn, http_answer
+
+ACCOUNT = "AC" + "5" * 32
+TOKEN = "f00dfeedf00dfeed"  # stands in for a secret: it must be nowhere but on the wire
+PASSWORD = "correct-horse-battery"
+WEBHOOK_PATH = "/services/T0SECRET/B0SECRET/s3cr3tTok3n"
+SECRETS = (TOKEN, PASSWORD, WEBHOOK_PATH, "s3cr3tTok3n", "Your code is 493021")
+
+MESSAGE = Message(
+    notification_id=UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
+    attempt=1,
+    to="",
+    subject="",
+    body="Your code is 493021",
+    correlation_id="c0ffee-1",
+    created_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+)
+
+
+def outcome(backend: Backend, message: Message) -> Receipt | ChannelError:
+    """What one send in a session of its own comes to."""
+    with backend.session() as session:
+        try:
+            return session.send(message)
+        except ChannelError as error:
+            return error
+
+
+def kind(result: Receipt | ChannelError) -> str:
+    """The outcome in a word: what the caller decides by."""
+    match result:
+        case Receipt():
+            return "sent"
+        case PermanentError():
+            return "permanent"
+        case RateLimited():
+            return "rate limited"
+        case ConfigurationError():
+            return "configuration"
+        case TransientError():
+            return "unknown" if result.outcome_unknown else "not sent"
+    raise AssertionError(f"{type(result)} is no kind of the contract")
+
+
+class Provider(ABC):
+    """A backend, and the stand-in that it sends to."""
+
+    accepts: Answer
+    refuses_message: Answer
+    asks_later: Answer  # and has certainly not sent
+    refuses_us: Answer
+    talks_nonsense: Answer
+    to: str
+    subject = ""
+
+    @abstractmethod
+    def stand_in(self, tls: ssl.SSLContext | None = None) -> StandIn: ...
+
+    @abstractmethod
+    def answer(self, stand_in: StandIn, answer: Answer) -> None:
+        """Have the stand-in say this once it has read a whole message."""
+
+    @abstractmethod
+    def taken(self, stand_in: StandIn) -> list[str]:
+        """The whole of each message that the stand-in has read."""
+
+    @abstractmethod
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend: ...
+
+    @property
+    def message(self) -> Message:
+        return replace(MESSAGE, to=self.to, subject=self.subject)
+
+
+class Slack(Provider):
+    accepts = http_answer(200, b"ok")
+    refuses_message = http_answer(400, b"invalid_payload")
+    asks_later = http_answer(408)
+    refuses_us = http_answer(403, b"invalid_token")
+    talks_nonsense = b"\x00\x01 what is HTTP\r\n\r\n"
+    to = "default"
+
+    def stand_in(self, tls: ssl.SSLContext | None = None) -> HttpStandIn:
+        return HttpStandIn(tls=tls)
+
+    def answer(self, stand_in: StandIn, answer: Answer) -> None:
+        assert isinstance(stand_in, HttpStandIn)
+        stand_in.answer = answer
+
+    def taken(self, stand_in: StandIn) -> list[str]:
+        assert isinstance(stand_in, HttpStandIn)
+        return [f"{request.headers}{request.body.decode()}" for request in stand_in.requests]
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        url = f"{'https' if tls else 'http'}://localhost:{port}{WEBHOOK_PATH}"
+        return type("Slack", (SlackWebhook,), {"send_timeout": limit}).from_options({"webhooks": {"default": url}})
+
+
+class Twilio(Slack):
+    accepts = http_answer(201, json.dumps({"sid": "SM" + "a" * 32, "status": "queued"}).encode())
+    refuses_message = http_answer(400, json.dumps({"code": 21211, "message": "no", "status": 400}).encode())
+    asks_later = http_answer(400, json.dumps({"code": 21611, "message": "full", "status": 400}).encode())
+    refuses_us = http_answer(401, json.dumps({"code": 20003, "message": "no", "status": 401}).encode())
+    to = "+15005550010"
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        options = {
+            "account_sid": ACCOUNT,
+            "auth_token": TOKEN,
+            "from_number": "+15005550006",
+            "base_url": f"{'https' if tls else 'http'}://localhost:{port}",
+        }
+        return type("Twilio", (TwilioSms,), {"send_timeout": limit}).from_options(options)
+
+
+class Smtp(Provider):
+    accepts = b"250 2.0.0 queued\r\n"
+    refuses_message = b"554 5.6.0 not like this\r\n"
+    asks_later = b"451 4.3.0 later\r\n"
+    refuses_us = b"535 5.7.8 no\r\n"
+    talks_nonsense = b"what is SMTP\r\n"
+    to = "ada@example.com"
+    subject = "A subject"
+
+    def stand_in(self, tls: ssl.SSLContext | None = None) -> SmtpStandIn:
+        return SmtpStandIn(tls=tls)
+
+    def answer(self, stand_in: StandIn, answer: Answer) -> None:
+        assert isinstance(stand_in, SmtpStandIn)
+        stand_in.replies["."] = answer
+
+    def taken(self, stand_in: StandIn) -> list[str]:
+        assert isinstance(stand_in, SmtpStandIn)
+        return [mail.decode() for mail in stand_in.mails]
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        options = {
+            "sender": "Shop <shop@example.com>",
+            "host": "localhost",
+            "port": port,
+            "username": "shop",
+            "password": PASSWORD,
+            "security": "tls" if tls else "none",
+        }
+        return type("Smtp", (SmtpEmail,), {"send_timeout": limit}).from_options(options)
+
+
+@contextmanager
+def served(provider: Provider, answer: Answer | None = None, tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
+    with provider.stand_in(tls) as stand_in:
+        provider.answer(stand_in, provider.accepts if answer is None else answer)
+        yield stand_in
