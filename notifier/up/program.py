@@ -78,7 +78,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._child.terminate()
         if not await happened(self._child.wait(), hurry.wait(), within=self._program.grace):
-            patience = "was not waited for" if hurry.is_set() else f"did not stop within {self._program.grace:.0f} s"
+            patience = "was not waited for" if hurry.is_set() else f"did not stop within {self._program.grace:g} s"
             self._terminal.complain(f"{self._program.name} (pid {self.pid}) {patience}: killed")
         self._kill_group()
         return await self._child.wait()
