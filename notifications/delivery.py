@@ -20,6 +20,7 @@ from channels.contract import (
     PermanentError,
     RateLimited,
     Receipt,
+    Refused,
     Session,
     TransientError,
 )
@@ -157,6 +158,7 @@ class Delivery:
                 provider_id = receipt.provider_id
             except PermanentError as error:
                 outcome, code, detail = Outcome.PERMANENT, error.code, error.detail
+                pause = error.refuses is Refused.DESTINATION and self._pause(lane, known, error)
             except TransientError as error:
                 outcome = Outcome.IN_DOUBT if error.outcome_unknown else Outcome.TRANSIENT
                 code, detail, retry_after = error.code, error.detail, error.retry_after
@@ -211,7 +213,7 @@ class Delivery:
             pause,
         )
 
-    def _pause(self, lane: str, known: Channel, error: RateLimited | ConfigurationError) -> bool:
+    def _pause(self, lane: str, known: Channel, error: RateLimited | ConfigurationError | PermanentError) -> bool:
         reason = f"{error.code}: {error.detail}"
         try:
             if isinstance(error, RateLimited):

@@ -22,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from channels.contract import Unacceptable
+from channels.contract import DeliveryReport, Unacceptable
 from channels.registry import Channel, channels
 from notifications import credentials, nudge
 from notifications.models import ApiKey, Client
@@ -178,14 +178,19 @@ def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
     return operate.cancel(ids, actor=actor, detail=detail)
 
 
-def receive_receipt(
-    notification_id: UUID, *, attempt: int, provider_id: str, rank: receipts.Rank, code: str = ""
-) -> Status | None:
+def receive_report(channel: str, notification_id: UUID, attempt: int, report: DeliveryReport) -> Status | None:
     """Store and apply a provider's later word; the new status, or None where nothing changed. Safe to repeat."""
-    settled = receipts.receive(notification_id, attempt=attempt, provider_id=provider_id, rank=rank, code=code)
+    settled = receipts.receive(
+        notification_id, attempt=attempt, provider_id=report.provider_id, progress=report.progress, code=report.code
+    )
     if settled is not None:
         log.info(
-            "receipt.applied", notification_id=str(notification_id), attempt=attempt, status=settled.value, code=code
+            "receipt.applied",
+            channel=channel,
+            notification_id=str(notification_id),
+            attempt=attempt,
+            status=settled.value,
+            code=report.code,
         )
     return settled
 

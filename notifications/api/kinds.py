@@ -64,6 +64,11 @@ KINDS: Mapping[str, Kind] = {
         "This key belongs to another request",
         "Send a new request under a new key; a retry must be the same request.",
     ),
+    "forged_receipt": Kind(
+        HTTPStatus.FORBIDDEN,
+        "The delivery report is not the provider's",
+        "Set PUBLIC_URL to the address that the provider is told, and the auth token to the account's own.",
+    ),
     "throttled": Kind(
         HTTPStatus.TOO_MANY_REQUESTS,
         "Too many requests",

@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from notifications.api import health, pages, problems, viewsets
+from notifications.api import health, pages, problems, receipts, viewsets
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a redirect would lose a POST's body
@@ -22,6 +22,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", pages.SwaggerView.as_view(), name="docs"),
+    path("api/v1/receipts/<slug:channel>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
     path("api/v1/", include(router.urls)),
     re_path(r"^api/", problems.nothing_here),
 ]

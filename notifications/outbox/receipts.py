@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
+from channels.contract import Progress
 from notifications.outbox.statement import run
 from notifications.states import Status
-
-
-class Rank(enum.IntEnum):
-    """How far a message has come; what arrives late with a lower rank changes nothing."""
-
-    ACCEPTED = 1  # the provider has it: settles an unknown
-    UNDELIVERED = 2
-    DELIVERED = 3
-
 
 # Stores a receipt as it comes, before anything is decided from it. Rows: none.
 STORE: Final = """
@@ -66,7 +57,9 @@ WHERE notification_id = %(id)s AND number = %(attempt)s AND outcome IN ('lost', 
 """
 
 
-def receive(notification_id: UUID, *, attempt: int, provider_id: str, rank: Rank, code: str = "") -> Status | None:
+def receive(
+    notification_id: UUID, *, attempt: int, provider_id: str, progress: Progress, code: str = ""
+) -> Status | None:
     """Store a receipt and apply what is known now; the new status, or None where nothing changed.
 
     Safe to repeat and in any order. An unknown notification's receipt is stored all the same.
@@ -74,7 +67,13 @@ def receive(notification_id: UUID, *, attempt: int, provider_id: str, rank: Rank
     with transaction.atomic():
         run(
             STORE,
-            {"id": notification_id, "attempt": attempt, "provider_id": provider_id, "rank": rank.value, "code": code},
+            {
+                "id": notification_id,
+                "attempt": attempt,
+                "provider_id": provider_id,
+                "rank": progress.value,
+                "code": code,
+            },
         )
         locked = run(LOCK, {"id": notification_id})
         if not locked:
@@ -100,10 +99,10 @@ def receive(notification_id: UUID, *, attempt: int, provider_id: str, rank: Rank
 
 def _settled(status: Status, highest: int | None, of_latest: int | None) -> Status | None:
     """`delivered` of any attempt settles; `undelivered` counts for the latest attempt alone."""
-    if highest == Rank.DELIVERED and status not in {Status.DELIVERED, Status.CANCELED}:
+    if highest == Progress.DELIVERED and status not in {Status.DELIVERED, Status.CANCELED}:
         return Status.DELIVERED
-    if of_latest == Rank.UNDELIVERED and status in {Status.SENT, Status.UNKNOWN}:
+    if of_latest == Progress.UNDELIVERED and status in {Status.SENT, Status.UNKNOWN}:
         return Status.FAILED
-    if of_latest == Rank.ACCEPTED and status is Status.UNKNOWN:
+    if of_latest == Progress.TAKEN and status is Status.UNKNOWN:
         return Status.SENT
     return None

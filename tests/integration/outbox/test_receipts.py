@@ -2,8 +2,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from channels.contract import Progress
 from notifications.models import Attempt, Receipt
-from notifications.outbox.receipts import Rank, receive
+from notifications.outbox.receipts import receive
 from notifications.outbox.recover import bury
 from notifications.retry import Decision
 from notifications.states import Event, Outcome, Status
@@ -23,31 +24,31 @@ def sent() -> UUID:
 def test_delivered_settles_sent() -> None:
     id_ = sent()
 
-    assert receive(id_, attempt=1, provider_id="SM1", rank=Rank.DELIVERED) is Status.DELIVERED
+    assert receive(id_, attempt=1, provider_id="SM1", progress=Progress.DELIVERED) is Status.DELIVERED
     assert rows.row(id_).status == "delivered"
 
 
 def test_undelivered_fails_it_with_the_providers_code() -> None:
     id_ = sent()
 
-    receive(id_, attempt=1, provider_id="SM1", rank=Rank.UNDELIVERED, code="30003")
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.UNDELIVERED, code="30003")
 
     assert (rows.row(id_).status, rows.row(id_).error_code) == ("failed", "30003")
 
 
 def test_a_lower_rank_that_comes_late_changes_nothing() -> None:
     id_ = sent()
-    receive(id_, attempt=1, provider_id="SM1", rank=Rank.DELIVERED)
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.DELIVERED)
 
-    assert receive(id_, attempt=1, provider_id="SM1", rank=Rank.UNDELIVERED, code="30008") is None
+    assert receive(id_, attempt=1, provider_id="SM1", progress=Progress.UNDELIVERED, code="30008") is None
     assert rows.row(id_).status == "delivered"
 
 
 def test_delivered_after_undelivered_wins() -> None:
     id_ = sent()
-    receive(id_, attempt=1, provider_id="SM1", rank=Rank.UNDELIVERED, code="30008")
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.UNDELIVERED, code="30008")
 
-    receive(id_, attempt=1, provider_id="SM1", rank=Rank.DELIVERED)
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.DELIVERED)
 
     assert (rows.row(id_).status, rows.row(id_).error_code) == ("delivered", "")
 
@@ -59,7 +60,7 @@ def test_undelivered_of_an_earlier_attempt_does_not_count() -> None:
     (second,) = rows.claimed(worker)
     rows.recorded(rows.result(second, Outcome.ACCEPTED))
 
-    assert receive(id_, attempt=1, provider_id="SM1", rank=Rank.UNDELIVERED) is None
+    assert receive(id_, attempt=1, provider_id="SM1", progress=Progress.UNDELIVERED) is None
     assert rows.row(id_).status == "sent"
 
 
@@ -68,7 +69,7 @@ def test_a_receipt_settles_an_unknown() -> None:
     rows.claimed(worker, lane="sms")
     bury(worker, observed_beat=0, policies=rows.RESEND)
 
-    assert receive(id_, attempt=1, provider_id="SM9", rank=Rank.ACCEPTED) is Status.SENT
+    assert receive(id_, attempt=1, provider_id="SM9", progress=Progress.TAKEN) is Status.SENT
     assert rows.outcomes(id_) == [(1, "lost", "accepted", False)]
 
 
@@ -76,7 +77,7 @@ def test_a_receipt_before_our_own_record_ends_the_claim_once() -> None:
     id_ = rows.accepted(lane="sms")
     (claimed,) = rows.claimed(rows.worker(), lane="sms")
 
-    receive(id_, attempt=1, provider_id="SM1", rank=Rank.DELIVERED)
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.DELIVERED)
     rows.recorded(rows.result(claimed, Outcome.ACCEPTED, provider_id="SM1"))
 
     assert rows.row(id_).status == "delivered"
@@ -84,5 +85,5 @@ def test_a_receipt_before_our_own_record_ends_the_claim_once() -> None:
 
 
 def test_a_receipt_for_nothing_we_know_is_kept_and_changes_nothing() -> None:
-    assert receive(uuid4(), attempt=1, provider_id="SM1", rank=Rank.DELIVERED) is None
+    assert receive(uuid4(), attempt=1, provider_id="SM1", progress=Progress.DELIVERED) is None
     assert (Receipt.objects.count(), Attempt.objects.count()) == (1, 0)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from django.test import Client as Browser
+from pytest_django.fixtures import Settings
+from twilio.request_validator import RequestValidator
+
+from notifications.models import Notification, Receipt
+from tests.factories import AttemptFactory, NotificationFactory
+
+pytestmark = pytest.mark.django_db
+
+PUBLIC = "https://notify.example.com"
+TOKEN = "t" * 32  # as the channels of these tests are configured
+
+
+@pytest.fixture(autouse=True)
+def public_url(settings: Settings) -> None:
+    settings.PUBLIC_URL = PUBLIC
+
+
+def reported(id_: UUID, *, token: str = TOKEN, attempt: int = 1, **fields: str) -> int:
+    fields = {"MessageSid": f"SM{'1' * 32}", "AccountSid": f"AC{'0' * 32}", "ErrorMessage": "", **fields}
+    path = f"/api/v1/receipts/sms/{id_}/{attempt}"
+    signature = RequestValidator(token).compute_signature(PUBLIC + path, fields)
+    answer = Browser().post(path, urlencode(fields), headers={"X-Twilio-Signature": signature}, content_type=FORM)
+    return answer.status_code
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def sent() -> Notification:
+    notification = NotificationFactory(channel="sms", status="sent")
+    AttemptFactory(notification=notification, outcome="accepted")
+    return notification
+
+
+def status(notification: Notification) -> tuple[str, str]:
+    notification.refresh_from_db()
+    return notification.status, notification.error_code
+
+
+def test_delivered_is_applied(sent: Notification) -> None:
+    assert reported(sent.id, MessageStatus="delivered") == 204
+    assert status(sent) == ("delivered", "")
+
+
+def test_undelivered_fails_with_the_providers_code(sent: Notification) -> None:
+    assert reported(sent.id, MessageStatus="undelivered", ErrorCode="30003") == 204
+    assert status(sent) == ("failed", "30003")
+
+
+def test_a_status_on_the_way_changes_nothing(sent: Notification) -> None:
+    assert reported(sent.id, MessageStatus="queued") == 204
+    assert status(sent)[0] == "sent"
+
+
+def test_a_wrong_signature_is_refused_and_nothing_is_stored(sent: Notification) -> None:
+    assert reported(sent.id, token="another", MessageStatus="failed") == 403
+    assert (status(sent)[0], Receipt.objects.count()) == ("sent", 0)
+
+
+def test_a_missing_signature_is_refused(sent: Notification) -> None:
+    answer = Browser().post(f"/api/v1/receipts/sms/{sent.id}/1", {"MessageStatus": "failed"})
+
+    assert answer.status_code in {403, 415}
+    assert status(sent)[0] == "sent"
+
+
+def test_a_signature_for_another_notification_is_refused(sent: Notification) -> None:
+    other = NotificationFactory(channel="sms", status="sent")
+    fields = {"MessageSid": f"SM{'1' * 32}", "MessageStatus": "failed"}
+    signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/api/v1/receipts/sms/{other.id}/1", fields)
+
+    answer = Browser().post(
+        f"/api/v1/receipts/sms/{sent.id}/1",
+        urlencode(fields),
+        headers={"X-Twilio-Signature": signature},
+        content_type=FORM,
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "forged_receipt")
+
+
+def test_a_channel_without_reports_and_an_unknown_one_are_refused(sent: Notification) -> None:
+    assert Browser().post(f"/api/v1/receipts/slack/{sent.id}/1", "", content_type=FORM).status_code == 403
+    assert Browser().post(f"/api/v1/receipts/pigeon/{sent.id}/1", "", content_type=FORM).status_code == 404
