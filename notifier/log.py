@@ -66,6 +66,9 @@ def configure(*, level: str, form: str, secrets: Iterable[str] = ()) -> None:
     root.setLevel(level.upper())
     for name, least in _LEAST_LEVELS.items():
         logging.getLogger(name).setLevel(max(least, root.level))
+    for name in ("_granian", "granian.access"):  # the web server brings handlers of its own
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     django_request = logging.getLogger("django.request")
     django_request.filters[:] = [_only_with_traceback]  # RequestLog has the line of every answer already
     logging.getLogger("django.server").propagate = False  # the same, by `runserver`

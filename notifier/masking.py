@@ -34,9 +34,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"/(services|workflows|triggers)/[A-Z]\w{5,}/[\w/-]+"), rf"/\1/{MASK}"),
     (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
     (
-        re.compile(
-            r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&)}]+"
-        ),
+        re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&)}]+"),
         rf"\1\2{MASK}",
     ),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -11,6 +11,12 @@ from notifications.api.fields import ChannelName, Metadata, Moment, StrictSerial
 from notifications.models import Attempt, Notification
 from notifications.services import NOTIFICATIONS_PATH, NotificationRequest
 from notifications.states import Priority, Status
+
+
+def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
+    """One of a few names; the refusal lists them and does not repeat what was sent."""
+    refusal = f"This must be one of {', '.join(names)}."
+    return serializers.ChoiceField(names, error_messages={"invalid_choice": refusal}, **options)
 
 
 class Acceptable(StrictSerializer):
@@ -36,7 +42,7 @@ class NewNotification(Acceptable):
     subject = Text(default="", allow_blank=True, help_text="Email only.")
     send_at = Moment(default=None, allow_null=True, help_text="Not before this; at most a year ahead.")
     expires_at = Moment(default=None, allow_null=True, help_text="Never sent after this.")
-    priority = serializers.ChoiceField([priority.name.lower() for priority in Priority], default="normal")
+    priority = _choice([priority.name.lower() for priority in Priority], default="normal")
     metadata = Metadata(default=dict)
 
     def wanted(self) -> NotificationRequest:
@@ -79,7 +85,7 @@ class NewSms(Acceptable):
 class PageQuery(StrictSerializer):
     """The query of a list."""
 
-    status = serializers.ChoiceField([status.value for status in Status], required=False)
+    status = _choice([status.value for status in Status], required=False)
     channel = ChannelName(required=False)
     correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
     cursor = serializers.UUIDField(required=False, help_text="From a page's `next`.")

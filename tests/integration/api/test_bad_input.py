@@ -190,6 +190,14 @@ def test_a_body_over_the_limit_is_too_large(caller: Caller, settings: Settings) 
     assert json.loads(answer.content)["code"] == "payload_too_large"
 
 
-def test_the_refusal_repeats_no_value(caller: Caller) -> None:
-    body: dict[str, Any] = {"message": "a secret", "send_to_number": "+1999secret", "extra": "a secret"}
-    assert b"secret" not in caller.post("/api/v1/sms", body).content
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/sms", {"message": "a secret", "send_to_number": "+1999secret", "extra": "a secret"}),
+        ("/api/v1/mail", {"message": "a secret", "send_to": "secret", "subject": "secret\n"}),
+        ("/api/v1/notifications", {**SLACK, "to": "secret", "priority": "secret", "send_at": "secret"}),
+        ("/api/v1/notifications", {**SLACK, "channel": "secret", "metadata": {"secret": None}}),
+    ],
+)
+def test_the_refusal_repeats_no_value(caller: Caller, path: str, body: dict[str, Any]) -> None:
+    assert b"secret" not in caller.post(path, body).content

@@ -50,5 +50,12 @@ def test_a_missing_migration_is_a_reason_not_to_be_ready() -> None:
     assert HttpClient().get("/readyz").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.django_db(transaction=True)
+def test_a_probe_may_ask_by_address(path: str) -> None:
+    assert HttpClient().get(path, headers={"Host": "10.0.3.17:8000"}).status_code == 200
+    assert HttpClient().get("/", headers={"Host": "10.0.3.17:8000"}).status_code == 400
+
+
 def test_probes_may_not_be_kept_by_a_cache() -> None:
     assert HttpClient().get("/healthz").headers["Cache-Control"] == "no-store"
