@@ -31,7 +31,7 @@ def receipt(request: Request, channel: str, notification_id: UUID, attempt: int)
     try:
         # The address as the provider was told it: behind a proxy the request's own would differ, and so its signature.
         report = known.backend.read_report(
-            url=f"{settings.PUBLIC_URL}{request.get_full_path()}", fields=request.data.dict(), headers=request.headers
+            url=f"{settings.PUBLIC_URL}{request.get_full_path()}", fields=request.POST.dict(), headers=request.headers
         )
     except Forged:
         raise Problem("forged_receipt", "The signature is not the provider's.") from None
