@@ -1,0 +1,127 @@
+# `make help` lists the targets. A machine needs Python 3.11 or later and make; everything else goes into .venv.
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+p ?= development
+
+PY := $(VENV)/bin/python
+# An interpreter that was upgraded away leaves a .venv that no longer runs: it is made anew.
+VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
+# A home that cannot be written to (or is none) has no room for pip's cache.
+PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
+
+# What a production machine would set, so that the checks judge those settings and touch no one's .data.
+PRODUCTION = env NOTIFIER_ENV_FILE= DATABASE_URL=postgresql://notifier:none@127.0.0.1:1/notifier \
+	SECRET_KEY=kept-secret-in-production-and-long-enough-for-the-check-0123456789 \
+	PUBLIC_URL=https://notify.example.com DEBUG=off LOG_LEVEL=warning \
+	SLACK_WEB_HOOK_URL=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX \
+	TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000 TWILIO_AUTH_TOKEN=00000000000000000000000000000000 \
+	TWILIO_FROM_NUMBER=+15005550006 EMAIL_SENDER=notify@example.com SMTP_HOST=smtp.example.com
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench check lint format types imports migrations deploy init up down logs \
+	dev-dependencies requirements clean FORCE
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- use ---------------------------------------------------------------------------------------------------
+
+run: $(VENV)/.embedded ## Run everything on this machine, Postgres included, until Ctrl-C
+	@exec $(PY) manage.py up --end-with-parent $(ARGS)
+
+init: ## Write .env from .env.example with fresh secrets; one that exists is kept
+	@$(if $(VENV_IS_BROKEN),$(or $(PYTHON),python3),$(PY)) deploy/first_env.py
+
+up: init ## Start the stack in Docker, or a part of it: make up s=web p=production (default: development)
+	docker compose --profile $(p) up --build $(s)
+
+down: ## Stop the stack in Docker; its data stays
+	docker compose --profile development --profile production down
+
+logs: ## Follow the stack's logs, or one part's: make logs s=worker
+	docker compose --profile development --profile production logs --follow $(s)
+
+# --- work --------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.dev ## Run the whole suite on a real Postgres; a part of it: make test ARGS=tests/unit
+	@exec $(PY) -m pytest $(ARGS)
+
+check: lint types imports migrations deploy test ## Everything that CI checks
+
+lint: $(VENV)/.dev ## Check style and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(VENV)/.dev ## Mend style and format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: $(VENV)/.dev ## Check types
+	$(PRODUCTION) $(PY) -m mypy
+
+imports: $(VENV)/.dev ## Check that imports run one way
+	$(VENV)/bin/lint-imports
+
+migrations: $(VENV)/.dev ## Check that the migrations match the models
+	$(PRODUCTION) $(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+
+deploy: $(VENV)/.dev ## Check the settings as a production machine has them
+	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+
+bench: $(VENV)/.dev ## Measure, and write bench.json
+	@exec $(PY) -m tests.bench $(ARGS)
+
+dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
+
+requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
+	@# Development first: it has everything, so that the smaller sets pin the same versions.
+	@for name in dev $(filter-out dev,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in))); do \
+		echo "requirements/$$name.txt"; \
+		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
+			--custom-compile-command "make requirements" \
+			$$([ $$name = dev ] || echo --constraint requirements/dev.txt) \
+			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+clean: ## Remove what tools and tests leave behind; .venv, .env and .data stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis artifacts static-root
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# --- the virtual environment -------------------------------------------------------------------------------
+
+$(VENV)/.made: $(if $(VENV_IS_BROKEN),FORCE)
+	@set -e; \
+	found=; no_venv=; \
+	for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+		if "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then found=$$candidate; break; fi; \
+		no_venv=$${no_venv:-$$candidate}; \
+	done; \
+	if [ -z "$$found" ] && [ -n "$$no_venv" ]; then \
+		echo "$$no_venv cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; \
+		exit 1; \
+	elif [ -z "$$found" ]; then \
+		echo "No Python 3.11 or later was found$(if $(PYTHON), as $(PYTHON)): install one, or name it: make PYTHON=/path/to/python3 …" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV); \
+	touch $@
+
+$(VENV)/.embedded: requirements/embedded.txt $(VENV)/.made
+	$(call install,$<)
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.made
+	$(call install,$<)
+	@touch $(VENV)/.embedded # which is a part of it
+
+# pip is quiet and may take minutes: a dot every two seconds shows that it lives.
+define install
+@echo "Installing $(1) into $(VENV), once: this takes a minute"
+@(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
+trap 'kill $$dots 2>/dev/null; echo' EXIT; trap 'exit 130' INT TERM; \
+$(PY) -m pip install $(PIP_FLAGS) --quiet --requirement $(1)
+@touch $@
+endef
