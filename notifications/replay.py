@@ -51,19 +51,12 @@ def frozen(selection: Selection, at: datetime) -> Selection:
 
 def plan(selection: Selection) -> list[Group]:
     """What a selection holds now, by channel, status and error code; counted by the database."""
-    found = [
-        group
-        for rows in _selected(selection)
-        for group in rows.order_by("channel", "status", "error_code")
-        .values_list("channel", "status", "error_code")
-        .annotate(Count("pk"), Count("pk", filter=~_ALIVE), Count("pk", filter=_ALIVE & _DOUBTFUL))
-    ]
-    totals: dict[tuple[str, str, str], list[int]] = {}
-    for channel, status, error_code, *counts in found:
-        total = totals.setdefault((channel, status, error_code), [0, 0, 0])
-        totals[channel, status, error_code] = [a + b for a, b in zip(total, counts, strict=True)]
     return [
-        Group(channel, Status(status), error_code, *counts) for (channel, status, error_code), counts in totals.items()
+        Group(channel, Status(status), error_code, *counts)
+        for rows in _selected(selection)
+        for channel, status, error_code, *counts in rows.order_by("channel", "status", "error_code")
+        .values_list("channel", "status", "error_code")
+        .annotate(all=Count("pk"), expired=Count("pk", filter=~_ALIVE), doubtful=Count("pk", filter=_ALIVE & _DOUBTFUL))
     ]
 
 
@@ -101,9 +94,7 @@ def _selected(selection: Selection) -> Iterator[QuerySet[Notification]]:
     if selection.ids:
         if selection.channels:
             rows = rows.filter(channel__in=selection.channels)
-        ids = sorted(selection.ids)
-        for first in range(0, len(ids), BATCH):
-            yield rows.filter(id__in=ids[first : first + BATCH])
+        yield rows.filter(id__in=selection.ids)
     else:
         for channel in sorted(selection.channels) or channels_in_need():
             yield rows.filter(channel=channel)

@@ -19,12 +19,16 @@ PAGES: Final = 64  # pages of keys in one transaction: some 1,000 keys
 
 # A record may go when its key's life is over and none of its notifications is open, or could be replayed: it would be
 # open again, and its key must be known then. What failed longer ago than %(retention)s goes in the same purge.
+# A scalar subquery is a look-up by primary key, always; of a join the planner, which supposes that next to nothing is
+# open, makes a scan of all notifications.
 _RECORD_MAY_GO: Final = """
     r.created_at < now() - %(key_life)s::interval
     AND NOT EXISTS (
-        SELECT 1 FROM notification n WHERE n.id = ANY(r.notification_ids)
-        AND (n.status || '' IN ('pending', 'sending', 'unknown')
-             OR (n.status || '' = 'failed' AND n.finished_at >= now() - %(retention)s::interval))
+        SELECT 1 FROM unnest(r.notification_ids) AS named (id) WHERE (
+            SELECT n.status IN ('pending', 'sending', 'unknown')
+                   OR (n.status = 'failed' AND n.finished_at >= now() - %(retention)s::interval)
+            FROM notification n WHERE n.id = named.id
+        )
     )
 """
 
@@ -35,10 +39,8 @@ SELECT pg_relation_size('idempotency_record') / current_setting('block_size')::b
 
 # Records that may go on the pages from %(first)s to before %(last)s. Page by page, so that no index by age is needed;
 # records are never updated, so none moves. Index: none (those pages alone are read), and notification's primary key.
-_OLD_RECORDS: Final = f"""
-    SELECT r.client_id, r.operation, r.key FROM idempotency_record r
-    WHERE r.ctid >= %(first)s::tid AND r.ctid < %(last)s::tid AND {_RECORD_MAY_GO}
-"""
+_PAGES: Final = "r.ctid >= %(first)s::tid AND r.ctid < %(last)s::tid"
+_OLD_RECORDS: Final = f"SELECT r.ctid AS place FROM idempotency_record r WHERE {_PAGES} AND {_RECORD_MAY_GO}"
 
 # Rows: (records).
 COUNT_RECORDS: Final = f"SELECT count(*) FROM ({_OLD_RECORDS}) AS old"
@@ -46,10 +48,8 @@ COUNT_RECORDS: Final = f"SELECT count(*) FROM ({_OLD_RECORDS}) AS old"
 # Deletes them and notes it in the ledger. Rows: as above.
 DELETE_RECORDS: Final = f"""
 WITH old AS MATERIALIZED ({_OLD_RECORDS} FOR UPDATE OF r SKIP LOCKED),
-gone AS (
-    DELETE FROM idempotency_record r USING old o
-    WHERE r.client_id = o.client_id AND r.operation = o.operation AND r.key = o.key RETURNING 1
-), noted AS (
+gone AS (DELETE FROM idempotency_record r USING old WHERE r.ctid = old.place AND {_PAGES} RETURNING 1),
+noted AS (
     INSERT INTO purge_ledger (at, notifications, attempts, records)
     SELECT now(), 0, 0, count(*) FROM gone HAVING count(*) > 0
 )
@@ -70,7 +70,7 @@ WHERE named.id < %(newest)s::uuid AND NOT (%(counting)s AND {_RECORD_MAY_GO})
 _OLD_NOTIFICATIONS: Final = f"""
     SELECT id FROM notification
     WHERE id > %(after)s::uuid AND id < %(newest)s::uuid
-      AND status || '' IN ('sent', 'delivered', 'failed', 'canceled') AND finished_at < now() - %(retention)s::interval
+      AND status IN ('sent', 'delivered', 'failed', 'canceled') AND finished_at < now() - %(retention)s::interval
       AND NOT id = ANY(%(referred)s::uuid[])
     ORDER BY id LIMIT {BATCH}
 """
