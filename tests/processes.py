@@ -64,14 +64,15 @@ def database_url() -> str:
     return f"postgresql://{user}{password}@{place}/{quote(known['NAME'], safe='')}?{urlencode(query)}"
 
 
+def plain_environment(**extra: str) -> dict[str, str]:
+    """What any child needs, and nothing of the developer's."""
+    kept = ("PATH", "HOME", "LANG", "DATA_DIR", "SECRET_KEY", "NO_PROXY")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"NOTIFIER_ENV_FILE": ""} | extra
+
+
 def environment(**extra: str) -> dict[str, str]:
-    """What a child needs, and nothing of the developer's."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "HOME", "LANG", "DATA_DIR", "SECRET_KEY", "NO_PROXY")
-        if name in os.environ
-    }
-    return {**kept, "NOTIFIER_ENV_FILE": "", "DATABASE_URL": database_url(), "ALLOWED_HOSTS": "127.0.0.1", **extra}
+    """The same, with this test's database."""
+    return plain_environment(DATABASE_URL=database_url(), ALLOWED_HOSTS="127.0.0.1") | extra
 
 
 @contextmanager
