@@ -161,7 +161,8 @@ class Service:
         """What the web server's /readyz says."""
         reading, writing = await asyncio.open_connection(*self._plan.address)
         try:
-            request = f"GET /readyz HTTP/1.1\r\nHost: {self._plan.host_header}\r\nConnection: close\r\n\r\n"
+            # HTTP/1.0: the body comes whole and ends with the connection.
+            request = f"GET /readyz HTTP/1.0\r\nHost: {self._plan.host_header}\r\n\r\n"
             writing.write(request.encode())
             _, _, body = (await reading.read()).partition(b"\r\n\r\n")
         finally:
