@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core import checks
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from notifier import lifeline, up
 
@@ -31,8 +32,8 @@ class Command(BaseCommand):
         for message in messages:
             self.stderr.write(str(message))
         if any(message.is_serious() and not message.is_silenced() for message in messages):
-            raise CommandError("The settings are wrong: see above.")
+            sys.exit(1)
         try:
             up.run()
         except up.StartFailed as error:
-            raise CommandError(str(error)) from None
+            sys.exit(str(error))
