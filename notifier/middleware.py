@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 import uuid_utils
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
@@ -66,7 +67,8 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began = time.perf_counter()
-        level = logging.DEBUG if request.path in _PROBES else logging.INFO
+        dull = request.path in _PROBES or request.path.startswith(settings.STATIC_URL)
+        level = logging.DEBUG if dull else logging.INFO
         identity = correlation_id(request)
         request.correlation_id = identity  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()  # a thread's last request may have left some

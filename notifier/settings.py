@@ -195,7 +195,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
-    "TAGS": [{"name": "send", "description": "Store a notification; it is sent once."}, {"name": "read"}],
+    "TAGS": [{"name": "send", "description": "Store a notification durably; a worker sends it."}, {"name": "read"}],
 }
 
 # --- the service -----------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ KINDS: Mapping[str, Kind] = {
     "invalid": Kind(
         HTTPStatus.BAD_REQUEST,
         "The request has invalid fields",
-        "Mend the fields named in `errors`; the key is free.",
+        "Mend the fields named in errors; the key is free.",
     ),
-    "bad_request": Kind(HTTPStatus.BAD_REQUEST, "The request cannot be understood", "See `detail`."),
+    "bad_request": Kind(HTTPStatus.BAD_REQUEST, "The request cannot be understood", "See detail."),
     "idempotency_key_missing": Kind(
         HTTPStatus.BAD_REQUEST,
         "The Idempotency-Key header is missing",
@@ -37,27 +37,27 @@ KINDS: Mapping[str, Kind] = {
         "Send one key of 1 to 255 printable ASCII characters, bare or quoted.",
     ),
     "unauthenticated": Kind(
-        HTTPStatus.UNAUTHORIZED, "A valid API key is required", "Send `Authorization: Bearer <api key>`."
+        HTTPStatus.UNAUTHORIZED, "A valid API key is required", "Send Authorization: Bearer <api key>."
     ),
     "client_inactive": Kind(
         HTTPStatus.FORBIDDEN, "This client is switched off", "Ask an operator to switch the client on."
     ),
-    "forbidden": Kind(HTTPStatus.FORBIDDEN, "This is not allowed", "See `detail`."),
+    "forbidden": Kind(HTTPStatus.FORBIDDEN, "This is not allowed", "See detail."),
     "not_found": Kind(HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address and the id."),
     "method_not_allowed": Kind(
-        HTTPStatus.METHOD_NOT_ALLOWED, "This address does not take the method", "See the `Allow` header."
+        HTTPStatus.METHOD_NOT_ALLOWED, "This address does not take the method", "See the Allow header."
     ),
     "not_acceptable": Kind(HTTPStatus.NOT_ACCEPTABLE, "Only JSON is answered", "Accept application/json."),
     "idempotency_key_in_use": Kind(
         HTTPStatus.CONFLICT,
         "A request with this key is in flight",
-        "Send the same request again after `Retry-After` seconds.",
+        "Send the same request again after Retry-After seconds.",
     ),
     "payload_too_large": Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller body."),
     "unsupported_media_type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Only JSON in UTF-8 is read",
-        "Send `Content-Type: application/json`.",
+        "Send Content-Type: application/json.",
     ),
     "idempotency_key_reused": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -72,7 +72,7 @@ KINDS: Mapping[str, Kind] = {
     "throttled": Kind(
         HTTPStatus.TOO_MANY_REQUESTS,
         "Too many requests",
-        "Send again after `Retry-After` seconds, with the same key.",
+        "Send again after Retry-After seconds, with the same key.",
     ),
     "internal_error": Kind(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -82,6 +82,6 @@ KINDS: Mapping[str, Kind] = {
     "unavailable": Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The service cannot answer for now",
-        "Retry with the same key after `Retry-After` seconds: a repeated request is never sent twice.",
+        "Retry with the same key after Retry-After seconds: a repeated request is never sent twice.",
     ),
 }

@@ -86,8 +86,8 @@ def test_the_query_is_not_logged() -> None:
     assert "ann" not in str(logs)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_are_logged_at_debug(path: str) -> None:
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/admin/css/base.css"])
+def test_probes_and_static_files_are_logged_at_debug(path: str) -> None:
     _, logs = answered(request(path), HttpResponse())
     assert {line["log_level"] for line in logs} == {"debug"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import HttpResponse
@@ -21,7 +21,8 @@ MISSING: Any = object()
 @dataclass
 class Caller:
     client: Client
-    key: str
+    key: str = field(repr=False)
+    http: HttpClient = field(default_factory=lambda: HttpClient(raise_request_exception=False))
 
     def post(
         self, path: str, body: object, *, key: Any = MISSING, content_type: str = "application/json", **headers: str
@@ -30,14 +31,10 @@ class Caller:
         key = str(uuid.uuid4()) if key is MISSING else key
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.key}", **({"Idempotency-Key": key} if key is not None else {})}
-        return HttpClient(raise_request_exception=False).post(
-            path, raw, content_type=content_type, headers={**sent, **headers}
-        )
+        return self.http.post(path, raw, content_type=content_type, headers={**sent, **headers})
 
     def get(self, path: str, **query: str) -> HttpResponse:
-        return HttpClient(raise_request_exception=False).get(
-            path, query, headers={"Authorization": f"Bearer {self.key}"}
-        )
+        return self.http.get(path, query, headers={"Authorization": f"Bearer {self.key}"})
 
 
 def new_caller() -> Caller:
