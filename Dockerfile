@@ -5,13 +5,14 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # Wheels only, by hash: nothing is compiled, so no compiler is needed in any stage. The environment has no pip,
-# because the final image installs nothing.
+# because the final image installs nothing; tests that some wheels bring along stay behind.
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /build
 RUN python -m venv --without-pip /venv
 COPY requirements/prod.txt .
 RUN python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
-    --only-binary :all: --require-hashes --requirement prod.txt
+    --only-binary :all: --require-hashes --requirement prod.txt \
+    && find /venv -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS packages-development
 COPY requirements/reload.txt .
@@ -23,7 +24,7 @@ RUN python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip
 FROM ${PYTHON_IMAGE} AS source
 WORKDIR /app
 COPY manage.py ./
-COPY deploy/check_web.py deploy/
+COPY deploy/check_http.py deploy/
 COPY channels channels/
 COPY notifications notifications/
 COPY notifier notifier/
@@ -43,11 +44,12 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 EXPOSE 8000
 # Asks the web server; docker-compose.yml has others for the worker and the sandbox.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "deploy/check_web.py"]
-# Requests are short: past ten seconds a web process that will not stop is stuck. The service writes its own
-# request log, so the server's is off.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "deploy/check_http.py", "8000"]
+# Requests are short: past ten seconds a web process that will not stop is stuck. A thread that ends takes its database
+# connection along, so none ends for a moment's silence. The service writes its own request log: the server's is off.
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "--no-access-log", \
-     "--workers", "2", "--blocking-threads", "8", "--workers-kill-timeout", "10", "--respawn-failed-workers", \
+     "--workers", "2", "--respawn-failed-workers", "--workers-kill-timeout", "10", \
+     "--blocking-threads", "8", "--blocking-threads-idle-timeout", "600", \
      "notifier.wsgi:application"]
 
 # docker-compose.yml mounts the checkout's source over this one.

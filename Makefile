@@ -19,6 +19,11 @@ PRODUCTION = env NOTIFIER_ENV_FILE= DATABASE_URL=postgresql://notifier:none@127.
 	TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000 TWILIO_AUTH_TOKEN=00000000000000000000000000000000 \
 	TWILIO_FROM_NUMBER=+15005550006 EMAIL_SENDER=notify@example.com SMTP_HOST=smtp.example.com
 
+# Compose is a part of Docker since its second version; the first was a program of its own, which keeps to the limits of
+# a container only where it is told. Asked only when it is used.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose --compatibility)
+PROFILES := --profile development --profile production --profile sandbox
+
 .DEFAULT_GOAL := help
 .PHONY: help run test bench check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
@@ -34,14 +39,14 @@ run: $(VENV)/.embedded ## Run everything on this machine, Postgres included, unt
 init: ## Write .env from .env.example with fresh secrets; one that exists is kept
 	@$(if $(VENV_IS_BROKEN),$(or $(PYTHON),python3),$(PY)) deploy/first_env.py
 
-up: init ## Start the stack in Docker, or a part of it: make up s=web p=production (default: development)
-	docker compose --profile $(p) up --build $(s)
+up: init ## Start the stack in Docker, or a part: make up p=production, make up s=web-dev (default: development)
+	$(COMPOSE) --profile $(p) up --build --detach $(s)
 
 down: ## Stop the stack in Docker; its data stays
-	docker compose --profile development --profile production down
+	$(COMPOSE) $(PROFILES) down
 
 logs: ## Follow the stack's logs, or one part's: make logs s=worker
-	docker compose --profile development --profile production logs --follow $(s)
+	$(COMPOSE) $(PROFILES) logs --follow $(s)
 
 # --- work --------------------------------------------------------------------------------------------------
 
