@@ -78,9 +78,7 @@ class Position:
 START: Final = Position(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before anything that was ever accepted
 
 
-def claim(
-    lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[int, Position]
-) -> list[Claim]:
+def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[int, Position]) -> list[Claim]:
     """Claim up to `batch` notifications of a lane for a live worker; fewer when fewer are due or others hold them.
 
     Raises: django.db.OperationalError; then nothing was claimed, or the relay finds the claim without an owner.
