@@ -25,7 +25,8 @@ WHOLE_SHARE: Final = 20  # and this many times what the last one took: at most a
 class Cursors:
     """The cursors of one worker process; shared by its threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole_at_least: float = WHOLE_AT_LEAST) -> None:
+        self._whole_at_least = whole_at_least
         self._lock = threading.Lock()
         self._positions: dict[str, dict[int, Position]] = {}
         self._whole_next: dict[str, float] = {}
@@ -35,7 +36,7 @@ class Cursors:
         now = monotonic()
         with self._lock:
             if now >= self._whole_next.get(lane, 0.0):
-                self._whole_next[lane] = now + WHOLE_AT_LEAST
+                self._whole_next[lane] = now + self._whole_at_least
                 return {}, True
             positions = dict(self._positions.get(lane, {}))
         if in_full_flow:
@@ -46,7 +47,7 @@ class Cursors:
         """Move past what was claimed; `took`: seconds."""
         with self._lock:
             if whole:
-                self._whole_next[lane] = monotonic() + max(WHOLE_AT_LEAST, WHOLE_SHARE * took)
+                self._whole_next[lane] = monotonic() + max(self._whole_at_least, WHOLE_SHARE * took)
             positions = self._positions.setdefault(lane, {})
             for claim in claims:
                 known = positions.get(claim.priority)
