@@ -1,0 +1,10 @@
+"""What operators see and do: every page reads by the ORM, every act is one service, noted with the operator's name."""
+
+from django.contrib import admin
+
+from notifications.admin import clients, lanes, notification
+
+__all__ = ["clients", "lanes", "notification"]
+
+admin.site.site_header = admin.site.site_title = "Notifier"
+admin.site.index_title = "Operations"

@@ -1,0 +1,62 @@
+"""What the pages share: rows that nobody edits by hand, labels in words and colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_permission_codename
+from django.db import models
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin as ModelAdmin
+else:
+
+    class ModelAdmin(admin.ModelAdmin):
+        """Takes a type parameter, as Django's own does for type checkers alone."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Watched(ModelAdmin[Row]):
+    """Rows that are shown and never edited, added or deleted by hand.
+
+    Nothing of them can be changed but by acting on them, so the permission to change is the permission to act.
+    """
+
+    class Media:
+        css = {"all": ["notifications/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Row | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Row | None = None) -> bool:
+        return False
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """For actions with `permissions=["act"]`."""
+        codename = get_permission_codename("change", self.opts)
+        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
+
+
+def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> None:
+    """Write what the user did to each row into the admin's own log."""
+    if rows:
+        LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
+
+
+def label(word: str, kind: str = "") -> SafeString:
+    """A word on a coloured ground; the word says it all, for those who do not see the colour."""
+    return format_html('<span class="notifier-label notifier-{}">{}</span>', kind or word, word)

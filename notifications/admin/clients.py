@@ -1,0 +1,118 @@
+"""Who may post, and with which keys. A key's text is shown once; its digest never."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from notifications import credentials, services
+from notifications.admin.base import ModelAdmin, Watched, label, note
+from notifications.models import ApiKey, Client
+
+
+@admin.register(Client)
+class ClientAdmin(ModelAdmin[Client]):
+    """Clients are switched off, never deleted: their notifications outlive them."""
+
+    list_display = ["name", "state", "created_at"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    fields = ["name", "is_active", "created_at"]
+    readonly_fields = ["created_at"]
+
+    class Media:
+        css = {"all": ["notifications/admin.css"]}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Client | None = None) -> bool:
+        return False
+
+    @admin.display(description="state")
+    def state(self, client: Client) -> SafeString:
+        return label("active") if client.is_active else label("inactive", "revoked")
+
+
+class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = ApiKey
+        fields = ["client", "name", "expires_at"]
+        help_texts = {
+            "name": "What the key is for, to tell a client's keys apart.",
+            "expires_at": "UTC; empty for a key that is valid until it is revoked.",
+        }
+
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError("This must be in the future.")
+        return expires_at
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(Watched[ApiKey]):
+    list_display = ["__str__", "client", "name", "state", "created_at", "expires_at", "revoked_at"]
+    list_filter = [("client", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["client"]
+    search_fields = ["prefix", "name", "client__name"]
+    ordering = ["-id"]
+    actions = ["revoke"]
+    fields = ["client", "name", "prefix", "state", "created_at", "expires_at", "revoked_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.add_apikey")
+
+    @admin.display(description="state")
+    def state(self, key: ApiKey) -> SafeString:
+        if key.revoked_at:
+            return label("revoked")
+        if key.expires_at and key.expires_at <= timezone.now():
+            return label("expired", "revoked")
+        return label("active")
+
+    @admin.action(description="Revoke selected keys for good", permissions=["act"])
+    def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
+        valid = list(rows.filter(revoked_at=None))
+        ApiKey.objects.filter(pk__in=[key.pk for key in valid], revoked_at=None).update(revoked_at=Now())
+        note(request, valid, "Revoked.")
+        self.message_user(request, f"{len(valid)} keys were revoked.", messages.SUCCESS)
+
+    # --- a new one ---------------------------------------------------------------------------------------
+
+    def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's
+        return super().get_form(request, obj, change, **({} if obj else {"form": NewKeyForm}), **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return self.fields if obj else NewKeyForm.Meta.fields
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        text = services.create_api_key(obj.client, name=obj.name, expires_at=obj.expires_at)
+        made = ApiKey.objects.get(digest=credentials.digest(text))
+        obj.pk, obj.prefix, obj.created_at = made.pk, made.prefix, made.created_at
+        request.new_key = text  # type: ignore[attr-defined]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        shown_once = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().add_view(request, form_url, {**(extra_context or {}), **shown_once})
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the key in this very answer: a redirect would have to keep it somewhere, in a cookie or a session."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "The new key",
+            "opts": self.opts,
+            "media": self.media,
+            "key": obj,
+            "text": request.new_key,  # type: ignore[attr-defined]
+        }
+        answer = TemplateResponse(request, "admin/notifications/apikey/made.html", context)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer

@@ -1,0 +1,236 @@
+"""The page operators live on: find a notification, read its story, resend or cancel it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from notifications.admin.base import Watched, label
+from notifications.admin.operations import (
+    CANCEL,
+    RESEND,
+    Forecast,
+    Operation,
+    forecast,
+    is_doubtful,
+    perform,
+    perform_all,
+)
+from notifications.admin.paging import (
+    MOST,
+    AcceptedFilter,
+    BoundedPaginator,
+    ChannelFilter,
+    NewestFirst,
+    StatusFilter,
+)
+from notifications.admin.timeline import LATEST, next_step, timeline
+from notifications.models import Notification
+from notifications.outbox.patience import TookTooLong, at_most
+
+LOOK_FOR: Final = timedelta(
+    seconds=5
+)  # a search without an index may read the whole table; a page should not wait for it
+CONFIRMED: Final = "confirmed"
+
+
+@admin.register(Notification)
+class NotificationAdmin(Watched[Notification]):
+    list_display = ["accepted", "state", "channel", "recipient", "client", "attempt", "error_code", "due"]
+    list_display_links = ["accepted"]
+    list_filter = [StatusFilter, ChannelFilter, AcceptedFilter]
+    list_select_related = ["client"]
+    list_per_page = 50
+    paginator = BoundedPaginator
+    most = MOST
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    search_fields = ["id", "recipient", "correlation_id", "idempotency_key"]
+    search_help_text = "A whole id, correlation id or idempotency key, or a part of the recipient."
+    actions = ["resend_selected", "cancel_selected"]
+    change_form_template = "admin/notifications/notification/change_form.html"
+
+    fieldsets = [
+        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message"]}),
+        (
+            "Times",
+            {"fields": ["created_at", "due_at", "expires_at", "claimed_at", "started_at", "finished_at"]},
+        ),
+        (
+            "Details",
+            {
+                "fields": [
+                    *("id", "idempotency_key", "correlation_id", "provider_id", "error_code", "possible_duplicate"),
+                    *("priority", "attempt", "tries", "losses", "worker_id", "pretty_metadata"),
+                ]
+            },
+        ),
+    ]
+
+    @admin.display(description="accepted (UTC)")
+    def accepted(self, notification: Notification) -> str:
+        return f"{notification.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="status")
+    def state(self, notification: Notification) -> SafeString:
+        shown = label(notification.status)
+        return shown + label("possible duplicate", "double") if notification.possible_duplicate else shown
+
+    @admin.display(description="due (UTC)", empty_value="")
+    def due(self, notification: Notification) -> str | None:
+        return f"{notification.due_at:%Y-%m-%d %H:%M:%S}" if notification.status == "pending" else None
+
+    @admin.display
+    def message(self, notification: Notification) -> SafeString:
+        return format_html('<pre class="notifier-text">{}</pre>', notification.body)
+
+    @admin.display(description="metadata")
+    def pretty_metadata(self, notification: Notification) -> SafeString:
+        pretty = json.dumps(notification.metadata, indent=2, ensure_ascii=False)
+        return format_html('<pre class="notifier-text">{}</pre>', pretty)
+
+    # --- the list ----------------------------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestFirst]:
+        return NewestFirst
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Notification], search_term: str
+    ) -> tuple[QuerySet[Notification], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            by_id = queryset.filter(id=UUID(term))
+        except ValueError:
+            by_id = queryset.none()
+        if by_id.exists():  # correlation ids often look like ids: only what is no id is searched for in the table
+            return by_id, False
+        return queryset.filter(Q(recipient__icontains=term) | Q(correlation_id=term) | Q(idempotency_key=term)), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method != "GET":
+            return super().changelist_view(request, extra_context)
+        try:
+            with at_most(LOOK_FOR):
+                response = super().changelist_view(request, extra_context)
+                if isinstance(response, TemplateResponse):
+                    response.render()  # here, where its queries have their limit
+                return response
+        except TookTooLong:
+            seconds = f"{LOOK_FOR.total_seconds():.0f}"
+            advice = f"This took over {seconds} s and was stopped. Narrow it by time, or search for a whole id."
+            self.message_user(request, advice, messages.WARNING)
+            return HttpResponseRedirect(request.path)
+
+    # --- acts --------------------------------------------------------------------------------------------
+
+    @admin.action(description="Resend selected", permissions=["act"])
+    def resend_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._many(RESEND, request, rows)
+
+    @admin.action(description="Cancel selected", permissions=["act"])
+    def cancel_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._many(CANCEL, request, rows)
+
+    def _many(self, operation: Operation, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        if CONFIRMED not in request.POST:
+            fields = [("action", f"{operation.name}_selected")]
+            fields += [(name, value) for name in ("select_across",) for value in request.POST.getlist(name)]
+            fields += [(ACTION_CHECKBOX_NAME, id_) for id_ in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+            return self._confirm(operation, request, forecast(operation, rows), fields)
+        touched = perform_all(operation, rows, request)
+        level = messages.SUCCESS if touched else messages.WARNING
+        self.message_user(request, f"{touched:,} notifications were {operation.done}.", level)
+        return None
+
+    def get_urls(self) -> list[URLPattern]:
+        acts = [
+            path(
+                f"<path:object_id>/{operation.name}/",
+                self.admin_site.admin_view(self._view(operation)),
+                name=f"notifications_notification_{operation.name}",
+            )
+            for operation in (RESEND, CANCEL)
+        ]
+        return acts + super().get_urls()
+
+    def _view(self, operation: Operation) -> Any:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            return self._one(operation, request, unquote(object_id))
+
+        return view
+
+    def _one(self, operation: Operation, request: HttpRequest, object_id: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        notification = self.get_object(request, object_id)
+        if notification is None:
+            raise Http404
+        harmless = operation is RESEND and not is_doubtful(notification)
+        if not harmless and not operation.refusal(notification) and CONFIRMED not in request.POST:
+            only_this = forecast(operation, Notification.objects.filter(id=notification.id))
+            return self._confirm(operation, request, only_this, [])
+        if perform(operation, [notification.id], request):
+            self.message_user(request, f"The notification was {operation.done}.", messages.SUCCESS)
+        else:
+            reason = operation.refusal(notification) or "changed"
+            self.message_user(request, f"The notification was left alone: it is {reason}.", messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
+
+    def _confirm(
+        self, operation: Operation, request: HttpRequest, foreseen: Forecast, fields: list[tuple[str, str]]
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{operation.name.capitalize()} {foreseen.chosen:,} notifications?",
+            "opts": self.opts,
+            "media": self.media,
+            "operation": operation,
+            "foreseen": foreseen,
+            "left_alone": sorted(foreseen.left_alone.items()),
+            "most": MOST,
+            "resending": operation is RESEND,
+            "fields": [*fields, (CONFIRMED, "yes")],
+        }
+        return TemplateResponse(request, "admin/notifications/notification/confirm.html", context)
+
+    # --- one ---------------------------------------------------------------------------------------------
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        notification = self.get_object(request, unquote(object_id))
+        story: dict[str, Any] = {}
+        if notification is not None and self.has_view_permission(request, notification):
+            story = {
+                "timeline": timeline(notification),
+                "latest": LATEST,
+                "next": next_step(notification),
+                "operations": [
+                    operation
+                    for operation in (RESEND, CANCEL)
+                    if self.has_act_permission(request) and not operation.refusal(notification)
+                ],
+            }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **story})
