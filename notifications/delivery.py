@@ -34,7 +34,7 @@ from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
-from notifications.recorder import Recorder
+from notifications.recorder import SLOW_SEND, Recorder
 from notifications.states import Event, Outcome, Status
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
@@ -62,6 +62,7 @@ class Delivery:
         self.stopping = threading.Event()
         self.troubled: frozenset[str] = frozenset()  # lanes to be resumed at their next success; set by the relay
         self._cursors = Cursors()
+        self._quick: set[str] = set()  # lanes whose last send took less than a statement
 
     def drain(self, lane: str) -> None:
         """Work on a lane until nothing is due, the time is up or the process stops."""
@@ -78,15 +79,18 @@ class Delivery:
                 nudge.request(lane)
                 return
             claimed = monotonic()
-            claims = self._claim(lane, known, in_full_flow=in_full_flow)
+            # A send that takes longer than a statement is marked when it begins, so that a crash doubts it alone.
+            # Quick ones are marked with their claim: a crash then doubts the batch, but none costs a statement.
+            one_by_one = known.on_unknown is OnUnknown.HOLD or lane not in self._quick
+            claims = self._claim(lane, known, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
                 return
             in_full_flow = len(claims) >= known.batch
             if in_full_flow:
                 nudge.request(lane)  # more than one thread's worth: recruit another
-            self._deliver(claims, lane, known, claimed=claimed)
+            self._deliver(claims, lane, known, claimed=claimed, one_by_one=one_by_one)
 
-    def _claim(self, lane: str, known: Channel, *, in_full_flow: bool) -> list[Claim]:
+    def _claim(self, lane: str, known: Channel, *, in_full_flow: bool, started: bool) -> list[Claim]:
         worker_id = self.lease.worker_id
         if worker_id is None or not self.lease.holds(worker_id):
             return []  # the relay nudges again when there is a lease
@@ -98,7 +102,7 @@ class Delivery:
                     lane,
                     worker_id=worker_id,
                     batch=known.batch,
-                    started=known.on_unknown is OnUnknown.RESEND,
+                    started=started,
                     cursors=positions,
                 )
                 self.holdings.take(claims)
@@ -110,7 +114,7 @@ class Delivery:
         self._cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
         return claims
 
-    def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float) -> None:
+    def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float, one_by_one: bool) -> None:
         recorder = Recorder(self.holdings, self.stopping)
         remaining = list(reversed(claims))
         try:
@@ -123,7 +127,7 @@ class Delivery:
                     if left is not None and left <= timedelta(0):
                         recorder.add(_expired(remaining.pop(), known))
                         continue
-                    if known.on_unknown is OnUnknown.HOLD and not recorder.flush(next_claim=current):
+                    if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
@@ -132,7 +136,10 @@ class Delivery:
                     recorder.add(result)
                     if paused:
                         break
-                    recorder.flush_if_due(last_send=result.finished - result.started)
+                    took = result.finished - result.started
+                    self._pace(lane, took)
+                    if not one_by_one:
+                        recorder.flush_if_due(last_send=took)
         finally:
             for current in reversed(remaining):
                 recorder.add(_unsent(current, known))
@@ -212,6 +219,12 @@ class Delivery:
             ),
             pause,
         )
+
+    def _pace(self, lane: str, took: float) -> None:
+        if took < SLOW_SEND:
+            self._quick.add(lane)
+        else:
+            self._quick.discard(lane)
 
     def _pause(self, lane: str, known: Channel, error: RateLimited | ConfigurationError | PermanentError) -> bool:
         reason = f"{error.code}: {error.detail}"

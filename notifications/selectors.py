@@ -11,6 +11,7 @@ from django.db.models import Prefetch, Q
 from django.db.models.functions import Now
 
 from notifications.models import ApiKey, Attempt, Client, Notification, Worker
+from notifications.outbox.statement import run
 
 
 def client_of_key(digest: bytes) -> Client | None:
@@ -49,8 +50,7 @@ def notification(client: Client, notification_id: UUID) -> Notification:
 
 def database_answers() -> None:
     """Raises: django.db.OperationalError or InterfaceError where it does not."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    run("SELECT 1", {})
 
 
 def unapplied_migrations() -> list[str]:
@@ -61,6 +61,6 @@ def unapplied_migrations() -> list[str]:
 
 
 def worker_beats(*, host: str | None = None) -> dict[UUID, int]:
-    """The beat of every registered worker, or of those on one host; one that stands still is dead but not yet buried."""
+    """The beat of every registered worker, or of those on one host; what stands still is dead, not yet buried."""
     registered = Worker.objects.all() if host is None else Worker.objects.filter(host=host)
     return dict(registered.values_list("id", "beat"))
