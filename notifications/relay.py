@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from time import monotonic
 from typing import Final
 
 import structlog
@@ -16,7 +15,6 @@ from notifications.outbox.statement import give_back
 
 LOOK_EVERY: Final = 1.0  # seconds: what a lost nudge costs at most
 BEFORE_LEASE: Final = 0.1  # seconds: at the start of a process, or after it lost its lease
-EXPIRE_EVERY: Final = 5.0  # seconds: expired ones are never sent; this only says so while their lane stands still
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +27,6 @@ class Relay:
         self._lease = delivery.lease
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-        self._expire_next = 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -77,10 +74,8 @@ class Relay:
             if taken:
                 log.warning("claims.abandoned", claims=len(taken))
                 _nudge(taken)
-        if monotonic() >= self._expire_next:
-            self._expire_next = monotonic() + EXPIRE_EVERY
-            if expired := operate.expire():
-                log.info("notifications.expired", count=expired)
+        if seen.overdue and (expired := operate.expire()):
+            log.info("notifications.expired", count=expired)
         wait = LOOK_EVERY
         for lane, due_in in seen.due_in.items():
             if due_in <= 0:

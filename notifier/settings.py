@@ -122,7 +122,8 @@ DATABASES: dict[str, dict[str, Any]] = {
         **(environment.database(DATABASE_URL) if DATABASE_URL else embedded.connection(DATA_DIR)),
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0 if ROLE == "worker" else None,
-        "CONN_HEALTH_CHECKS": True,
+        # A worker's statement that finds its connection broken is tried again; a look before each is a round trip.
+        "CONN_HEALTH_CHECKS": ROLE == "web",
         "ATOMIC_REQUESTS": False,
     }
 }

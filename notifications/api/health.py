@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from notifications import selectors
 
-# A worker raises its beat each second; the relay buries one whose beat stood still for 4 s.
+# A worker raises its beat twice a second; the others bury one whose beat stood still for 4 s.
 BEAT_PATIENCE = timedelta(seconds=4)
 
 

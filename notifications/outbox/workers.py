@@ -25,10 +25,11 @@ SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT 
 
 # What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold
 # anything pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
-# Indexes: notification_ready, notification_claimed.
+# Indexes: notification_ready, notification_claimed, notification_expiring.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
 # that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
-# ('troubled', lane, null, 0) for each lane whose pause has ended and that has not succeeded since.
+# ('troubled', lane, null, 0) for each lane whose pause has ended and that has not succeeded since, and ('overdue', '',
+# null, 0) if something pending has expired.
 SWEEP: Final = """
 WITH RECURSIVE lanes AS (
     (SELECT lane FROM notification WHERE status = 'pending' ORDER BY lane LIMIT 1)
@@ -56,6 +57,9 @@ SELECT DISTINCT 'missing', '', n.worker_id, 0::float8 FROM notification n
 WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
 UNION ALL
 SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state WHERE paused_until <= now()
+UNION ALL
+SELECT 'overdue', '', NULL::uuid, 0::float8
+WHERE EXISTS (SELECT 1 FROM notification WHERE status = 'pending' AND expires_at <= now())
 """
 
 
@@ -70,6 +74,7 @@ class Sweep:
     due_in: dict[str, float]  # seconds until the first pending notification of each lane is due; not positive: now
     own_claims: dict[UUID, int]  # id → attempt
     workers_missing: bool
+    overdue: bool  # whether something pending has expired
     troubled: frozenset[str]  # lanes that were paused and have not yet succeeded again
 
 
@@ -91,5 +96,6 @@ def sweep(worker_id: UUID) -> Sweep:
         due_in={row[1]: row[3] for row in rows if row[0] == "lane"},
         own_claims={row[2]: int(row[3]) for row in rows if row[0] == "claim"},
         workers_missing=any(row[0] == "missing" for row in rows),
+        overdue=any(row[0] == "overdue" for row in rows),
         troubled=frozenset(row[1] for row in rows if row[0] == "troubled"),
     )
