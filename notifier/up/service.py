@@ -51,9 +51,10 @@ class Service:
     def run(self) -> None:
         if troubles := self._plan.taken_ports():
             raise StartFailed("\n".join(troubles))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has its reasons
-                signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)  # which a shell's background commands ignore by default
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` is respected
+            signal.signal(signal.SIGHUP, self._on_signal)
         try:
             if self._database is not None:
                 self._database.start(give_up=self._stop_requested)
