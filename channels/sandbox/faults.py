@@ -57,9 +57,9 @@ class Fault:
         if unknown := set(given) - {field.name for field in fields(cls)}:
             raise ValueError(f"a fault has no field {min(unknown)!r}")
         known = {**given, "kind": Kind(given.get("kind", "")), "stage": Stage(given.get("stage", "rcpt"))}
-        for name, kinds in _TYPES.items():
-            if name in known and (not isinstance(known[name], kinds) or known[name] is True):
-                raise ValueError(f"{name} must be {_WORDS[kinds]}")
+        for name, (kinds, words) in _TYPES.items():
+            if name in known and type(known[name]) not in kinds:
+                raise ValueError(f"{name} must be {words}")
         fault = cls(**known)
         if not 0 < fault.probability <= 1:
             raise ValueError("probability must be above 0 and at most 1")
@@ -67,19 +67,23 @@ class Fault:
             raise ValueError("status must be from 100 to 599")
         if min(fault.latency_ms, fault.drip_ms, fault.times or 0) < 0:
             raise ValueError("latency_ms, drip_ms and times cannot be negative")
+        for line in (fault.retry_after, fault.body):
+            if not (line.isascii() and line.isprintable()):
+                raise ValueError("retry_after and body must be one line of ASCII")
         return fault
 
 
-_WORDS: Mapping[Any, str] = {int: "a whole number", (int, float): "a number", str: "a text"}
-_TYPES: Mapping[str, Any] = {
-    "latency_ms": int,
-    "status": int,
-    "drip_ms": int,
-    "times": int,
-    "probability": (int, float),
-    "retry_after": str,
-    "body": str,
-    "to": str,
+# By type, not isinstance: True is no number of milliseconds.
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "latency_ms": ((int,), "a whole number"),
+    "status": ((int,), "a whole number"),
+    "drip_ms": ((int,), "a whole number"),
+    "times": ((int, type(None)), "a whole number, or null for always"),
+    "probability": ((int, float), "a number"),
+    "taken": ((bool,), "true or false"),
+    "retry_after": ((str,), "a text"),
+    "body": ((str,), "a text"),
+    "to": ((str,), "a text"),
 }
 
 
