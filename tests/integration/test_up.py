@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -46,10 +50,20 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def ignore_interrupts() -> None:
+    """As a shell does for a command in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Up:
     """One run of the command, and what can be seen of it from outside."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(self, data_dir: Path, terminal: int | None = None, **environment: str) -> None:
+        """`terminal`: a descriptor of the terminal that the command is to run on."""
         self.data_dir = data_dir
         self.web_port, self.sandbox_port, smtp_port = free_ports(3)
         self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed by `close`)
@@ -68,10 +82,11 @@ class Up:
                 "WORKER_THREADS": "4",
                 **environment,
             },
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=self._output if terminal is None else terminal,
+            stderr=self._output if terminal is None else terminal,
             start_new_session=True,
+            preexec_fn=ignore_interrupts if terminal is None else take_terminal,
         )
 
     def output(self) -> str:
@@ -290,7 +305,26 @@ def test_sigterm_stops_everything_and_the_next_start_knows_the_same_key(folder: 
         assert up.children() == set()
 
 
-@pytest.mark.parametrize("seconds", [0.7, 1.5, 2.5, 4.0])
+def test_ctrl_c_on_a_terminal_stops_everything_in_order(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    written = b""
+    up = Up(folder / "terminal", terminal=theirs, WORKER_PROCESSES="1")
+    os.close(theirs)
+    while b"\nready:" not in written:
+        written += os.read(ours, 4096)
+    os.write(ours, b"\x03")
+    with contextlib.suppress(OSError):  # the terminal's end, when nobody has it open any more
+        while piece := os.read(ours, 4096):
+            written += piece
+    os.close(ours)
+    assert up.command.wait(30) == 0
+    assert up.children() == set()
+    up.close()
+    assert b"worker 1 | " in written
+    assert written.rstrip().endswith(b"stopped")
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 3.0])
 def test_sigterm_in_the_middle_of_a_start_stops_everything(folder: Path, seconds: float) -> None:
     # The instants are arbitrary: whatever is under way then has to end.
     with running(folder / f"middle-{seconds}") as up:
