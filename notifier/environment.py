@@ -83,7 +83,9 @@ def database(url: str) -> dict[str, object]:
     Raises: ImproperlyConfigured where the URL is of another database or has no name.
     """
     if url.partition("://")[0] not in {"postgres", "postgresql", "psql", "pgsql"}:
-        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://: this service needs Postgres 14 or later.")
+        raise ImproperlyConfigured(
+            "DATABASE_URL must begin with postgresql://: this service needs Postgres 14 or later."
+        )
     parsed = dict(_env.db_url_config(url))
     if not parsed.get("NAME"):
         raise ImproperlyConfigured("DATABASE_URL names no database: postgresql://user:password@host:5432/name")

@@ -56,9 +56,7 @@ def _prepare(config: pytest.Config) -> None:
     config.add_cleanup(lambda: os.environ.pop(_DATA_DIR_OF_THE_RUN))
     if not os.environ.get("DATABASE_URL"):
         # These rows need not survive a power cut; what must is tested with servers of its own.
-        server = embedded.Server(
-            data_dir, {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
-        )
+        server = embedded.Server(data_dir, {"fsync": "off", "full_page_writes": "off", "max_connections": "300"})
         config.add_cleanup(server.stop)
         server.start()
 
