@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_permission_codename
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
@@ -36,6 +38,10 @@ class Watched(ModelAdmin[Row]):
     class Media:
         css = {"all": ["notifications/admin.css"]}
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -55,6 +61,17 @@ def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> No
     """Write what the user did to each row into the admin's own log."""
     if rows:
         LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
+
+
+def moment(field: str) -> Callable[[Any, models.Model], str | None]:
+    """A column that shows a time to the second and says of which zone: an attribute of a ModelAdmin."""
+
+    @admin.display(description=f"{field.removesuffix('_at').replace('_', ' ')} (UTC)")
+    def shown(_: Any, row: models.Model) -> str | None:
+        at: datetime | None = getattr(row, field)
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else None
+
+    return shown
 
 
 def label(word: str, kind: str = "") -> SafeString:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from notifications import credentials, services
-from notifications.admin.base import ModelAdmin, Watched, label, note
+from notifications.admin.base import ModelAdmin, Watched, label, moment, note
 from notifications.models import ApiKey, Client
 
 
@@ -22,11 +22,12 @@ from notifications.models import ApiKey, Client
 class ClientAdmin(ModelAdmin[Client]):
     """Clients are switched off, never deleted: their notifications outlive them."""
 
-    list_display = ["name", "state", "created_at"]
+    list_display = ["name", "state", "created"]
     search_fields = ["name"]
     ordering = ["name"]
-    fields = ["name", "is_active", "created_at"]
-    readonly_fields = ["created_at"]
+    fields = ["name", "is_active", "created"]
+    readonly_fields = ["created"]
+    created = moment("created_at")
 
     class Media:
         css = {"all": ["notifications/admin.css"]}
@@ -57,13 +58,15 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(Watched[ApiKey]):
-    list_display = ["__str__", "client", "name", "state", "created_at", "expires_at", "revoked_at"]
+    list_display = ["__str__", "client", "name", "state", "created", "expires", "revoked"]
     list_filter = [("client", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["client"]
     search_fields = ["prefix", "name", "client__name"]
     ordering = ["-id"]
     actions = ["revoke"]
-    fields = ["client", "name", "prefix", "state", "created_at", "expires_at", "revoked_at"]
+    fields = ["client", "name", "prefix", "state", "created", "expires", "revoked"]
+    readonly_fields = ["state", "created", "expires", "revoked"]
+    created, expires, revoked = moment("created_at"), moment("expires_at"), moment("revoked_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.add_apikey")

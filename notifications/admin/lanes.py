@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -13,7 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from notifications import nudge
-from notifications.admin.base import Watched, label, note
+from notifications.admin.base import Watched, label, moment, note
 from notifications.models import LaneState, Notification, Worker
 from notifications.outbox import lanes
 from notifications.states import Status
@@ -23,10 +21,11 @@ from notifications.states import Status
 class LaneStateAdmin(Watched[LaneState]):
     """Lanes that a provider paused, or our credentials for it; one that is not listed is open."""
 
-    list_display = ["lane", "state", "paused_until", "failures", "reason"]
+    list_display = ["lane", "state", "until", "failures", "reason"]
     list_display_links = None
     ordering = ["lane"]
     actions = ["resume"]
+    until = moment("paused_until")
 
     @admin.display(description="state")
     def state(self, lane: LaneState) -> SafeString:
@@ -50,15 +49,12 @@ class WorkerAdmin(Watched[Worker]):
     list_display = ["host", "pid", "started", "beat", "claims", "id"]
     list_display_links = None
     ordering = ["host", "pid"]
+    started = moment("started_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         held = Notification.objects.filter(status=Status.SENDING, worker_id=OuterRef("id")).order_by()
         counted = held.values("worker_id").annotate(count=Count("pk")).values("count")
         return super().get_queryset(request).annotate(held=Coalesce(Subquery(counted), 0))
-
-    @admin.display(description="running since")
-    def started(self, worker: Worker) -> datetime:
-        return worker.started_at
 
     @admin.display(description="being sent")
     def claims(self, worker: Worker) -> int:

@@ -15,10 +15,11 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications.admin.base import Watched, label
+from notifications.admin.base import Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
     RESEND,
@@ -40,6 +41,7 @@ from notifications.admin.paging import (
 from notifications.admin.timeline import LATEST, next_step, timeline
 from notifications.models import Notification
 from notifications.outbox.patience import TookTooLong, at_most
+from notifications.states import Status
 
 LOOK_FOR: Final = timedelta(
     seconds=5
@@ -49,8 +51,8 @@ CONFIRMED: Final = "confirmed"
 
 @admin.register(Notification)
 class NotificationAdmin(Watched[Notification]):
-    list_display = ["accepted", "state", "channel", "recipient", "client", "attempt", "error_code", "due"]
-    list_display_links = ["accepted"]
+    list_display = ["created", "state", "recipient", "channel", "error_code", "next_due", "attempt", "client"]
+    list_display_links = ["created"]
     list_filter = [StatusFilter, ChannelFilter, AcceptedFilter]
     list_select_related = ["client"]
     list_per_page = 50
@@ -64,11 +66,13 @@ class NotificationAdmin(Watched[Notification]):
     actions = ["resend_selected", "cancel_selected"]
     change_form_template = "admin/notifications/notification/change_form.html"
 
+    created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
+    claimed, started, finished = moment("claimed_at"), moment("started_at"), moment("finished_at")
     fieldsets = [
         (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message"]}),
         (
             "Times",
-            {"fields": ["created_at", "due_at", "expires_at", "claimed_at", "started_at", "finished_at"]},
+            {"fields": ["created", "due", "expires", "claimed", "started", "finished"]},
         ),
         (
             "Details",
@@ -81,18 +85,14 @@ class NotificationAdmin(Watched[Notification]):
         ),
     ]
 
-    @admin.display(description="accepted (UTC)")
-    def accepted(self, notification: Notification) -> str:
-        return f"{notification.created_at:%Y-%m-%d %H:%M:%S}"
-
     @admin.display(description="status")
     def state(self, notification: Notification) -> SafeString:
         shown = label(notification.status)
         return shown + label("possible duplicate", "double") if notification.possible_duplicate else shown
 
     @admin.display(description="due (UTC)", empty_value="")
-    def due(self, notification: Notification) -> str | None:
-        return f"{notification.due_at:%Y-%m-%d %H:%M:%S}" if notification.status == "pending" else None
+    def next_due(self, notification: Notification) -> str | None:
+        return self.due(notification) if notification.status == Status.PENDING else None
 
     @admin.display
     def message(self, notification: Notification) -> SafeString:
@@ -197,9 +197,10 @@ class NotificationAdmin(Watched[Notification]):
     def _confirm(
         self, operation: Operation, request: HttpRequest, foreseen: Forecast, fields: list[tuple[str, str]]
     ) -> HttpResponse:
+        things = self.opts.verbose_name if foreseen.chosen == 1 else self.opts.verbose_name_plural
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{operation.name.capitalize()} {foreseen.chosen:,} notifications?",
+            "title": f"{operation.name.capitalize()} {foreseen.chosen:,} {things}?",
             "opts": self.opts,
             "media": self.media,
             "operation": operation,
@@ -227,6 +228,7 @@ class NotificationAdmin(Watched[Notification]):
                 "timeline": timeline(notification),
                 "latest": LATEST,
                 "next": next_step(notification),
+                "now": timezone.now(),
                 "operations": [
                     operation
                     for operation in (RESEND, CANCEL)

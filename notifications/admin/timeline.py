@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
 from django.utils import timezone
@@ -34,6 +34,10 @@ class Entry:
     facts: tuple[str, ...] = ()
     possible_duplicate: bool = False
 
+    @property
+    def clock(self) -> str:
+        return self.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
 
 @dataclass(frozen=True, slots=True)
 class Next:
@@ -47,14 +51,15 @@ def timeline(notification: Notification) -> list[Entry]:
     """Everything that is known, oldest first."""
     client = f"from {notification.client}"
     key = f"key {notification.idempotency_key}" if notification.idempotency_key else "without a key"
+    accepted = Entry(at=notification.created_at, what="Accepted", facts=(client, key))
     entries = [
-        Entry(at=notification.created_at, what="Accepted", facts=(client, key)),
         *map(_attempt, notification.attempts.order_by("-number")[:LATEST]),
         *map(_receipt, Receipt.objects.filter(notification=notification).order_by("-id")[:LATEST]),
         *map(_event, notification.events.order_by("-id")[:LATEST]),
         *_under_way(notification),
     ]
-    return sorted(entries, key=lambda entry: entry.at)
+    # Accepted by the clock of a web server, the rest by the database's: they may disagree about what was first.
+    return [accepted, *sorted(entries, key=lambda entry: entry.at)]
 
 
 def next_step(notification: Notification) -> Next:
@@ -151,8 +156,7 @@ def _event(event: Event) -> Entry:
     return Entry(
         at=event.at,
         what=event.kind.capitalize(),
-        detail=event.detail,
-        facts=(f"by {event.actor}",),
+        facts=tuple(filter(None, [f"by {event.actor}", event.detail])),
     )
 
 

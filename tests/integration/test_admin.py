@@ -1,0 +1,644 @@
+"""What an operator sees and does in the admin, through its own pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from time import monotonic
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from channels.contract import Progress
+from notifications import selectors
+from notifications.admin import notification as page
+from notifications.admin import operations, paging
+from notifications.credentials import digest
+from notifications.models import ApiKey, Client, Event, LaneState, Notification, Worker
+from notifications.outbox import lanes, operate, receipts
+from notifications.states import Outcome
+from tests.integration.outbox import rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/notifications/notification/"
+KEYS = "/admin/notifications/apikey/"
+
+
+@pytest.fixture
+def operator() -> User:
+    return User.objects.create_superuser("ada", password="a long enough password")
+
+
+@pytest.fixture
+def browser(operator: User) -> Browser:
+    browser = Browser()
+    browser.force_login(operator)
+    return browser
+
+
+@pytest.fixture(autouse=True)
+def poster() -> Client:
+    """Whose notifications the rows are."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval(pg_get_serial_sequence('client', 'id'), 1)")
+    return Client.objects.create(id=1, name="shop")
+
+
+def only_looking() -> Browser:
+    user = User.objects.create_user("bob", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    browser = Browser()
+    browser.force_login(user)
+    return browser
+
+
+def ended(outcome: Outcome, *, lane: str | None = None, hold: bool = False, **fields: object) -> UUID:
+    id_ = rows.accepted(lane=lane or f"slack:{uuid4()}", **fields)
+    (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
+    rows.recorded(rows.result(claim, outcome, hold=hold, code="a_code", detail="a detail"))
+    return id_
+
+
+def url(id_: UUID) -> str:
+    return f"{LIST}{id_}/change/"
+
+
+def shown(browser: Browser, address: str) -> str:
+    response = browser.get(address, follow=True)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def listed(browser: Browser, query: str = "") -> set[str]:
+    """The ids of the rows that a list shows."""
+    return set(re.findall(rf'href="{LIST}([0-9a-f-]{{36}})/change/', shown(browser, LIST + query)))
+
+
+def chosen(*ids: UUID, action: str = "resend_selected", **more: str) -> dict[str, object]:
+    return {"action": action, "_selected_action": [str(id_) for id_ in ids], **more}
+
+
+def words(response: object) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]
+
+
+# --- the list --------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_the_newest_first(browser: Browser) -> None:
+    ids = [str(rows.accepted()) for _ in range(3)]
+
+    found = re.findall(rf'href="{LIST}([0-9a-f-]{{36}})/change/', shown(browser, LIST))
+
+    assert found == ids[::-1]
+
+
+def test_the_list_says_the_state_in_words(browser: Browser) -> None:
+    Notification.objects.filter(pk=ended(Outcome.PERMANENT)).update(possible_duplicate=True)
+
+    assert '<span class="notifier-label notifier-failed">failed</span>' in shown(browser, LIST)
+    assert ">possible duplicate</span>" in shown(browser, LIST)
+
+
+def test_the_list_is_filtered_by_status_channel_and_time(browser: Browser) -> None:
+    failed, unknown = ended(Outcome.PERMANENT), ended(Outcome.IN_DOUBT, hold=True)
+    sms = rows.accepted(lane="sms")
+    moment = datetime.now(UTC) - timedelta(days=2)
+    old = rows.accepted(id=paging.first_id(moment), created_at=moment)
+
+    assert listed(browser, "?status=failed") == {str(failed)}
+    assert listed(browser, "?status=attention") == {str(failed), str(unknown)}
+    assert listed(browser, "?channel=sms") == {str(sms)}
+    assert listed(browser, "?accepted=day") == {str(failed), str(unknown), str(sms)}
+    assert str(old) in listed(browser, "?accepted=week")
+
+
+@pytest.mark.parametrize("term", ["+14155550100", "5555010", "order-42", "trace/7", " order-42 "])
+def test_the_search_finds_recipient_key_and_correlation_id(browser: Browser, term: str) -> None:
+    id_ = rows.accepted(recipient="+14155550100", key="order-42", correlation_id="trace/7", lane="sms")
+    rows.accepted()
+
+    assert listed(browser, f"?q={term.replace('+', '%2B')}") == {str(id_)}
+
+
+def test_the_search_finds_an_id(browser: Browser) -> None:
+    id_ = rows.accepted()
+    rows.accepted()
+
+    assert listed(browser, f"?q={id_}") == {str(id_)}
+
+
+def test_the_search_finds_a_correlation_id_that_looks_like_an_id(browser: Browser) -> None:
+    correlation_id = str(uuid4())
+    id_ = rows.accepted(correlation_id=correlation_id)
+    rows.accepted()
+
+    assert listed(browser, f"?q={correlation_id}") == {str(id_)}
+
+
+def test_the_list_counts_and_sorts_no_whole_table(browser: Browser) -> None:
+    rows.accepted()
+
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        shown(browser, f"{LIST}?o=4.-2")
+
+    about = [query["sql"] for query in queries if 'FROM "notification"' in query["sql"]]
+    assert about
+    for sql in about:
+        assert f"LIMIT {paging.MOST}" in sql if "COUNT" in sql else 'ORDER BY "notification"."id" DESC' in sql
+
+
+def test_a_page_costs_the_same_however_many_rows_it_has(browser: Browser) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            shown(browser, LIST)
+        return len(queries)
+
+    rows.accepted()
+    shown(browser, LIST)
+    one = cost()
+    for _ in range(5):
+        rows.accepted()
+
+    assert cost() == one
+
+
+def test_more_than_can_be_counted_is_said_to_be_more(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        rows.accepted()
+    assert "4\nnotifications" in shown(browser, LIST)
+    monkeypatch.setattr(paging, "MOST", 3)
+    monkeypatch.setattr(page.NotificationAdmin, "most", 3)
+
+    assert "3 or more\nnotifications" in shown(browser, LIST)
+
+
+def test_a_search_that_takes_too_long_is_stopped_with_advice(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
+                due_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code,
+                correlation_id, idempotency_key, created_at)
+            SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'slack', 'slack:ops', 'ops', '', '', '{}', 1, now(), 'pending',
+                0, 0, 0, false, '', '', '', '', now() FROM generate_series(1, 50000) AS n
+            """
+        )
+    monkeypatch.setattr(page, "LOOK_FOR", timedelta(milliseconds=1))
+
+    response = browser.get(f"{LIST}?q=nobody")
+
+    assert (response.status_code, response.headers["Location"]) == (302, LIST)
+    assert "was stopped. Narrow it by time" in words(response)[0]
+    monkeypatch.undo()
+    assert listed(browser, "?q=nobody") == set()
+
+
+# --- one -------------------------------------------------------------------------------------------------
+
+
+def test_one_is_shown_with_its_message_escaped(browser: Browser) -> None:
+    id_ = rows.accepted(body="<script>alert('x')</script>\nsecond line", metadata={"order": "<b>"})
+
+    answer = shown(browser, url(id_))
+
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;\nsecond line" in answer
+    assert "<script>alert" not in answer
+    assert "&quot;order&quot;: &quot;&lt;b&gt;&quot;" in answer
+
+
+def story(browser: Browser, id_: UUID) -> list[str]:
+    """The lines of the timeline, without their times."""
+    lines = re.findall(r"<li>\s*<time.*?</time>(.*?)</li>", shown(browser, url(id_)), re.DOTALL)
+    return [unescape(" ".join(re.sub(r"<[^>]*>", " ", line).split())) for line in lines]
+
+
+def test_the_timeline_tells_attempts_receipts_and_events_in_order(browser: Browser) -> None:
+    id_ = rows.accepted(key="order-42")
+    attempted(id_, Outcome.IN_DOUBT, hold=True, code="timeout", detail="no answer")
+    operate.replay([id_], actor="ada", detail="admin")
+    attempted(id_, Outcome.ACCEPTED, provider_id="SM7")
+    receipts.receive(id_, attempt=2, provider_id="SM7", progress=Progress.DELIVERED)
+
+    assert story(browser, id_) == [
+        "Accepted from shop · key order-42",
+        "Attempt 1 in doubt timeout: no answer took 0 ms · by slack_webhook",
+        "Replayed by ada · admin",
+        "Attempt 2 accepted possible duplicate took 0 ms · by slack_webhook · provider's id SM7",
+        "Receipt for attempt 2 delivered provider's id SM7",
+    ]
+
+
+def attempted(id_: UUID, outcome: Outcome, **fields: object) -> None:
+    """An attempt that begins and ends now."""
+    (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
+    moment = monotonic()
+    rows.recorded(rows.result(claim, outcome, started=moment, finished=moment, **fields))
+
+
+def test_what_a_provider_says_is_escaped(browser: Browser) -> None:
+    id_ = rows.accepted()
+    (claim,) = rows.claimed(rows.worker())
+    rows.recorded(rows.result(claim, Outcome.PERMANENT, code="400", detail="<script>alert(1)</script>"))
+
+    answer = shown(browser, url(id_))
+
+    assert "&lt;script&gt;alert(1)" in answer
+    assert "<script>alert(1)" not in answer
+
+
+def test_a_send_under_way_is_on_the_timeline(browser: Browser) -> None:
+    id_ = rows.accepted()
+    worker = Worker.objects.get(pk=rows.worker())
+    rows.claimed(worker.id)
+
+    assert story(browser, id_)[-1] == f"Attempt 1 under way by worker {worker}"
+
+
+def comes_next(browser: Browser, id_: UUID) -> str:
+    (section,) = re.findall(r"<h2>What happens next</h2>\s*<p>(.*?)</p>", shown(browser, url(id_)), re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", section).split())
+
+
+def test_what_happens_next_is_said_with_its_time(browser: Browser) -> None:
+    due = rows.accepted()
+    assert comes_next(browser, due) == "It waits for a worker, and none is running."
+    rows.worker()
+    assert comes_next(browser, due) == "It is due, and waits for the next free worker."
+    lanes.pause("slack:ops", timedelta(minutes=5), "429: too many requests")
+    assert comes_next(browser, due).startswith(
+        "It waits, because its lane slack:ops is paused (429: too many requests)."
+    )
+    later = rows.accepted(send_at=datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert comes_next(browser, later).startswith("It is sent when it is due. 2040-01-02 03:04:05 UTC (in ")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "hold", "answer"),
+    [
+        (Outcome.ACCEPTED, False, "Nothing: the provider has taken it."),
+        (Outcome.PERMANENT, False, "Nothing, until somebody resends it."),
+        (Outcome.IN_DOUBT, True, "Nothing, by itself: nobody knows whether it was sent."),
+        (Outcome.TRANSIENT, False, "It is tried again when it is due."),
+    ],
+)
+def test_what_happens_next_follows_from_the_state(browser: Browser, outcome: Outcome, hold: bool, answer: str) -> None:
+    id_ = ended(outcome, hold=hold)
+    Notification.objects.filter(pk=id_).update(due_at=timezone.now() + timedelta(hours=1))
+
+    assert comes_next(browser, id_).startswith(answer)
+
+
+def test_nothing_of_a_notification_can_be_edited_added_or_deleted(browser: Browser) -> None:
+    id_ = rows.accepted(body="as it was")
+
+    assert browser.post(url(id_), {"body": "changed", "status": "sent"}).status_code == 403
+    assert browser.get(f"{LIST}add/").status_code == 403
+    assert browser.post(f"{LIST}{id_}/delete/", {"post": "yes"}).status_code == 403
+    assert (rows.row(id_).body, rows.row(id_).status) == ("as it was", "pending")
+
+
+def test_an_id_that_is_none_is_answered_kindly(browser: Browser) -> None:
+    for address in (url(uuid4()), f"{LIST}42/change/"):
+        assert browser.get(address).status_code == 302
+    for address in (f"{LIST}{uuid4()}/resend/", f"{LIST}42/resend/"):
+        assert browser.post(address).status_code == 404
+
+
+# --- resend and cancel -----------------------------------------------------------------------------------
+
+
+def test_a_failed_one_is_resent_from_its_page(browser: Browser) -> None:
+    id_ = ended(Outcome.PERMANENT)
+    assert f'action="{LIST}{id_}/resend/"' in shown(browser, url(id_))
+
+    response = browser.post(f"{LIST}{id_}/resend/")
+
+    assert (response.status_code, response.headers["Location"]) == (302, url(id_))
+    assert words(response) == ["The notification was resent."]
+    assert rows.row(id_).status == "pending"
+
+
+def test_a_resend_is_noted_with_the_users_name(browser: Browser, operator: User) -> None:
+    id_ = ended(Outcome.PERMANENT)
+
+    browser.post(f"{LIST}{id_}/resend/")
+
+    event = Event.objects.get(notification_id=id_)
+    assert (event.kind, event.actor, event.detail) == ("replayed", "ada", "admin")
+    entry = LogEntry.objects.get(object_id=str(id_))
+    assert (entry.user, entry.get_change_message()) == (operator, "Resent.")
+
+
+@pytest.mark.parametrize("name", ["resend", "cancel"])
+def test_an_unknown_one_is_asked_about_first(browser: Browser, name: str) -> None:
+    id_ = ended(Outcome.IN_DOUBT, hold=True)
+
+    question = browser.post(f"{LIST}{id_}/{name}/").content.decode()
+
+    warning = {"resend": "1 may have been sent already: its recipient may get", "cancel": "cannot be resent"}
+    assert warning[name] in question
+    assert rows.row(id_).status == "unknown"
+
+    browser.post(f"{LIST}{id_}/{name}/", {"confirmed": "yes"})
+
+    assert rows.row(id_).status == {"resend": "pending", "cancel": "canceled"}[name]
+
+
+def test_a_sent_one_has_no_buttons_and_is_left_alone(browser: Browser) -> None:
+    id_ = ended(Outcome.ACCEPTED)
+    assert "/resend/" not in shown(browser, url(id_))
+
+    response = browser.post(f"{LIST}{id_}/resend/")
+
+    assert words(response) == ["The notification was left alone: it is sent."]
+    assert rows.row(id_).status == "sent"
+    assert not LogEntry.objects.exists()
+
+
+def test_an_expired_one_is_left_alone(browser: Browser) -> None:
+    id_ = ended(Outcome.PERMANENT)
+    Notification.objects.filter(pk=id_).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    response = browser.post(f"{LIST}{id_}/resend/")
+
+    assert words(response) == ["The notification was left alone: it is expired."]
+
+
+def test_a_link_cannot_resend(browser: Browser) -> None:
+    id_ = ended(Outcome.PERMANENT)
+
+    assert browser.get(f"{LIST}{id_}/resend/").status_code == 405
+    assert rows.row(id_).status == "failed"
+
+
+def test_another_site_cannot_resend(operator: User) -> None:
+    id_ = ended(Outcome.PERMANENT)
+    browser = Browser(enforce_csrf_checks=True)
+    browser.force_login(operator)
+
+    assert browser.post(f"{LIST}{id_}/resend/").status_code == 403
+    assert rows.row(id_).status == "failed"
+
+
+def test_many_are_asked_about_with_what_is_left_alone(browser: Browser) -> None:
+    failed, unknown, sent = ended(Outcome.PERMANENT), ended(Outcome.IN_DOUBT, hold=True), ended(Outcome.ACCEPTED)
+    expired = ended(Outcome.PERMANENT)
+    Notification.objects.filter(pk=expired).update(expires_at=timezone.now())
+
+    question = browser.post(LIST, chosen(failed, unknown, sent, expired)).content.decode()
+
+    assert "<b>2</b> will be resent." in question
+    assert "<li>1 expired</li><li>1 sent</li>" in question
+    assert "1 may have been sent already" in question
+    assert [rows.row(id_).status for id_ in (failed, unknown, sent, expired)] == ["failed", "unknown", "sent", "failed"]
+
+
+def test_many_are_resent_once_confirmed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "BATCH", 2)
+    wanted = [ended(Outcome.PERMANENT) for _ in range(5)]
+    other, sent = ended(Outcome.PERMANENT), ended(Outcome.ACCEPTED)
+
+    response = browser.post(LIST, chosen(*wanted, sent, confirmed="yes"), follow=True)
+
+    assert "5 notifications were resent." in response.content.decode()
+    assert {rows.row(id_).status for id_ in wanted} == {"pending"}
+    assert [rows.row(id_).status for id_ in (other, sent)] == ["failed", "sent"]
+    assert Event.objects.filter(actor="ada").count() == LogEntry.objects.count() == 5
+
+
+def test_the_question_carries_the_choice_to_its_answer(browser: Browser) -> None:
+    """What the page would post when its button is pressed resends exactly what was asked about."""
+    wanted = [ended(Outcome.PERMANENT) for _ in range(2)]
+    other = ended(Outcome.PERMANENT)
+    question = browser.post(f"{LIST}?status=failed", chosen(*wanted)).content.decode()
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', question):
+        fields.setdefault(name, []).append(value)
+
+    browser.post(f"{LIST}?status=failed", fields)
+
+    assert {rows.row(id_).status for id_ in wanted} == {"pending"}
+    assert rows.row(other).status == "failed"
+
+
+def test_all_of_a_filtered_list_can_be_resent(browser: Browser) -> None:
+    failed = [ended(Outcome.PERMANENT) for _ in range(3)]
+    unknown = ended(Outcome.IN_DOUBT, hold=True)
+    across = chosen(failed[0], select_across="1")
+
+    question = browser.post(f"{LIST}?status=failed", across).content.decode()
+    assert "<b>3</b> will be resent." in question
+    assert '<input type="hidden" name="select_across" value="1">' in question
+    browser.post(f"{LIST}?status=failed", {**across, "confirmed": "yes"})
+
+    assert {rows.row(id_).status for id_ in failed} == {"pending"}
+    assert rows.row(unknown).status == "unknown"
+
+
+def test_more_than_the_admin_acts_on_at_once_is_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "MOST", 2)
+    failed = [ended(Outcome.PERMANENT) for _ in range(3)]
+    across = chosen(failed[0], select_across="1")
+
+    question = browser.post(LIST, across).content.decode()
+    assert "only the newest" in question
+    assert "manage.py replay_outbox" in question
+    browser.post(LIST, {**across, "confirmed": "yes"})
+
+    assert [rows.row(id_).status for id_ in failed] == ["failed", "pending", "pending"]
+
+
+def test_many_are_canceled(browser: Browser) -> None:
+    pending, failed, sent = rows.accepted(lane="sms"), ended(Outcome.PERMANENT), ended(Outcome.ACCEPTED)
+
+    browser.post(LIST, chosen(pending, failed, sent, action="cancel_selected", confirmed="yes"))
+
+    assert [rows.row(id_).status for id_ in (pending, failed, sent)] == ["canceled", "canceled", "sent"]
+    assert Event.objects.filter(kind="canceled", actor="ada").count() == 2
+
+
+def test_who_may_only_look_sees_and_cannot_act() -> None:
+    looking = only_looking()
+    id_ = ended(Outcome.PERMANENT)
+
+    assert listed(looking) == {str(id_)}
+    answer = shown(looking, url(id_))
+    assert "What happens next" in answer
+    assert "/resend/" not in answer
+    assert "resend_selected" not in shown(looking, LIST)
+    for name in ("resend", "cancel"):
+        assert looking.post(f"{LIST}{id_}/{name}/", {"confirmed": "yes"}).status_code == 403
+    looking.post(LIST, chosen(id_, confirmed="yes"))
+    assert rows.row(id_).status == "failed"
+
+
+def test_staff_without_permission_sees_nothing() -> None:
+    browser = Browser()
+    browser.force_login(User.objects.create_user("eve", is_staff=True))
+    id_ = ended(Outcome.PERMANENT)
+
+    assert browser.get(LIST).status_code == 403
+    assert browser.get(url(id_)).status_code == 403
+
+
+# --- clients and keys ------------------------------------------------------------------------------------
+
+
+def new_key(browser: Browser, client: Client, **fields: str) -> str:
+    """Make a key by the form; the page that answers."""
+    response = browser.post(f"{KEYS}add/", {"client": client.pk, "name": "checkout", **fields})
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_a_client_is_made_and_switched_off_and_never_deleted(browser: Browser) -> None:
+    browser.post("/admin/notifications/client/add/", {"name": "billing", "is_active": "on"})
+    client = Client.objects.get(name="billing")
+    browser.post(f"/admin/notifications/client/{client.pk}/change/", {"name": "billing"})
+
+    client.refresh_from_db()
+    assert not client.is_active
+    assert browser.post(f"/admin/notifications/client/{client.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> None:
+    answer = new_key(browser, poster)
+
+    (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", answer)
+    assert selectors.client_of_key(digest(text)) == poster
+    key = ApiKey.objects.get()
+    assert key.name == "checkout"
+    for address in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
+        again = shown(browser, address)
+        assert text not in again
+        assert key.digest.hex() not in again
+    assert not any(text in cookie.value for cookie in browser.cookies.values())
+
+
+def test_the_answer_with_a_new_key_is_not_stored_by_the_browser(browser: Browser, poster: Client) -> None:
+    response = browser.post(f"{KEYS}add/", {"client": poster.pk, "name": ""})
+
+    assert "no-store" in response.headers["Cache-Control"]
+
+
+def test_a_new_key_is_noted_without_its_text(browser: Browser, operator: User, poster: Client) -> None:
+    (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", new_key(browser, poster))
+
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (operator, str(ApiKey.objects.get().pk))
+    assert text not in entry.object_repr + entry.change_message
+
+
+def test_a_key_may_end_in_the_future_only(browser: Browser, poster: Client) -> None:
+    assert "This must be in the future." in new_key(browser, poster, expires_at_0="2020-01-01", expires_at_1="00:00:00")
+    assert not ApiKey.objects.exists()
+
+    new_key(browser, poster, expires_at_0="2040-01-01", expires_at_1="00:00:00")
+    assert ApiKey.objects.get().expires_at == datetime(2040, 1, 1, tzinfo=UTC)
+
+
+def test_a_revoked_key_is_refused(browser: Browser, poster: Client) -> None:
+    (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", new_key(browser, poster))
+    key = ApiKey.objects.get()
+
+    browser.post(KEYS, chosen_rows(key.pk, action="revoke"))
+
+    assert selectors.client_of_key(digest(text)) is None
+    assert ">revoked</span>" in shown(browser, KEYS)
+    assert LogEntry.objects.filter(change_message="Revoked.").count() == 1
+
+
+def test_a_key_cannot_be_edited_or_deleted(browser: Browser, poster: Client) -> None:
+    new_key(browser, poster)
+    key = ApiKey.objects.get()
+
+    assert browser.post(f"{KEYS}{key.pk}/change/", {"name": "other"}).status_code == 403
+    assert browser.post(f"{KEYS}{key.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_keys_are_not_made_or_revoked_by_who_may_only_look(browser: Browser, poster: Client) -> None:
+    new_key(browser, poster)
+    key = ApiKey.objects.get()
+    looking = only_looking()
+
+    assert looking.post(f"{KEYS}add/", {"client": poster.pk, "name": ""}).status_code == 403
+    looking.post(KEYS, chosen_rows(key.pk, action="revoke"))
+
+    key.refresh_from_db()
+    assert key.revoked_at is None
+    assert ApiKey.objects.count() == 1
+
+
+def chosen_rows(*keys: object, action: str) -> dict[str, object]:
+    return {"action": action, "_selected_action": [str(key) for key in keys]}
+
+
+# --- lanes and workers -----------------------------------------------------------------------------------
+
+
+def test_a_paused_lane_is_seen_and_resumed(browser: Browser, operator: User) -> None:
+    lanes.pause("slack:ops", timedelta(minutes=5), "429: <too> many requests")
+    lanes.pause("sms", timedelta(minutes=5), "20003: refused")
+    answer = shown(browser, "/admin/notifications/lanestate/")
+    assert ">paused</span>" in answer
+    assert "429: &lt;too&gt; many requests" in answer
+
+    browser.post("/admin/notifications/lanestate/", chosen_rows("slack:ops", action="resume"))
+
+    assert [state.lane for state in LaneState.objects.all()] == ["sms"]
+    assert LogEntry.objects.get().object_id == "slack:ops"
+
+
+def test_a_lane_is_not_resumed_by_who_may_only_look() -> None:
+    lanes.pause("slack:ops", timedelta(minutes=5), "429")
+
+    only_looking().post("/admin/notifications/lanestate/", chosen_rows("slack:ops", action="resume"))
+
+    assert LaneState.objects.count() == 1
+
+
+def test_workers_are_shown_with_what_they_hold(browser: Browser) -> None:
+    worker = rows.worker()
+    for _ in range(3):
+        rows.accepted()
+    rows.claimed(worker)
+
+    answer = shown(browser, "/admin/notifications/worker/")
+
+    assert str(worker) in answer
+    assert re.search(r'class="field-claims">3<', answer)
+    assert browser.get("/admin/notifications/worker/add/").status_code == 403
+    assert browser.post(f"/admin/notifications/worker/{worker}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_the_site_has_its_name(browser: Browser) -> None:
+    answer = shown(browser, "/admin/")
+
+    assert "<title>Operations | Notifier</title>" in " ".join(answer.split())
+    assert ">Notifier</a>" in answer
+
+
+@pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification"])
+def test_every_list_opens_when_it_is_empty(browser: Browser, model: str) -> None:
+    Client.objects.all().delete()
+
+    assert "0 " in shown(browser, f"/admin/notifications/{model}/")
+
+
+def test_the_admin_is_closed_to_strangers(client: Browser) -> None:
+    reach: Callable[[str], int] = lambda address: client.get(address).status_code  # noqa: E731
+
+    assert [reach(address) for address in (LIST, KEYS, url(uuid4()))] == [302, 302, 302]
