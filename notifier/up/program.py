@@ -28,10 +28,18 @@ class Program:
 class Child:
     """A running program. It and what it started form one process group, named by `pid`."""
 
-    def __init__(self, program: Program, child: asyncio.subprocess.Process, lines: Lines, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        program: Program,
+        child: asyncio.subprocess.Process,
+        lines: Lines,
+        pipe: asyncio.ReadTransport,
+        terminal: Terminal,
+    ) -> None:
         self._program = program
         self._child = child
         self._lines = lines
+        self._pipe = pipe
         self._terminal = terminal
         self.pid = child.pid
 
@@ -60,8 +68,8 @@ class Child:
             os.close(writing)
         # A pipe of ours and not asyncio's: `wait` of that may last until every grandchild has closed it.
         lines = Lines(partial(terminal.pass_on, program.name) if shown else lambda _: None)
-        await loop.connect_read_pipe(lambda: lines, os.fdopen(reading, "rb"))
-        return cls(program, child, lines, terminal)
+        pipe, _ = await loop.connect_read_pipe(lambda: lines, os.fdopen(reading, "rb"))
+        return cls(program, child, lines, pipe, terminal)
 
     async def wait(self) -> int:
         """The exit status, negative for a signal."""
@@ -81,7 +89,9 @@ class Child:
             patience = "was not waited for" if hurry.is_set() else f"did not stop within {self._program.grace:g} s"
             self._terminal.complain(f"{self._program.name} (pid {self.pid}) {patience}: killed")
         self._kill_group()
-        return await self._child.wait()
+        status = await self._child.wait()
+        await self.close()
+        return status
 
     async def clear_away(self, hurry: asyncio.Event) -> None:
         """See to it that what a dead child started ends too, within the program's grace."""
@@ -90,6 +100,13 @@ class Child:
         gone = asyncio.create_task(_gone(self.pid))
         if not await happened(gone, hurry.wait(), within=self._program.grace):
             self._kill_group()
+        await self.close()
+
+    async def close(self) -> None:
+        """Take what is left of a dead child's output."""
+        await self.last_words()
+        self._pipe.close()
+        await self._lines.ended.wait()
 
     def _kill_group(self) -> None:
         _signal_group(self.pid, signal.SIGKILL)

@@ -127,6 +127,7 @@ class Service:
             await child.stop(self._hurry)
             raise _Stopped
         last_words = await child.last_words()
+        await child.close()
         if await child.wait() != 0 and not (tolerated and tolerated in last_words):
             raise StartFailed(f"`{program.name}` failed. Its last words:\n{last_words}")
 
