@@ -22,7 +22,7 @@ def filled(example: str) -> str:
     Raises: ValueError where the example lacks one of them.
     """
     for name in MADE_UP:
-        secret = secrets.token_urlsafe(36)
+        secret = secrets.token_urlsafe(48)
         example, found = re.subn(rf"(?m)^{name}=$", f"{name}={secret}", example)
         if found != 1:
             raise ValueError(f".env.example must have one line '{name}=', not {found}.")
