@@ -63,13 +63,13 @@ def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> No
         LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
 
 
-def moment(field: str) -> Callable[[Any, models.Model], str | None]:
+def moment(field: str) -> Callable[[Any, models.Model], str]:
     """A column that shows a time to the second and says of which zone: an attribute of a ModelAdmin."""
 
     @admin.display(description=f"{field.removesuffix('_at').replace('_', ' ')} (UTC)")
-    def shown(_: Any, row: models.Model) -> str | None:
+    def shown(_: Any, row: models.Model) -> str:
         at: datetime | None = getattr(row, field)
-        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else None
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else "-"
 
     return shown
 

@@ -78,7 +78,7 @@ class NotificationAdmin(Watched[Notification]):
             "Details",
             {
                 "fields": [
-                    *("id", "idempotency_key", "correlation_id", "provider_id", "error_code", "possible_duplicate"),
+                    *("id", "idempotency_key", "correlation_id", "provider_id", "error_code"),
                     *("priority", "attempt", "tries", "losses", "worker_id", "pretty_metadata"),
                 ]
             },

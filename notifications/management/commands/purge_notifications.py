@@ -42,8 +42,9 @@ class Command(OperatorsCommand):
 
     def so_far(self) -> str:
         verb = "Would delete" if self.dry_run else "Deleted"
+        hours = settings.IDEMPOTENCY_KEY_TTL / timedelta(hours=1)
         return (
-            f"{verb} {self.records:,} idempotency keys older than {settings.IDEMPOTENCY_KEY_TTL}, and "
+            f"{verb} {self.records:,} idempotency keys older than {hours:g} hours, and "
             f"{self.notifications:,} notifications finished over {settings.RETENTION_DAYS} days ago "
             f"with their {self.attempts:,} attempts."
         )
