@@ -182,7 +182,8 @@ def test_a_port_without_tls_stops_the_send(provider: Provider) -> None:
 def test_no_failure_shows_a_secret(
     provider: Provider, authority: Authority, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    for logger in ("", "urllib3", "twilio"):  # whatever our own logging says of them
+        caplog.set_level(logging.DEBUG, logger)
     answers = {
         "refused": provider.refuses_message,
         "later": provider.asks_later,
