@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Collection
+
 import dramatiq
 
-from channels.registry import channels
+from channels.registry import channel_of, channels
 from notifications import nudge
 from notifications.bulkhead import Bulkhead
 from notifications.delivery import Delivery
@@ -15,16 +18,35 @@ class Actors:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._served: frozenset[str] = frozenset()
         self._bulkhead = Bulkhead(threads=1, channels=1)
+        self._woken: set[threading.Thread] = set()
 
     def declare(self, broker: dramatiq.Broker) -> None:
         for name in channels():
             dramatiq.actor(actor_name=nudge.actor_name(name), queue_name=name, broker=broker)(self.dispatch)
 
-    def share_out(self, *, threads: int, channels: int) -> None:
-        """Say how many threads there are, and how many channels they serve; before the first dispatch."""
-        self._bulkhead = Bulkhead(threads=threads, channels=channels)
+    def share_out(self, *, threads: int, served: Collection[str]) -> None:
+        """Say how many threads there are, and which channels they serve; before the first dispatch."""
+        self._served = frozenset(served)
+        self._bulkhead = Bulkhead(threads=threads, channels=len(self._served))
 
     def dispatch(self, lane: str) -> None:
         """Drain a lane, if its channel has a thread left for it."""
         self._bulkhead.run(lane, lambda: self._delivery.drain(lane))
+
+    def wake(self, lane: str) -> None:
+        """Dispatch in a thread of our own, with no broker between: the relay's way, which an outage does not close.
+
+        It counts as one of the channel's threads. Called by one thread at a time.
+        """
+        self._woken = {thread for thread in self._woken if thread.is_alive()}
+        if channel_of(lane) in self._served and self._bulkhead.has_room(lane):
+            thread = threading.Thread(target=self.dispatch, args=(lane,), name=f"woken {lane}", daemon=True)
+            self._woken.add(thread)
+            thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for what was woken; what takes longer than that is taken back as any dead worker's."""
+        for thread in self._woken:
+            thread.join(seconds)

@@ -20,6 +20,11 @@ class Bulkhead:
         self._running: Counter[str] = Counter()
         self._again: set[str] = set()
 
+    def has_room(self, lane: str) -> bool:
+        """Whether `run` would run now."""
+        with self._lock:
+            return self._room(lane)
+
     def run(self, lane: str, work: Callable[[], None]) -> bool:
         """Run `work`, unless the lane has its full number of threads; then one of those will run it again.
 

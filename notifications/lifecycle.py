@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import dramatiq
 import structlog
 from django.db import Error as DatabaseError
@@ -14,6 +16,8 @@ from notifications.outbox import recover
 from notifications.outbox.statement import give_back
 from notifications.relay import Relay
 
+LAST_SENDS: Final = 20.0  # seconds: longer than any send's total deadline, shorter than a container's grace period
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,8 +27,8 @@ class WorkerLife(Middleware):
     def __init__(self) -> None:
         self._lease = Lease()
         self._delivery = Delivery(self._lease)
-        self._relay = Relay(self._delivery)
         self._actors = Actors(self._delivery)
+        self._relay = Relay(self._delivery, self._actors)
 
     def join(self, broker: dramatiq.Broker) -> None:
         """Add this middleware and the actors to a broker."""
@@ -34,7 +38,7 @@ class WorkerLife(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # Before, not after: the threads run when the worker has booted.
         served = worker.consumer_whitelist or broker.get_declared_queues()
-        self._actors.share_out(threads=worker.worker_threads, channels=len(served))
+        self._actors.share_out(threads=worker.worker_threads, served=served)
         self._lease.start()
         self._relay.start()
 
@@ -44,6 +48,7 @@ class WorkerLife(Middleware):
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self._relay.stop()
+        self._actors.join(LAST_SENDS)
         self._lease.stop()
         worker_id = self._lease.worker_id
         if worker_id is None:

@@ -1,7 +1,7 @@
 """Wake a worker: a broker message that carries a lane's name and nothing else.
 
 Requests only note the lane; a thread of each process sends, so that a slow or absent broker never delays an answer.
-A nudge that is lost, doubled or late is harmless: the relay of every worker looks for due notifications each second.
+A nudge that is lost, doubled or late is harmless: every worker's relay looks for due notifications each second.
 """
 
 from __future__ import annotations

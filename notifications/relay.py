@@ -1,4 +1,7 @@
-"""The thread of each worker that nudges what falls due, recovers abandoned claims and fails what expired."""
+"""The thread of each worker that wakes it for what falls due, recovers abandoned claims and fails what expired.
+
+It needs no broker: with every nudge lost, each lane is looked at once a second all the same.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from notifications import nudge
+from notifications.actors import Actors
 from notifications.delivery import Delivery, policies
 from notifications.outbox import operate, recover, workers
 from notifications.outbox.statement import give_back
@@ -22,8 +26,9 @@ log = structlog.get_logger(__name__)
 class Relay:
     """One worker process's relay; `start` runs its thread."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, actors: Actors) -> None:
         self._delivery = delivery
+        self._actors = actors
         self._lease = delivery.lease
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -61,30 +66,30 @@ class Relay:
             buried = recover.bury(dead, observed_beat=beat, policies=policies())
             if buried is not None:
                 log.warning("worker.buried", worker_id=str(dead), claims=len(buried))
-                _nudge(buried)
+                self._wake(buried)
         worker_id = self._lease.worker_id
         if worker_id is None:
             return BEFORE_LEASE
         seen = workers.sweep(worker_id)
         self._delivery.troubled = seen.troubled
         if seen.workers_missing:
-            _nudge(recover.recover_missing(policies()))
+            self._wake(recover.recover_missing(policies()))
         if abandoned := self._delivery.holdings.abandoned(seen.own_claims):
             taken = recover.take_back([worker_id], policies(), detail="its claim was never answered", only=abandoned)
             if taken:
                 log.warning("claims.abandoned", claims=len(taken))
-                _nudge(taken)
+                self._wake(taken)
         if seen.overdue and (expired := operate.expire()):
             log.info("notifications.expired", count=expired)
         wait = LOOK_EVERY
         for lane, due_in in seen.due_in.items():
             if due_in <= 0:
-                nudge.request(lane)
+                self._actors.wake(lane)
             else:
                 wait = min(wait, due_in)
         return wait
 
-
-def _nudge(taken: list[recover.TakenBack]) -> None:
-    for lane in {claim.lane for claim in taken}:
-        nudge.request(lane)
+    def _wake(self, taken: list[recover.TakenBack]) -> None:
+        for lane in {claim.lane for claim in taken}:
+            self._actors.wake(lane)
+            nudge.request(lane)  # the others may have threads to spare

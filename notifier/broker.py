@@ -11,13 +11,25 @@ from urllib.parse import urlsplit
 
 import dramatiq
 from django.core.exceptions import ImproperlyConfigured
+from dramatiq.broker import Consumer
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
 
 from notifier.postgres_broker import PostgresBroker
 
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
+
+
+class _Rabbitmq(RabbitmqBroker):
+    """Takes a host name that does not resolve for what it is, a broker that is away: one line of log, no traceback."""
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        try:
+            return super().consume(queue_name, prefetch, timeout)
+        except OSError as error:
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
 
 def build(url: str, queues: Iterable[str]) -> dramatiq.Broker:
@@ -32,7 +44,7 @@ def build(url: str, queues: Iterable[str]) -> dramatiq.Broker:
     elif scheme in REDIS_SCHEMES:
         broker = RedisBroker(url=url, middleware=[])  # type: ignore[no-untyped-call]
     elif scheme in RABBITMQ_SCHEMES:
-        broker = RabbitmqBroker(url=url, middleware=[])
+        broker = _Rabbitmq(url=url, middleware=[])
     else:
         # The URL may hold a password: name the variable, show the scheme alone.
         raise ImproperlyConfigured(

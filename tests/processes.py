@@ -76,10 +76,10 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 @contextmanager
-def worker(*, threads: int = 8, **extra: str) -> Iterator[Running]:
+def worker(*arguments: str, threads: int = 8, **extra: str) -> Iterator[Running]:
     """A worker as it is run in production; ready once it has its lease."""
     before = set(Worker.objects.values_list("id", flat=True))
-    command = [str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", str(threads)]
+    command = [str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", str(threads), *arguments]
     running = Running(command, environment(**extra))
     try:
         eventually(

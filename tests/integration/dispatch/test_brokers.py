@@ -10,6 +10,7 @@ from channels.sandbox.server import Sandbox
 from notifications.models import Attempt, Notification, Worker
 from tests import processes
 from tests.eventually import eventually
+from tests.ports import free_port
 
 from .conftest import Post
 
@@ -71,3 +72,33 @@ def test_sigterm_ends_an_idle_worker_and_its_lease(
 
         assert worker.wait(20) == 0
         assert not Worker.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "away", ["redis://127.0.0.1:{port}", "amqp://guest:guest@127.0.0.1:{port}", "amqp://nowhere.invalid"]
+)
+def test_with_the_broker_away_all_is_delivered_within_the_polls(
+    post: Post, sandbox: Sandbox, providers: dict[str, str], away: str
+) -> None:
+    with processes.worker(**providers, BROKER_URL=away.format(port=free_port())) as worker:
+        for n in range(3):
+            post(f"message {n}")
+            began = monotonic()
+            eventually(all_sent, seconds=10, what="sent without a broker")
+            assert monotonic() - began < 3
+        assert "Traceback" not in worker.log
+
+    assert len(sandbox.mailbox.messages()) == 3
+
+
+def test_a_worker_serves_the_channels_it_is_given_and_no_others(
+    post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    post("to slack")
+    post("by phone", channel="sms", to="+14155552671")
+    with processes.worker("--queues", "sms", **providers):
+        eventually(lambda: Notification.objects.get(channel="sms").status == "sent", what="sms sent")
+        post("by phone again", channel="sms", to="+14155552671")
+        eventually(lambda: Notification.objects.filter(channel="sms", status="sent").count() == 2, what="sms sent")
+
+    assert Notification.objects.get(channel="slack").status == "pending"
