@@ -30,7 +30,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from channels import deadline
-from channels.contract import ChannelError, ConfigurationError
+from channels.contract import (
+    ChannelError,
+    ConfigurationError,
+    PermanentError,
+    RateLimited,
+    Refused,
+    TransientError,
+)
 from channels.failure import failure_of
 
 # Longer than any documented answer; what comes after it is not read, so that no answer can fill the memory.
@@ -63,6 +70,27 @@ class Answer:
             # Against the provider's own clock where it tells it: ours may be off.
             asked = until - (_date(self.headers.get("Date", "")) or datetime.now(UTC))
         return min(max(asked, LEAST_PATIENCE), MOST_PATIENCE)
+
+    def error(self, code: str, words: str, *, refuses: Refused | None, patience: timedelta) -> ChannelError:
+        """What an answer means that is not the yes which the provider documents.
+
+        `refuses` is what a 4xx says no to, None for our credentials, account or address; `patience` is for a
+        429 that names none. `words` are the provider's own, already fit for a log.
+        """
+        detail = f"answered {self.status}: {words}"
+        if self.status == 429:
+            return RateLimited(code, detail, retry_after=self.retry_after(patience))
+        if self.status >= 500 or self.status < 300:
+            # Also another 2xx than the documented one: it comes from something between us and the provider,
+            # which may have passed the message on.
+            return TransientError(code, detail, outcome_unknown=True)
+        if self.status < 400:
+            return ConfigurationError(code, "the provider's address redirects; redirects are not followed")
+        if self.status == 408:
+            return TransientError(code, "the provider gave up waiting for the request", outcome_unknown=False)
+        if refuses is None:
+            return ConfigurationError(code, detail)
+        return PermanentError(code, detail, refuses=refuses)
 
 
 class HttpOnce:

@@ -19,12 +19,9 @@ from channels.contract import (
     ChannelError,
     ConfigurationError,
     Message,
-    PermanentError,
-    RateLimited,
     Receipt,
     Refused,
     SettingProblem,
-    TransientError,
     Unacceptable,
 )
 from channels.http_once import Answer, HttpOnce, wrong_address
@@ -58,7 +55,7 @@ STATUSES: Mapping[int, Refused | None] = {
     410: Refused.DESTINATION,
 }
 
-MESSAGE_LIMIT = 40_000  # characters; Slack cuts what is longer. https://docs.slack.dev/changelog/2018-truncating-really-long-messages
+MESSAGE_LIMIT = 40_000  # characters: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
 PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After, which Slack does not document
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 
@@ -70,7 +67,7 @@ class SlackWebhook(Backend):
     """
 
     name = "slack_webhook"
-    send_timeout = timedelta(seconds=10)  # Slack answers well under a second; its own API gives clients 3 s
+    send_timeout = timedelta(seconds=10)  # Slack answers in well under one, and asks others to within 3
 
     def __init__(self, webhooks: Mapping[str, str]) -> None:
         self._webhooks = webhooks
@@ -97,10 +94,7 @@ class SlackWebhook(Backend):
     def validate(self, *, to: str, subject: str, body: str) -> str:
         """`to` is the name of a webhook; "" means `default`, and `default` the only one there is."""
         text.refuse_subject(subject, "Slack")
-        text.require_body(body)
-        if len(body) > MESSAGE_LIMIT:
-            detail = f"must be at most {MESSAGE_LIMIT} characters, not {len(body)}"
-            raise Unacceptable("message", "too_long", detail)
+        text.require_body(body, limit=MESSAGE_LIMIT)
         name = to or "default"
         if name == "default" and len(self._webhooks) == 1:
             return next(iter(self._webhooks))
@@ -142,21 +136,9 @@ class _Session:
 
 
 def _error(answer: Answer, word: str) -> ChannelError:
-    status = answer.status
-    code = word if word in ERRORS else str(status)
-    if status == 429:
-        return RateLimited(code, word or "too many requests", retry_after=answer.retry_after(PATIENCE))
-    if status >= 500 or status < 300:
-        # A 2xx that is not `ok` comes from something between us and Slack: it may have passed the message on.
-        return TransientError(code, f"answered {status}: {word}", outcome_unknown=True)
-    if status < 400:
-        return ConfigurationError(code, "the webhook's URL redirects; redirects are not followed")
-    if status == 408:
-        return TransientError(code, "gave up waiting for the request", outcome_unknown=False)
-    refused = ERRORS[word] if word in ERRORS else STATUSES.get(status, Refused.MESSAGE)
-    if refused is None:
-        return ConfigurationError(code, f"answered {status}: {word}")
-    return PermanentError(code, f"answered {status}: {word}", refuses=refused)
+    refuses = ERRORS[word] if word in ERRORS else STATUSES.get(answer.status, Refused.MESSAGE)
+    code = word if word in ERRORS else str(answer.status)
+    return answer.error(code, word, refuses=refuses, patience=PATIENCE)
 
 
 def _wrong_path(url: str) -> str:

@@ -123,7 +123,7 @@ class SmtpEmail(Backend):
         if not subject.strip():
             raise Unacceptable("subject", "required", "must not be empty: an email needs a subject")
         text.require_line("subject", subject, limit=SUBJECT_LIMIT)
-        text.require_body(body)
+        text.require_body(body, limit=MESSAGE_LIMIT)
         if (size := len(body.encode())) > MESSAGE_LIMIT:
             detail = f"must be at most {MESSAGE_LIMIT} bytes of UTF-8, not {size}"
             raise Unacceptable("message", "too_long", detail)

@@ -71,10 +71,13 @@ def _is_address(address: str) -> bool:
     return True
 
 
-def require_body(body: str) -> None:
+def require_body(body: str, *, limit: int) -> None:
+    """Refuse a message of more than `limit` characters, and one that says nothing."""
     require_storable("message", body)
     if not body.strip():
         raise Unacceptable("message", "blank", "must not be empty")
+    if len(body) > limit:
+        raise Unacceptable("message", "too_long", f"must be at most {limit} characters, not {len(body)}")
 
 
 def refuse_subject(subject: str, channel: str) -> None:

@@ -82,7 +82,7 @@ class TwilioSms(Backend):
     which is Twilio's own where it is empty."""
 
     name = "twilio_sms"
-    send_timeout = timedelta(seconds=15)  # Twilio's own client gives up after as long
+    send_timeout = timedelta(seconds=15)  # as long as Twilio itself waits for anybody's webhook
 
     def __init__(
         self,
@@ -139,10 +139,7 @@ class TwilioSms(Backend):
     def validate(self, *, to: str, subject: str, body: str) -> str:
         """`to` is in E.164, as given: a number without its country could be anybody's."""
         text.refuse_subject(subject, "SMS")
-        text.require_body(body)
-        if len(body) > MESSAGE_LIMIT:
-            detail = f"must be at most {MESSAGE_LIMIT} characters, not {len(body)}"
-            raise Unacceptable("message", "too_long", detail)
+        text.require_body(body, limit=MESSAGE_LIMIT)
         if not E164.fullmatch(to) or not _is_possible(to):
             detail = "must be a phone number in E.164: +, country and number, digits only"
             raise Unacceptable("to", "invalid_phone_number", detail)
@@ -216,7 +213,7 @@ class _Session:
         if created is None or not SID.fullmatch(str(created.sid)):
             raise TransientError("201", "created, in words that are not Twilio's", outcome_unknown=True)
         if created.status in FAILED:
-            raise _refused(_code(created.error_code), 201, f"created as {created.status}")
+            raise _failed(_code(created.error_code), created.status)
         return Receipt(provider_id=str(created.sid), code="201", detail=text.one_line(str(created.status)))
 
 
@@ -249,29 +246,28 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
 
 
 def _error(answer: Answer, message: Message) -> ChannelError:
-    status = answer.status
-    code, words = _read(answer.text)
-    detail = f"answered {status}: {text.one_line(words, hide=(message.body, message.to))}"
-    if status == 429 or code == RATE_LIMITED:
-        return RateLimited(str(code or status), detail, retry_after=answer.retry_after(PATIENCE))
-    if status >= 500 or status < 300:
-        # Also a 2xx that is no 201: something between us and Twilio, which may have passed the message on.
-        return TransientError(str(code or status), detail, outcome_unknown=True)
-    if status < 400:
-        return ConfigurationError(str(status), "the API's address redirects; redirects are not followed")
-    if status == 408:
-        return TransientError(str(status), "gave up waiting for the request", outcome_unknown=False)
-    return _refused(code, status, detail)
+    code, raw = _read(answer.text)
+    words = text.one_line(raw, hide=(message.body, message.to))
+    shown = str(code or answer.status)
+    if code == RATE_LIMITED:
+        return RateLimited(shown, words, retry_after=answer.retry_after(PATIENCE))
+    if code in QUEUE_FULL and 400 <= answer.status <= 499:
+        return _queue_full(code, words)
+    refuses = ERRORS[code] if code in ERRORS else STATUSES.get(answer.status, Refused.MESSAGE)
+    return answer.error(shown, words, refuses=refuses, patience=PATIENCE)
 
 
-def _refused(code: int, status: int, detail: str) -> ChannelError:
-    shown = str(code or status)
+def _failed(code: int, status: object) -> ChannelError:
+    """A message that was created and has failed already: certainly not sent."""
+    shown, words = str(code or 201), f"created as {status}"
     if code in QUEUE_FULL:
-        return TransientError(shown, detail, outcome_unknown=False, retry_after=QUEUE_PATIENCE)
-    refused = ERRORS[code] if code in ERRORS else STATUSES.get(status, Refused.MESSAGE)
-    if refused is None:
-        return ConfigurationError(shown, detail)
-    return PermanentError(shown, detail, refuses=refused)
+        return _queue_full(code, words)
+    refuses = ERRORS.get(code, Refused.MESSAGE)
+    return ConfigurationError(shown, words) if refuses is None else PermanentError(shown, words, refuses=refuses)
+
+
+def _queue_full(code: int, words: str) -> TransientError:
+    return TransientError(str(code), words, outcome_unknown=False, retry_after=QUEUE_PATIENCE)
 
 
 def _read(answer: str) -> tuple[int, str]:
