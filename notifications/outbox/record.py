@@ -35,7 +35,8 @@ WITH result AS (
         due_at = CASE WHEN r.status = 'pending' THEN now() + r.delay * interval '1 second' ELSE n.due_at END,
         tries = n.tries + r.tries,
         possible_duplicate = n.possible_duplicate OR r.doubles,
-        error_code = CASE WHEN r.outcome IN ('accepted', 'released') AND r.status <> 'failed' THEN n.error_code
+        error_code = CASE WHEN r.outcome = 'accepted' THEN ''
+                          WHEN r.outcome = 'released' AND r.status <> 'failed' THEN n.error_code
                           ELSE r.code END,
         provider_id = CASE WHEN r.provider_id <> '' THEN r.provider_id ELSE n.provider_id END,
         finished_at = CASE WHEN r.status IN ('sent', 'failed') THEN now() END,

@@ -169,3 +169,16 @@ def test_a_monotonic_clock_older_than_the_machine_is_no_matter() -> None:
     attempt = Attempt.objects.get()
     assert attempt.finished_at - attempt.started_at == pytest.approx(timedelta(seconds=90), abs=timedelta(seconds=1))
     assert Worker.objects.count() == 1
+
+
+def test_a_success_clears_the_error_of_the_try_before() -> None:
+    id_, worker = rows.accepted(), rows.worker()
+    (first,) = rows.claimed(worker)
+    decision = retry.Decision(Event.RETRY, Status.PENDING, costs_try=True)
+    rows.recorded(rows.result(first, Outcome.TRANSIENT, decision=decision, code="500"))
+    assert rows.row(id_).error_code == "500"
+
+    (second,) = rows.claimed(worker)
+    rows.recorded(rows.result(second, Outcome.ACCEPTED, code="200"))
+
+    assert rows.row(id_).error_code == ""
