@@ -76,6 +76,12 @@ class Server:
             files = self._prepare()
             if not self._await_ready(files, give_up):
                 self.stop()
+        except (OSError, subprocess.SubprocessError) as error:
+            self.stop()
+            raise EmbeddedError(
+                f"The embedded Postgres cannot be set up in {self._data_dir} ({error}): "
+                "set DATA_DIR to another folder, or set DATABASE_URL."
+            ) from error
         except BaseException:
             self.stop()
             raise

@@ -490,3 +490,19 @@ def test_a_killed_first_start_leaves_no_postgres_behind(folder: Path) -> None:
     starter.communicate()
     with embedded.Server(folder, HURRIED):
         assert answer(folder, "SELECT 1") == 1
+
+
+@as_root
+def test_root_that_may_not_give_files_away_gets_one_clear_sentence(folder: Path) -> None:
+    bounded = ["/usr/bin/setpriv", "--bounding-set=-chown", "--inh-caps=-all"]
+    if not accounts.Account().can([*bounded, "/bin/true"]):
+        pytest.skip("setpriv cannot take rights away here")
+    trial = subprocess.run(
+        [*bounded, sys.executable, "-c", SERVE, str(folder / "data")],
+        env={"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "EmbeddedError: The embedded Postgres cannot be set up" in trial.stderr
