@@ -10,37 +10,22 @@ from time import monotonic
 from typing import Final
 
 import structlog
-from django.conf import settings
 from django.db import Error as DatabaseError
 
-from channels.contract import (
-    ConfigurationError,
-    Message,
-    OnUnknown,
-    PermanentError,
-    RateLimited,
-    Receipt,
-    Refused,
-    Session,
-    TransientError,
-)
+from channels.contract import ChannelError, OnUnknown, Session
 from channels.registry import Channel, channel_of, channels
-from notifications import nudge, retry
+from notifications import nudge, pauses, sending
 from notifications.cursors import Cursors
 from notifications.holdings import Holdings
 from notifications.lease import Lease
-from notifications.outbox import lanes
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.recorder import SLOW_SEND, Recorder
-from notifications.states import Event, Outcome, Status
+from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
-CONFIGURATION_PAUSE: Final = timedelta(seconds=15)  # doubled at each refusal in a row: mending takes a person
-CONFIGURATION_PAUSE_LONGEST: Final = timedelta(minutes=5)
-RATE_PAUSE_LONGEST: Final = timedelta(hours=1)  # a provider that asks for more is asked again after this
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +53,7 @@ class Delivery:
         """Work on a lane until nothing is due, the time is up or the process stops."""
         known = channels().get(channel_of(lane))
         if known is None:
-            log.error(
-                "lane.unknown_channel", lane=lane
-            )  # what waits there stays pending until the settings know it again
+            log.error("lane.unknown_channel", lane=lane)  # it stays pending until the settings know the channel again
             return
         until = monotonic() + DRAIN_FOR
         in_full_flow = False
@@ -125,16 +108,16 @@ class Delivery:
                         break
                     left = _life_left(current, claimed)
                     if left is not None and left <= timedelta(0):
-                        recorder.add(_expired(remaining.pop(), known))
+                        recorder.add(sending.expired(remaining.pop(), known))
                         continue
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
                         continue
-                    result, paused = self._send(session, remaining.pop(), lane, known, left=left)
+                    result, failure = self._send(session, remaining.pop(), lane, known, left=left)
                     recorder.add(result)
-                    if paused:
+                    if pauses.after(failure, lane):
                         break
                     took = result.finished - result.started
                     self._pace(lane, took)
@@ -142,113 +125,26 @@ class Delivery:
                         recorder.flush_if_due(last_send=took)
         finally:
             for current in reversed(remaining):
-                recorder.add(_unsent(current, known))
+                recorder.add(sending.unsent(current, known))
             recorder.flush()
 
     def _send(
         self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
-    ) -> tuple[Result, bool]:
-        """Send once; the result, and whether the lane is paused now."""
+    ) -> tuple[Result, ChannelError | None]:
         with structlog.contextvars.bound_contextvars(
-            correlation_id=current.correlation_id,
-            notification_id=str(current.id),
-            attempt=current.attempt,
-            lane=lane,
+            correlation_id=current.correlation_id, notification_id=str(current.id), attempt=current.attempt, lane=lane
         ):
-            started = monotonic()
-            retry_after: timedelta | None = None
-            pause = False
-            provider_id = ""
-            try:
-                receipt: Receipt = session.send(_message(current))
-                outcome, code, detail = Outcome.ACCEPTED, receipt.code, receipt.detail
-                provider_id = receipt.provider_id
-            except PermanentError as error:
-                outcome, code, detail = Outcome.PERMANENT, error.code, error.detail
-                pause = error.refuses is Refused.DESTINATION and self._pause(lane, known, error)
-            except TransientError as error:
-                outcome = Outcome.IN_DOUBT if error.outcome_unknown else Outcome.TRANSIENT
-                code, detail, retry_after = error.code, error.detail, error.retry_after
-            except RateLimited as error:
-                outcome, code, detail, retry_after = (
-                    Outcome.RATE_LIMITED,
-                    error.code,
-                    error.detail,
-                    error.retry_after,
-                )
-                pause = self._pause(lane, known, error)
-            except ConfigurationError as error:
-                outcome, code, detail = Outcome.RELEASED, error.code, error.detail
-                pause = self._pause(lane, known, error)
-            except Exception as error:
-                log.exception("send.unexpected", backend=known.backend.name)
-                outcome, code, detail = (
-                    Outcome.UNEXPECTED,
-                    type(error).__name__,
-                    "the backend failed; see the log",
-                )
-            finished = monotonic()
-            decision = retry.decide(
-                outcome,
-                tries=current.tries,
-                hold_unknown=known.on_unknown is OnUnknown.HOLD,
-                retry_after=retry_after,
-                expires_in=None if left is None else left - timedelta(seconds=finished - started),
-            )
-            log.info(
-                "send.finished",
-                outcome=outcome.value,
-                status=decision.status.value,
-                code=code,
-                backend=known.backend.name,
-                milliseconds=round((finished - started) * 1000, 1),
-            )
-            if outcome is Outcome.ACCEPTED and lane in self.troubled:
-                self._resume(lane)
-        return (
-            Result(
-                claim=current,
-                outcome=outcome,
-                decision=decision,
-                code=code,
-                detail=detail,
-                provider_id=provider_id,
-                backend=known.backend.name,
-                started=started,
-                finished=finished,
-            ),
-            pause,
-        )
+            result, failure = sending.send(session, current, known, left=left)
+            if result.outcome is Outcome.ACCEPTED and lane in self.troubled:
+                self.troubled -= {lane}
+                pauses.end(lane)
+        return result, failure
 
     def _pace(self, lane: str, took: float) -> None:
         if took < SLOW_SEND:
             self._quick.add(lane)
         else:
             self._quick.discard(lane)
-
-    def _pause(self, lane: str, known: Channel, error: RateLimited | ConfigurationError | PermanentError) -> bool:
-        reason = f"{error.code}: {error.detail}"
-        try:
-            if isinstance(error, RateLimited):
-                seconds = lanes.pause(lane, min(error.retry_after, RATE_PAUSE_LONGEST), reason)
-            else:
-                seconds = lanes.pause_growing(lane, CONFIGURATION_PAUSE, CONFIGURATION_PAUSE_LONGEST, reason)
-            log.warning("lane.paused", lane=lane, backend=known.backend.name, reason=reason, seconds=round(seconds, 1))
-        except DatabaseError:
-            log.warning("lane.pause_failed", lane=lane)  # the next refusal tries again
-        finally:
-            give_back()
-        return True
-
-    def _resume(self, lane: str) -> None:
-        self.troubled -= {lane}
-        try:
-            if lanes.resume(lane):
-                log.info("lane.resumed", lane=lane)
-        except DatabaseError:
-            log.warning("lane.resume_failed", lane=lane)
-        finally:
-            give_back()
 
 
 @contextmanager
@@ -270,43 +166,3 @@ def _life_left(current: Claim, claimed: float) -> timedelta | None:
     if current.expires_in is None:
         return None
     return timedelta(seconds=current.expires_in - (monotonic() - claimed))
-
-
-def _message(current: Claim) -> Message:
-    receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{current.channel}/{current.id}/{current.attempt}"
-    return Message(
-        notification_id=current.id,
-        attempt=current.attempt,
-        to=current.recipient,
-        subject=current.subject,
-        body=current.body,
-        correlation_id=current.correlation_id,
-        created_at=current.created_at,
-        receipt_url=receipt_url if settings.PUBLIC_URL else "",
-    )
-
-
-def _unsent(current: Claim, known: Channel) -> Result:
-    now = monotonic()
-    return Result(
-        claim=current,
-        outcome=Outcome.RELEASED,
-        decision=retry.Decision(Event.RELEASE, Status.PENDING),
-        backend=known.backend.name,
-        started=now,
-        finished=now,
-    )
-
-
-def _expired(current: Claim, known: Channel) -> Result:
-    now = monotonic()
-    return Result(
-        claim=current,
-        outcome=Outcome.RELEASED,
-        decision=retry.Decision(Event.EXPIRE, Status.FAILED),
-        code="expired",
-        detail="expires_at had passed",
-        backend=known.backend.name,
-        started=now,
-        finished=now,
-    )

@@ -7,11 +7,10 @@ transaction do so in sorted order, or two of them can wait for each other.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -22,86 +21,53 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from channels.contract import DeliveryReport, Unacceptable
-from channels.registry import Channel, channels
-from notifications import credentials, nudge
+from channels.contract import DeliveryReport
+from channels.registry import Channel
+from notifications import credentials, intake, nudge
+from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import ApiKey, Client
 from notifications.outbox import accept as outbox
 from notifications.outbox import operate, receipts
 from notifications.outbox.accept import Answer
 from notifications.outbox.statement import sqlstate
-from notifications.states import Priority, Status
+from notifications.states import Status
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
 IN_PROCESS: Final = "accept"  # the operation of callers without a method and a path
-FARTHEST: Final = timedelta(days=366)  # a year ahead: beyond it a date is more likely a mistake
 INSERT_TRIES: Final = 3  # a key can vanish between insert and read: its transaction rolled back, or it was purged
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # Connection trouble, out of resources, shutting down, read-only (a standby), lock, deadlock: not the request's fault.
 _UNAVAILABLE: Final = ("08", "53", "57", "58", "25006", "55", "40")
 
+__all__ = [
+    "Accepted",
+    "KeyInUse",
+    "KeyReused",
+    "NotificationRequest",
+    "Problem",
+    "Refused",
+    "Unavailable",
+    "accept",
+    "cancel",
+    "create_api_key",
+    "receive_report",
+    "replay_answer",
+    "resend",
+]
+
 log = structlog.get_logger(__name__)
 
 
-class ServiceError(Exception):
-    """The base of what `accept` raises; never raised itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One field to mend."""
-
-    field: str
-    code: str
-    detail: str
-
-
-class Refused(ServiceError):
-    """Raised when a request cannot become a notification; nothing was stored."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.detail}" for problem in problems))
-        self.problems = problems
-
-
-class KeyReused(ServiceError):
+class KeyReused(Exception):
     """Raised when the key was used for a different request."""
 
 
-class KeyInUse(ServiceError):
+class KeyInUse(Exception):
     """Raised when another request with this key is still in flight after a second."""
 
 
-class Unavailable(ServiceError):
+class Unavailable(Exception):
     """Raised when the database cannot say: try again with the same key. Whether it was accepted may be unknown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationRequest:
-    """What a client asks for."""
-
-    channel: str
-    message: str
-    to: str = ""
-    subject: str = ""
-    send_at: datetime | None = None  # aware; None or past: at once
-    expires_at: datetime | None = None  # aware; never sent after it
-    priority: Priority = Priority.NORMAL
-    metadata: Mapping[str, object] = field(default_factory=dict)
-
-    def fingerprint(self) -> bytes:
-        """SHA-256 of the canonical request, for callers that have no JSON body."""
-        parts = {
-            "channel": self.channel,
-            "to": self.to,
-            "message": self.message,
-            "subject": self.subject,
-            "send_at": self.send_at and self.send_at.astimezone(UTC).isoformat(),
-            "expires_at": self.expires_at and self.expires_at.astimezone(UTC).isoformat(),
-            "priority": self.priority.value,
-            "metadata": dict(self.metadata),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +100,7 @@ def accept(
 
     Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
     """
-    known, recipient = _validated(request)
+    known, recipient = intake.validated(request)
     new, answer = _prepared(client, request, known, recipient, key=key, correlation_id=correlation_id)
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
     # In a caller's transaction the wait for another's key is the caller's to bound.
@@ -200,42 +166,6 @@ def create_api_key(client: Client, *, name: str = "", expires_at: datetime | Non
     new = credentials.new_key()
     ApiKey.objects.create(client=client, name=name, prefix=new.prefix, digest=new.digest, expires_at=expires_at)
     return new.text
-
-
-def _validated(request: NotificationRequest) -> tuple[Channel, str]:
-    known = channels().get(request.channel)
-    if known is None:
-        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
-    if not known.backend.configured:
-        raise Refused(
-            Problem(
-                "channel",
-                "channel_not_configured",
-                f"{request.channel} has no provider configured on this service",
-            )
-        )
-    try:
-        recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
-    except Unacceptable as error:
-        raise Refused(Problem(error.field, error.code, error.detail)) from None
-    if problem := _wrong_times(request):
-        raise Refused(problem)
-    return known, recipient
-
-
-def _wrong_times(request: NotificationRequest) -> Problem | None:
-    now = datetime.now(UTC)
-    for name, moment in (("send_at", request.send_at), ("expires_at", request.expires_at)):
-        if moment is not None and moment.tzinfo is None:
-            return Problem(name, "timezone_missing", "must have an offset from UTC, such as Z")
-    if request.send_at is not None and request.send_at > now + FARTHEST:
-        return Problem("send_at", "too_far", "must be within a year")
-    if request.expires_at is not None:
-        if request.expires_at <= now:
-            return Problem("expires_at", "in_the_past", "must be in the future")
-        if request.send_at is not None and request.expires_at <= request.send_at:
-            return Problem("expires_at", "before_send_at", "must be after send_at")
-    return None
 
 
 def _prepared(

@@ -1,0 +1,129 @@
+"""One send: from a claim to the result that will be recorded. Everything a backend can answer ends in one of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import monotonic
+
+import structlog
+from django.conf import settings
+
+from channels.contract import (
+    ChannelError,
+    ConfigurationError,
+    Message,
+    OnUnknown,
+    PermanentError,
+    RateLimited,
+    Session,
+    TransientError,
+)
+from channels.registry import Channel
+from notifications import retry
+from notifications.outbox.claim import Claim
+from notifications.outbox.record import Result
+from notifications.states import Event, Outcome, Status
+
+log = structlog.get_logger(__name__)
+
+
+def send(
+    session: Session, claim: Claim, known: Channel, *, left: timedelta | None
+) -> tuple[Result, ChannelError | None]:
+    """Send once. `left`: of the notification's life; None for no end. The error says whether the lane should pause."""
+    began = monotonic()
+    code = detail = provider_id = ""
+    failure: ChannelError | None = None
+    try:
+        receipt = session.send(_message(claim))
+        outcome = Outcome.ACCEPTED
+        code, detail, provider_id = receipt.code, receipt.detail, receipt.provider_id
+    except ChannelError as error:
+        failure = error
+        outcome, code, detail = _outcome(error), error.code, error.detail
+    except Exception as error:
+        log.exception("send.unexpected", backend=known.backend.name)
+        outcome, code, detail = Outcome.UNEXPECTED, type(error).__name__, "the backend failed; see the log"
+    finished = monotonic()
+    decision = retry.decide(
+        outcome,
+        tries=claim.tries,
+        hold_unknown=known.on_unknown is OnUnknown.HOLD,
+        retry_after=failure.retry_after if isinstance(failure, TransientError | RateLimited) else None,
+        expires_in=None if left is None else left - timedelta(seconds=finished - began),
+    )
+    log.info(
+        "send.finished",
+        outcome=outcome.value,
+        status=decision.status.value,
+        code=code,
+        backend=known.backend.name,
+        milliseconds=round((finished - began) * 1000, 1),
+    )
+    result = Result(
+        claim=claim,
+        outcome=outcome,
+        decision=decision,
+        code=code,
+        detail=detail,
+        provider_id=provider_id,
+        backend=known.backend.name,
+        started=began,
+        finished=finished,
+    )
+    return result, failure
+
+
+def unsent(claim: Claim, known: Channel) -> Result:
+    """A claim given back: its send never began."""
+    return _without_sending(claim, known, retry.decide(Outcome.RELEASED, tries=claim.tries, hold_unknown=False))
+
+
+def expired(claim: Claim, known: Channel) -> Result:
+    """A claim whose life was over before its send began."""
+    decision = retry.Decision(Event.EXPIRE, Status.FAILED)
+    return _without_sending(claim, known, decision, code="expired", detail="expires_at had passed")
+
+
+def _without_sending(
+    claim: Claim, known: Channel, decision: retry.Decision, *, code: str = "", detail: str = ""
+) -> Result:
+    now = monotonic()
+    return Result(
+        claim=claim,
+        outcome=Outcome.RELEASED,
+        decision=decision,
+        code=code,
+        detail=detail,
+        backend=known.backend.name,
+        started=now,
+        finished=now,
+    )
+
+
+def _outcome(error: ChannelError) -> Outcome:
+    match error:
+        case PermanentError():
+            return Outcome.PERMANENT
+        case TransientError():
+            return Outcome.IN_DOUBT if error.outcome_unknown else Outcome.TRANSIENT
+        case RateLimited():
+            return Outcome.RATE_LIMITED
+        case ConfigurationError():
+            return Outcome.RELEASED  # it is our account that was refused, not the message
+        case _:
+            return Outcome.UNEXPECTED
+
+
+def _message(claim: Claim) -> Message:
+    receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{claim.channel}/{claim.id}/{claim.attempt}"
+    return Message(
+        notification_id=claim.id,
+        attempt=claim.attempt,
+        to=claim.recipient,
+        subject=claim.subject,
+        body=claim.body,
+        correlation_id=claim.correlation_id,
+        created_at=claim.created_at,
+        receipt_url=receipt_url if settings.PUBLIC_URL else "",
+    )
