@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -50,6 +50,16 @@ MAX_IDLE = timedelta(seconds=4)
 # A 429 that asks for no patience at all would be asked again in a loop; one that asks for a year is a bug.
 LEAST_PATIENCE = timedelta(seconds=1)
 MOST_PATIENCE = timedelta(days=1)
+
+
+# What the libraries raise between a request and its answer; all else is a mistake of ours.
+FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    UnicodeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +122,14 @@ class HttpOnce:
         """Send once, within the limit.
 
         Raises: TransientError where no answer came, ConfigurationError where the address is none or its
-        certificate does not verify.
+        certificate does not verify, PermanentError where the request cannot be written.
         """
         if monotonic() - self._used > MAX_IDLE.total_seconds():
             self._adapter.poolmanager.clear()
         with deadline.within(self._limit) as running:
             try:
                 return self._exchange(request)
-            except (
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-                http.client.HTTPException,
-                OSError,
-            ) as error:
+            except FAILURES as error:
                 failure = _failure(error, written=running.written)
             finally:
                 self._used = monotonic()
@@ -152,17 +157,17 @@ def wrong_address(url: str) -> str:
         return "is not a URL"
     if parts.scheme not in {"http", "https"} or not host:
         return "is not an https URL"
-    if parts.scheme == "http" and not is_near(host):
+    is_bare = "." not in host and ":" not in host  # such as the name of a service in a compose file
+    if parts.scheme == "http" and not (is_bare or is_loopback(host)):
         return "must begin with https: a secret goes with every message"
     return ""
 
 
-def is_near(host: str) -> bool:
-    """Whether a host is this machine, or a bare name such as that of a service in a compose file."""
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost" or "." not in host
+        return host == "localhost"
 
 
 class _HttpConnection(HTTPConnection):
@@ -209,6 +214,8 @@ def _read(raw: Any) -> bytes:
 def _failure(error: Exception, *, written: bool) -> ChannelError:
     if isinstance(error, (InvalidURL, InvalidSchema, MissingSchema)):
         return ConfigurationError("invalid_url", "the provider's address in the settings is not a valid URL")
+    if isinstance(error, (InvalidHeader, UnicodeError)):
+        return PermanentError("invalid_message", "the message cannot be written as a request")
     stage = "after the request was written" if written else "before anything was written"
     return failure_of(error, stage, unknown=written)
 

@@ -29,7 +29,7 @@ from channels.contract import (
     Unacceptable,
 )
 from channels.failure import failure_of
-from channels.http_once import is_near
+from channels.http_once import is_loopback
 from channels.smtp_once import Relay
 
 # What a permanent reply (5yz) refuses: None for our credentials; any other refuses the message.
@@ -111,7 +111,7 @@ class SmtpEmail(Backend):
             found.append(SettingProblem("SMTP_PASSWORD", "is missing, while SMTP_USERNAME is set"))
         if self.password and not self.username:
             found.append(SettingProblem("SMTP_USERNAME", "is missing, while SMTP_PASSWORD is set"))
-        if self.security == "none" and self.username and not is_near(self.host):
+        if self.security == "none" and self.username and not is_loopback(self.host):
             detail = "none would send SMTP_PASSWORD in the clear: use tls or starttls"
             found.append(SettingProblem("SMTP_SECURITY", detail))
         if self.ca_file and not _is_readable(self.ca_file):

@@ -69,6 +69,9 @@ DELIVERED = frozenset({"delivered", "read"})
 # What a status says without a code that we know; any other 4xx refuses the message.
 STATUSES: Mapping[int, None] = dict.fromkeys((401, 402, 403, 404, 405, 407))
 
+# What reading an answer that is not Twilio's may raise; brackets nested too deep are the last.
+UNREADABLE = (AttributeError, TypeError, ValueError, RecursionError)
+
 MESSAGE_LIMIT = 1600  # characters: https://www.twilio.com/docs/api/errors/21617
 PATIENCE = timedelta(seconds=5)  # after a 429 without Retry-After
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -207,7 +210,7 @@ class _Session:
         created = None
         try:
             created = self._backend.create(message, wire)
-        except (AttributeError, TypeError, ValueError):
+        except UNREADABLE:
             if not wire.created:
                 raise  # a mistake of ours; what follows is an answer that the library cannot read
         if created is None or not SID.fullmatch(str(created.sid)):
@@ -275,7 +278,7 @@ def _read(answer: str) -> tuple[int, str]:
     try:
         error = json.loads(answer)
         return _code(error.get("code")), str(error.get("message", ""))
-    except (AttributeError, ValueError):
+    except UNREADABLE:
         return 0, "no error of Twilio's"
 
 

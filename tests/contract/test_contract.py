@@ -203,6 +203,13 @@ def test_no_failure_shows_a_secret(
     assert chained == [None, None]
 
 
+def test_nothing_stored_can_add_a_header(provider: Provider) -> None:
+    with served(provider) as stand_in:
+        message = replace(provider.message, correlation_id="a\r\nX-Injected: yes")
+        assert kind(outcome(provider.backend(stand_in.port), message)) == "permanent"
+        assert provider.taken(stand_in) == []
+
+
 def test_the_same_message_is_the_same_at_every_attempt(provider: Provider) -> None:
     with served(provider) as stand_in:
         backend = provider.backend(stand_in.port)

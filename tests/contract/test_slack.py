@@ -149,3 +149,9 @@ def test_nothing_of_the_environment_turns_a_message_elsewhere(
             monkeypatch.delenv(name, raising=False)
         assert kind(answered(slack, http_answer(200, b"ok"))) == "sent"
         assert proxy.requests == []
+
+
+def test_a_correlation_id_that_no_header_can_hold_is_permanent(slack: HttpStandIn) -> None:
+    message = replace(Slack().message, correlation_id="\u2603")
+    assert kind(outcome(Slack().backend(slack.port), message)) == "permanent"
+    assert slack.requests == []

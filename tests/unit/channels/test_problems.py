@@ -113,6 +113,7 @@ def test_two_senders_are_told_apart_from_none() -> None:
         ({"username": "shop"}, "SMTP_PASSWORD"),
         ({"password": "secret"}, "SMTP_USERNAME"),
         ({"security": "none", "username": "shop", "password": "secret"}, "SMTP_SECURITY"),
+        ({"security": "none", "username": "shop", "password": "secret", "host": "relay"}, "SMTP_SECURITY"),
         ({"ca_file": "/nowhere/ca.pem"}, "SMTP_CA_FILE"),
     ],
 )
