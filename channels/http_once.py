@@ -106,8 +106,9 @@ class Answer:
 class HttpOnce:
     """A keep-alive connection to one provider; used by one thread at a time."""
 
-    def __init__(self, *, limit: timedelta, tls: ssl.SSLContext) -> None:
+    def __init__(self, *, limit: timedelta, tls: ssl.SSLContext, max_idle: timedelta = MAX_IDLE) -> None:
         self._limit = limit
+        self._max_idle = max_idle
         self._adapter = _Adapter(tls)
         self._used = monotonic()
         self._session = requests.Session()
@@ -124,7 +125,7 @@ class HttpOnce:
         Raises: TransientError where no answer came, ConfigurationError where the address is none or its
         certificate does not verify, PermanentError where the request cannot be written.
         """
-        if monotonic() - self._used > MAX_IDLE.total_seconds():
+        if monotonic() - self._used > self._max_idle.total_seconds():
             self._adapter.poolmanager.clear()
         with deadline.within(self._limit) as running:
             try:

@@ -1,0 +1,61 @@
+"""What every HTTP backend leaves to the one that sends for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import requests
+
+from channels import deadline
+from channels.contract import ConfigurationError
+from channels.http_once import HttpOnce
+from tests.contract.stand_in import HttpStandIn, http_answer
+
+LIMIT = timedelta(seconds=10)
+
+
+def sends(stand_in: HttpStandIn, times: int, **options: timedelta) -> None:
+    http = HttpOnce(limit=LIMIT, tls=deadline.tls_context(), **options)
+    for _ in range(times):
+        http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/", data=b"hello"))
+    http.close()
+
+
+def test_a_connection_is_kept_between_sends() -> None:
+    with HttpStandIn() as stand_in:
+        sends(stand_in, 3)
+        assert stand_in.connections == 1
+
+
+def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
+    with HttpStandIn() as stand_in:
+        sends(stand_in, 3, max_idle=timedelta(0))
+        assert stand_in.connections == 3
+
+
+def test_a_cookie_of_one_answer_does_not_go_with_the_next_request() -> None:
+    with HttpStandIn() as stand_in:
+        stand_in.answer = http_answer(200, b"ok", Set_Cookie="session=1; Path=/")
+        sends(stand_in, 2)
+        assert "cookie" not in stand_in.requests[1].headers
+
+
+@pytest.mark.parametrize(
+    "url", ["", "hooks.example.com/x", "ftp://127.0.0.1/", "http://", "https://a:b:c/", "http://[::1/"]
+)
+def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
+    http = HttpOnce(limit=LIMIT, tls=deadline.tls_context())
+    with pytest.raises(ConfigurationError) as error:
+        http.send(requests.Request("POST", url))
+    assert error.value.code == "invalid_url"
+    http.close()
+
+
+def test_an_endless_answer_is_cut() -> None:
+    with HttpStandIn() as stand_in:
+        stand_in.answer = http_answer(200, b"x" * 5_000_000)
+        http = HttpOnce(limit=LIMIT, tls=deadline.tls_context())
+        answer = http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/"))
+        http.close()
+        assert len(answer.text) == 64 * 1024
