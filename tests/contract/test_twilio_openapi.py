@@ -64,7 +64,7 @@ def client(sandbox: Sandbox) -> Client:
 def schema(description: dict[str, Any], part: Any) -> Any:
     """OpenAPI 3.0's schema as plain JSON Schema: references put in, `nullable` written out."""
     if isinstance(part, list):
-        return [schema(description, item) for item in part]
+        return [schema(description, each) for each in part]
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
