@@ -274,7 +274,7 @@ def test_a_cluster_of_another_major_version_is_refused(folder: Path) -> None:
 
 
 def test_a_half_made_cluster_is_made_anew(folder: Path) -> None:
-    half = place.home(folder) / "cluster.new"
+    half = place.home(folder) / "cluster.new.left"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
     with embedded.Server(folder, HURRIED):
@@ -484,8 +484,7 @@ def test_a_killed_first_start_leaves_no_postgres_behind(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    half = place.home(folder) / "cluster.new"
-    until(lambda: (half / "PG_VERSION").exists() or place.cluster(folder).exists())
+    until(lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists())
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
     with embedded.Server(folder, HURRIED):
