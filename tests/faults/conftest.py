@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.faults.site import Site
 
+TABLE = pytest.StashKey[list[str]]()
+
 
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path) -> Iterator[Site]:
@@ -18,3 +20,16 @@ def site(transactional_db: None, tmp_path: Path) -> Iterator[Site]:
 
     with Site(tmp_path) as site:
         yield site
+
+
+@pytest.fixture
+def campaign_table(request: pytest.FixtureRequest) -> list[str]:
+    """Lines that the run ends with."""
+    return request.config.stash.setdefault(TABLE, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(TABLE, []):
+        terminalreporter.section("random kills")
+        for line in lines:
+            terminalreporter.write_line(line)

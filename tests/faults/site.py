@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
-from uuid import UUID
+
+import psutil
 
 from channels.sandbox.server import Sandbox
 from notifications import services
@@ -34,16 +35,19 @@ class Site:
         self.provider = Sandbox(journal=self.journal)
         self.urls: list[str] = []
         self.broker_url = ""
-        self._running = ExitStack()
+        self._others = ExitStack()
+        self._processes: set[Running] = set()
 
     def __enter__(self) -> Site:
-        self._running.callback(self.log.close)
-        self._running.enter_context(self.provider)
+        self._others.callback(self.log.close)
+        self._others.enter_context(self.provider)
         self.api_key = services.create_api_key(Client.objects.create(name="a client"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._running.close()
+        for running in list(self._processes):
+            self.end(running)
+        self._others.close()
 
     def environment(self, **extra: str) -> dict[str, str]:
         return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | extra
@@ -57,7 +61,7 @@ class Site:
         arguments = [
             *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws"),
             *("--blocking-threads", "8", "--blocking-threads-idle-timeout", "600"),
-            *("--workers-kill-timeout", str(int(WEB_GRACE) - 2)),
+            *("--respawn-failed-workers", "--workers-kill-timeout", str(int(WEB_GRACE) - 2)),
         ]
         running = self._start([str(BIN / "granian"), *arguments, f"{entry}:application"], **extra)
 
@@ -74,30 +78,35 @@ class Site:
 
     def start_worker(
         self, *arguments: str, threads: int = 8, entry: str = "notifier.worker", **extra: str
-    ) -> tuple[Running, UUID]:
-        """A worker with the arguments of production, once it has its lease; and its id."""
-        before = set(Worker.objects.values_list("id", flat=True))
+    ) -> tuple[Running, Worker]:
+        """A worker with the arguments of production, once it has its lease; and that."""
         patience = str(int(WORKER_GRACE - 5) * 1000)
         command = [str(BIN / "dramatiq"), entry, "--processes", "1", "--threads", str(threads)]
         running = self._start([*command, "--worker-shutdown-timeout", patience, *arguments], **extra)
+        parent = psutil.Process(running.popen.pid)
 
-        def leases() -> set[UUID]:
-            fresh = set(Worker.objects.values_list("id", flat=True)) - before
-            assert fresh or running.popen.poll() is None, running.log
-            return fresh
+        def lease() -> Worker | None:
+            assert running.popen.poll() is None, running.log
+            # Others may begin at this moment, too: it is the one of our own child.
+            return Worker.objects.filter(pid__in=[child.pid for child in parent.children()]).last()
 
-        return running, eventually(leases, seconds=30, what="a worker's lease").pop()
+        return running, eventually(lease, seconds=30, what="a worker's lease")
 
     def _start(self, command: list[str], **extra: str) -> Running:
         running = Running(command, self.environment(**extra))
-        self._running.callback(running.end)
+        self._processes.add(running)
         return running
+
+    def end(self, running: Running) -> None:
+        """Kill what is left of it."""
+        self._processes.discard(running)
+        running.end()
 
     # --- clients -----------------------------------------------------------------------------------------
 
     def client(self) -> RetryingClient:
         client = RetryingClient(self.urls, self.api_key, self.log)
-        self._running.callback(client.close)
+        self._others.callback(client.close)
         return client
 
     def post(self, *texts: str, channel: str = "slack") -> None:
