@@ -3,6 +3,7 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+KILLS ?= 20
 p ?= development
 
 PY := $(VENV)/bin/python
@@ -12,7 +13,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test faults check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -39,6 +40,10 @@ logs: ## Follow the stack's logs, or one part's: make logs s=worker
 
 test: $(VENV)/.dev ## Run the whole suite on a real Postgres; a part of it: make test ARGS=tests/unit
 	@exec $(PY) -m pytest $(ARGS)
+
+faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
+faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
+	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
 
 check: lint types imports migrations deploy test ## Everything that CI checks
 

@@ -6,13 +6,16 @@ is decided in one place alone; a nudge that fails is simply gone, because the re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 from urllib.parse import urlsplit
 
 import dramatiq
 from django.core.exceptions import ImproperlyConfigured
 from dramatiq.broker import Consumer
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 
@@ -22,14 +25,46 @@ REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 RABBITMQ_SCHEMES = frozenset({"amqp", "amqps"})
 
 
+# Seconds that closing a connection to RabbitMQ may take. A half-open one would be waited for until its heartbeats fail,
+# a minute or more, and there are two for each channel: past any grace period.
+FAREWELL: Final = 1.0
+
+
+class _Consumer(_RabbitmqConsumer):
+    def close(self) -> None:
+        _shortly(super().close)
+
+
 class _Rabbitmq(RabbitmqBroker):
-    """Takes a host name that does not resolve for what it is, a broker that is away: one line of log, no traceback."""
+    """Takes a host name that does not resolve for what it is, a broker that is away: one line of log, no traceback.
+
+    Closes without waiting for a broker that does not answer.
+    """
+
+    @property
+    def consumer_class(self) -> type[_Consumer]:
+        return _Consumer
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         try:
             return super().consume(queue_name, prefetch, timeout)
         except OSError as error:
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        _shortly(super().close)
+
+
+def _shortly(close: Callable[[], None]) -> None:
+    """Close a connection, or leave it to the end of the process."""
+
+    def run() -> None:
+        with suppress(ConnectionClosed):
+            close()
+
+    closing = threading.Thread(target=run, name="farewell", daemon=True)
+    closing.start()
+    closing.join(FAREWELL)
 
 
 def build(url: str, queues: Iterable[str]) -> dramatiq.Broker:
