@@ -151,6 +151,7 @@ class Backend(ABC):
 
     name: ClassVar[str]  # written on each attempt, e.g. "slack_webhook"
     send_timeout: ClassVar[timedelta]  # the total deadline of one send, connecting included
+    gives_reports: ClassVar[bool] = False  # whether `read_report` reads any: one may come before our own record
 
     @classmethod
     @abstractmethod

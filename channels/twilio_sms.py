@@ -86,6 +86,7 @@ class TwilioSms(Backend):
 
     name = "twilio_sms"
     send_timeout = timedelta(seconds=15)  # as long as Twilio itself waits for anybody's webhook
+    gives_reports = True
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ class Delivery:
         return claims
 
     def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float, one_by_one: bool) -> None:
-        recorder = Recorder(self.holdings, self.stopping)
+        recorder = Recorder(self.holdings, self.stopping, reported=known.backend.gives_reports)
         remaining = list(reversed(claims))
         try:
             with _session(known) as session:

@@ -10,8 +10,9 @@ import structlog
 from django.db import Error as DatabaseError
 
 from notifications.holdings import Holdings
+from notifications.outbox import receipts
 from notifications.outbox.claim import Claim
-from notifications.outbox.record import Result, record
+from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.statement import give_back
 
 MOST: Final = 100  # results in one statement
@@ -27,11 +28,12 @@ log = structlog.get_logger(__name__)
 
 
 class Recorder:
-    """Used by one thread."""
+    """Used by one thread. `reported`: whether the provider reports delivery, perhaps before its send is recorded."""
 
-    def __init__(self, holdings: Holdings, stopping: threading.Event) -> None:
+    def __init__(self, holdings: Holdings, stopping: threading.Event, *, reported: bool) -> None:
         self._holdings = holdings
         self._stopping = stopping
+        self._reported = reported
         self._results: list[Result] = []
         self._oldest = 0.0
 
@@ -55,9 +57,12 @@ class Recorder:
         if not self._results and next_claim is None:
             return False
         delay, since = RETRY_FIRST, monotonic()
+        recorded: Recorded | None = None
         while True:
             try:
-                recorded = record(self._results, now=monotonic(), next_claim=next_claim)
+                recorded = recorded or record(self._results, now=monotonic(), next_claim=next_claim)
+                if self._reported:
+                    receipts.apply_stored([result.claim.id for result in self._results])
                 break
             except DatabaseError as error:
                 log.warning("record.retried", results=len(self._results), error=type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -22,12 +23,17 @@ VALUES (%(id)s, %(attempt)s, %(provider_id)s, %(rank)s, %(code)s, now())
 LOCK: Final = "SELECT status, attempt FROM notification WHERE id = %(id)s FOR UPDATE"
 
 # The farthest word on any attempt, and on the latest one. Index: receipt's notification_id.
-# Rows: (highest rank of any attempt, highest rank of attempt %(attempt)s, its code), nulls where there is none.
+# Rows: (highest rank of any attempt, highest rank of attempt %(attempt)s, its code, provider id of the farthest word),
+# nulls where there is none.
 FARTHEST: Final = """
 SELECT max(rank), max(rank) FILTER (WHERE attempt = %(attempt)s),
-       (array_agg(code ORDER BY rank DESC, id DESC) FILTER (WHERE attempt = %(attempt)s))[1]
+       (array_agg(code ORDER BY rank DESC, id DESC) FILTER (WHERE attempt = %(attempt)s))[1],
+       (array_agg(provider_id ORDER BY rank DESC, id DESC))[1]
 FROM receipt WHERE notification_id = %(id)s
 """
+
+# Which of %(ids)s have receipts. Index: receipt's notification_id. Rows: (id).
+WITH_RECEIPTS: Final = "SELECT DISTINCT notification_id FROM receipt WHERE notification_id = ANY(%(ids)s::uuid[])"
 
 # Settles the notification. If its claim is still open, the receipt ends it: the attempt row is written here, and the
 # worker's own record finds it. Index: primary key. Rows: (id).
@@ -50,10 +56,11 @@ FROM before b WHERE n.id = b.id
 RETURNING n.id
 """
 
-# Notes that an attempt in doubt was accepted after all. Index: primary key of attempt.
+# Notes that attempts in doubt were accepted after all. Indexes: primary key of attempt, receipt's notification_id.
 NOTE: Final = """
 UPDATE attempt SET late_outcome = 'accepted'
-WHERE notification_id = %(id)s AND number = %(attempt)s AND outcome IN ('lost', 'in_doubt', 'unexpected')
+WHERE notification_id = %(id)s AND number IN (SELECT r.attempt FROM receipt r WHERE r.notification_id = %(id)s)
+  AND outcome IN ('lost', 'in_doubt', 'unexpected')
 """
 
 
@@ -75,26 +82,46 @@ def receive(
                 "code": code,
             },
         )
-        locked = run(LOCK, {"id": notification_id})
-        if not locked:
-            return None
-        status, latest = Status(locked[0][0]), locked[0][1]
-        run(NOTE, {"id": notification_id, "attempt": attempt})
-        highest, of_latest, latest_code = run(FARTHEST, {"id": notification_id, "attempt": latest})[0]
-        settled = _settled(status, highest, of_latest)
-        if settled is None:
-            return None
-        failed = settled is Status.FAILED
-        run(
-            SETTLE,
-            {
-                "id": notification_id,
-                "status": settled.value,
-                "code": latest_code if failed else "",
-                "provider_id": provider_id,
-            },
-        )
-        return settled
+        return _apply(notification_id)
+
+
+def apply_stored(ids: Collection[UUID]) -> dict[UUID, Status]:
+    """Apply the receipts that came before these were recorded or recovered; the new status of those they changed.
+
+    A statement of its own, after the commit of the record or in the recovery's transaction: a receipt that came while
+    that waited for its lock is in no earlier snapshot, and one that comes later finds what was written. Safe to repeat.
+    """
+    settled: dict[UUID, Status] = {}
+    for (notification_id,) in run(WITH_RECEIPTS, {"ids": list(ids)}) if ids else []:
+        with transaction.atomic():
+            status = _apply(notification_id)
+        if status is not None:
+            settled[notification_id] = status
+    return settled
+
+
+def _apply(notification_id: UUID) -> Status | None:
+    """What the stored receipts make of a notification."""
+    locked = run(LOCK, {"id": notification_id})
+    if not locked:
+        return None
+    status, latest = Status(locked[0][0]), locked[0][1]
+    run(NOTE, {"id": notification_id})
+    highest, of_latest, code, provider_id = run(FARTHEST, {"id": notification_id, "attempt": latest})[0]
+    settled = _settled(status, highest, of_latest)
+    if settled is None:
+        return None
+    failed = settled is Status.FAILED
+    run(
+        SETTLE,
+        {
+            "id": notification_id,
+            "status": settled.value,
+            "code": code if failed else "",
+            "provider_id": provider_id,
+        },
+    )
+    return settled
 
 
 def _settled(status: Status, highest: int | None, of_latest: int | None) -> Status | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from notifications.models import MAX_LOSSES
+from notifications.outbox import receipts
 from notifications.outbox.statement import Row, run
 from notifications.states import Outcome, Status
 
@@ -120,7 +121,10 @@ def take_back(
     detail: str,
     only: Collection[tuple[UUID, int]] | None = None,
 ) -> list[TakenBack]:
-    """Take back claims of `workers`, all or only these (notification, attempt), a thousand in each statement."""
+    """Take back claims of `workers`, all or only these (notification, attempt), a thousand in each statement.
+
+    Receipts that had come for a lost one are applied: what the provider has reported on is not unknown.
+    """
     taken: list[TakenBack] = []
     while True:
         rows: list[Row] = run(
@@ -135,6 +139,8 @@ def take_back(
                 "detail": detail,
             },
         )
-        taken += [TakenBack(row[0], row[1], Status(row[2]), Outcome(row[3])) for row in rows]
         if not rows:
             return taken
+        some = [TakenBack(row[0], row[1], Status(row[2]), Outcome(row[3])) for row in rows]
+        receipts.apply_stored([each.id for each in some if each.outcome is Outcome.LOST])
+        taken += some
