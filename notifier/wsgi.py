@@ -2,10 +2,27 @@
 
 import multiprocessing
 import os
+from datetime import timedelta
+from typing import Any, Final
 
 from django.core.wsgi import get_wsgi_application
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
+
+# While a table stands locked (a migration, VACUUM FULL) the answer is a 503. Without a bound each request would wait as
+# long as the lock is held, in the end with all threads, and then not even a probe is answered.
+LOCK_WAIT: Final = timedelta(seconds=3)  # longer than a key is waited for, shorter than clients wait for an answer
+
+
+def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_WAIT.total_seconds():.0f}s"])
+
+
+# Only here: a worker tries again until it is let in, and commands may take their time.
+connection_created.connect(_bound_waits)
 
 _django = get_wsgi_application()
 
