@@ -20,6 +20,7 @@ from notifier.up.program import Program
 
 # The variables of each channel that the sandbox can play.
 _VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
+_POLICY = "_ON_UNKNOWN"  # not of the provider: it holds with the sandbox, too
 
 # Enough to have several commits under way at once, which Postgres writes down together; each keeps a connection.
 _WEB_THREADS = 8
@@ -159,7 +160,8 @@ class Plan:
         stand_in = sandbox.environment(settings.SANDBOX_PORT, settings.SANDBOX_SMTP_PORT)
         for name in self.played:
             # A leftover of an unfinished configuration must not mix with the sandbox's.
-            environment |= dict.fromkeys((v for v in os.environ if v.startswith(_VARIABLES[name])), "")
+            leftovers = (v for v in os.environ if v.startswith(_VARIABLES[name]) and not v.endswith(_POLICY))
+            environment |= dict.fromkeys(leftovers, "")
             environment |= {v: value for v, value in stand_in.items() if v.startswith(_VARIABLES[name])}
         return environment
 
