@@ -62,6 +62,22 @@ class Postgres:
         psutil.wait_procs(all_of_it, timeout=10)
         self._server.stop()  # forgets it, so that it can be started again
 
+    def start_again(self) -> None:
+        """Start it if it has ended; return when it takes connections."""
+
+        def answers() -> bool:
+            if not self.alive():
+                self.stop()
+                self.start()
+            with suppress(psycopg.OperationalError), self.connect():
+                return True
+            return False
+
+        eventually(answers, what="a server that takes connections again")
+
+    def alive(self) -> bool:
+        return self._server.alive()
+
     def connect(self, **options: Any) -> Session:
         return psycopg.connect(self.url, autocommit=True, **options)
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from .servers import Template, short_folder
+from .servers import Session, Template, short_folder
 from .service import Service, events
+
+pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; each has its own deadlines
 
 ServiceOn = Callable[[str], AbstractContextManager[Service]]
 
@@ -75,3 +78,33 @@ def test_a_full_disk_refuses_and_loses_nothing(template: Template, service_on: S
         assert not service.refused(since=free + 1)
         assert delivering < 10
         assert events(service.running[1], "lease.lost") == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_write_its_log_ends_and_loses_nothing(
+    template: Template, service_on: ServiceOn, small_disk: Path
+) -> None:
+    settings = {"min_wal_size": "32MB", "max_wal_size": "64MB"}
+    with template.server(within=small_disk, **settings) as server, service_on(server.url) as service:
+        service.start_web()
+        service.start_worker()
+        with service.load():
+            service.until_more_are_received(20)
+            with server.connect() as operator:
+                filler = fill(small_disk)
+                with pytest.raises(psycopg.OperationalError):
+                    use_up_the_log(operator)
+            service.until_refused(10)
+            filler.unlink()
+            server.start_again()
+            delivering = service.until_more_are_received(20)
+        found = service.check()
+
+        print(f"20 sent {delivering:.2f} s after the server was back; {len(found.doubled)} doubled, all marked")
+        assert delivering < 10
+
+
+def use_up_the_log(operator: Session) -> None:
+    while True:
+        operator.execute("SELECT pg_logical_emit_message(true, 'a test', 'something to write')")
+        operator.execute("SELECT pg_switch_wal()")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import pytest
+
 from .servers import Template, address, short_folder
 from .service import WEB_THREADS, Service, events
+
+pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; each has its own deadlines
 
 ServiceOn = Callable[[str], AbstractContextManager[Service]]
 

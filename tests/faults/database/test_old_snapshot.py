@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import pytest
+
 from .servers import Template
 from .service import Service
+
+pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; each has its own deadlines
 
 ServiceOn = Callable[[str], AbstractContextManager[Service]]
 
 
+@pytest.mark.slow
 def test_under_an_old_snapshot_all_is_sent_and_nothing_is_skipped(template: Template, service_on: ServiceOn) -> None:
     with template.server() as server, service_on(server.url) as service, server.connect() as report:
         service.start_web()
