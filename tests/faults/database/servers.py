@@ -62,31 +62,36 @@ class Postgres:
         psutil.wait_procs(all_of_it, timeout=10)
         self._server.stop()  # forgets it, so that it can be started again
 
+    def start_again(self) -> None:
+        """Start it if it has ended; return when it takes connections."""
+
+        def answers() -> bool:
+            if not self.alive():
+                self.stop()
+                self.start()
+            with suppress(psycopg.OperationalError), self.connect():
+                return True
+            return False
+
+        eventually(answers, what="a server that takes connections again")
+
+    def alive(self) -> bool:
+        return self._server.alive()
+
     def connect(self, **options: Any) -> Session:
         return psycopg.connect(self.url, autocommit=True, **options)
 
     def new_standby(self, data_dir: Path) -> Postgres:
         """A standby that follows this server, started; commits here wait for it from now on."""
         owner = account.of_cluster(place.cluster(self.data_dir))
+        data_dir.mkdir(mode=0o711)
         home = place.make_home(data_dir, owner)
-        sockets = home / "base"  # the folder that pg_basebackup, which is not root, may write into
-        sockets.mkdir(mode=0o700)
-        owner.own(sockets)
+        theirs = home / "theirs"  # a folder into which pg_basebackup, which is not root, may write
+        theirs.mkdir(mode=0o700)
+        owner.own(theirs)
         source = f"host={self.sockets} user={place.OWNER} application_name={STANDBY}"
-        run(
-            [
-                str(binaries.found(owner) / "pg_basebackup"),
-                "-D",
-                str(sockets / "cluster"),
-                "-d",
-                source,
-                "-R",
-                "-c",
-                "fast",
-            ],
-            owner,
-        )
-        (sockets / "cluster").rename(home / "cluster")
+        run(owner, "pg_basebackup", "-D", str(theirs / "cluster"), "-d", source, "-R", "-c", "fast")
+        (theirs / "cluster").rename(home / "cluster")
         standby = Postgres(data_dir)
         standby.start()
         with self.connect() as operator:
@@ -102,12 +107,13 @@ class Postgres:
         """Make a standby the primary."""
         files = place.cluster(self.data_dir)
         owner = account.of_cluster(files)
-        run([str(binaries.found(owner) / "pg_ctl"), "promote", "-D", str(files), "--wait"], owner)
+        run(owner, "pg_ctl", "promote", "-D", str(files), "--wait")
 
 
-def run(command: list[str], owner: account.Account) -> None:
+def run(owner: account.Account, program: str, *arguments: str) -> None:
+    """Run one of Postgres' own programs as the user to whom the server's files belong."""
     done = subprocess.run(
-        command,
+        [binaries.found(owner) / program, *arguments],
         cwd="/",
         capture_output=True,
         text=True,

@@ -13,6 +13,8 @@ from tests.eventually import eventually
 from .servers import Template
 from .service import WEB_THREADS, Service, events
 
+pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; each has its own deadlines
+
 ServiceOn = Callable[[str], AbstractContextManager[Service]]
 
 
