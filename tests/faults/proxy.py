@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import ssl
 import struct
 import threading
 from contextlib import suppress
@@ -20,14 +21,16 @@ class Proxy:
 
     `target` may be changed at any time and counts for new connections. `frozen`: half-open, connections are taken and
     stand, and nothing passes. `delay`: seconds that each piece waits. `garbage`: noise instead of the target's answers.
+    `tls`: what clients are to speak, where that is TLS.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> None:
         self.port = free_port()
         self.target = target
         self.frozen = False
         self.delay = 0.0
         self.garbage = False
+        self.tls = tls
         self.taken = 0  # connections
         self._stop = threading.Event()
         self._pairs: set[_Pair] = set()
@@ -93,6 +96,9 @@ class _Pair:
             while self._proxy.frozen and not self._ending.wait(0.02):
                 pass
             if not self._ending.is_set():
+                if self._proxy.tls:
+                    self._client.settimeout(5)
+                    self._client = self._proxy.tls.wrap_socket(self._client, server_side=True)
                 server = socket.create_connection(self._proxy.target, timeout=5)
                 self._pass_on(server)
         except OSError:

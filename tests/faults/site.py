@@ -109,11 +109,11 @@ class Site:
         self._others.callback(client.close)
         return client
 
-    def post(self, *texts: str, channel: str = "slack") -> None:
+    def post(self, *texts: str, channel: str = "slack", **fields: object) -> None:
         """Post from one careful client; each must be accepted."""
         client = self.client()
         for text in texts:
-            call = client.post(channel, text, key=f"{channel} {text}")
+            call = client.post(channel, text, key=f"{channel} {text}", **fields)
             assert call is not None, self.log.calls[-1]
             assert call.status == 202, call
 
