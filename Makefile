@@ -12,7 +12,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test bench bench-horizon check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -78,6 +78,9 @@ deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 
 bench: $(VENV)/.dev ## Measure, and write bench.json
 	@exec $(PY) -m tests.bench $(ARGS)
+
+bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes takes from the drain (5 minutes)
+	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
