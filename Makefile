@@ -13,7 +13,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test faults bench-horizon check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -80,6 +80,9 @@ migrations: $(VENV)/.dev ## Check that the migrations match the models
 
 deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 	$(PY) manage.py check --deploy --fail-level WARNING
+
+bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes takes from the drain (5 minutes)
+	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
