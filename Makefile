@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 KILLS ?= 20
+SEED ?= 1
 p ?= development
 
 PY := $(VENV)/bin/python
@@ -42,6 +43,7 @@ test: $(VENV)/.dev ## Run the whole suite on a real Postgres; a part of it: make
 	@exec $(PY) -m pytest $(ARGS)
 
 faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
+faults: export NOTIFIER_TESTS_SEED = $(SEED)
 faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
 

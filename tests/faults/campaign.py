@@ -30,7 +30,7 @@ RATE: Final = 40  # requests a second
 LATENCY: Final = 40  # ms of each send: at any kill some are under way
 PAUSE: Final = (0.2, 2.0)  # seconds between kills
 BLACKOUTS: Final = 0.05  # of the kills take all workers at once
-STOPS: Final = 0.1  # clean ones for each kill, and four at least
+STOPS: Final = 0.1  # clean ones for each kill
 
 Progress = Callable[[int, str], None]  # kills so far, and a few words
 
@@ -88,7 +88,7 @@ class Campaign:
     # --- what befalls it ---------------------------------------------------------------------------------
 
     def _stop_cleanly(self) -> None:
-        stops = max(4, round(self._wanted * STOPS))
+        stops = max(2, round(self._wanted * STOPS))
         with self._load("stops"):
             for nth in range(stops):
                 kept = self._chance.choice(self._workers if nth % 2 else self._webs)
@@ -132,7 +132,10 @@ class Campaign:
 
     def _kill_all_workers(self) -> None:
         lives = [worker.await_life() for worker in self._workers]
-        watches = [
+        # Those who were to see what becomes of earlier deaths die, too.
+        watches = [watch for watch in self._watches if not watch.ended_at]
+        self._watches = [watch for watch in self._watches if watch not in watches]
+        watches += [
             self._recoveries.watch(life.worker.id, died_at=worker.kill(whole=True))
             for life, worker in zip(lives, self._workers, strict=True)
             if life.worker is not None
@@ -159,5 +162,8 @@ class Campaign:
         measures = self._measures
         measures.held = len(held)
         measures.recoveries = [w.ended_at - w.died_at for w in self._watches if w.held and not w.hopeless]
-        measures.after_blackouts = [w.ended_at - back for back, all_ in self._blackouts for w in all_ if w.held]
-        measures.unrecovered = sum(w.hopeless for w in self._watches)
+        measures.after_blackouts = [
+            watch.ended_at - back for back, watches in self._blackouts for watch in watches if watch.held
+        ]
+        everyone = [*self._watches, *(watch for _, watches in self._blackouts for watch in watches)]
+        measures.unrecovered = sum(watch.hopeless for watch in everyone)

@@ -116,7 +116,15 @@ class RetryingClient:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def post(self, channel: str, text: str, *, key: str, patience: float = PATIENCE, **fields: object) -> Call | None:
+    def post(
+        self,
+        channel: str,
+        text: str,
+        *,
+        key: str,
+        patience: float = PATIENCE,
+        fields: Mapping[str, object] | None = None,
+    ) -> Call | None:
         """The call that was answered with 202, or with what trying again does not mend; None when patience ended.
 
         `fields`: more of the request's body, such as `send_at`.
@@ -125,7 +133,7 @@ class RetryingClient:
         number = 0
         while True:
             number += 1
-            call, pause = self._call(channel, text, key, number, fields)
+            call, pause = self._call(channel, text, key, number, fields or {})
             self._log.add(call)
             if call.status is not None and call.status not in TRIED_AGAIN:
                 if call.status != 202:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from channels.sandbox.server import Sandbox
 from notifications import services
@@ -68,7 +68,7 @@ class Site:
         def answers() -> bool:
             assert running.popen.poll() is None, running.log
             with suppress(URLError, OSError):
-                return urlopen(f"{url}/healthz", timeout=2).status == 200
+                return bool(urlopen(f"{url}/healthz", timeout=2).status == 200)
             return False
 
         eventually(answers, seconds=30, what="the web server's answer")
@@ -113,7 +113,7 @@ class Site:
         """Post from one careful client; each must be accepted."""
         client = self.client()
         for text in texts:
-            call = client.post(channel, text, key=f"{channel} {text}", **fields)
+            call = client.post(channel, text, key=f"{channel} {text}", fields=fields)
             assert call is not None, self.log.calls[-1]
             assert call.status == 202, call
 

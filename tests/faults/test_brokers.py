@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dramatiq
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from channels.registry import channels

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from notifications.models import Notification
 from tests.factories import AttemptFactory, NotificationFactory
 from tests.faults.checks import Acknowledged, Findings, examine
 from tests.processes import database_url
@@ -22,12 +22,14 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def sent(text: str, *, marks: int = 0, attempts: int = 1, **fields: object) -> Acknowledged:
-    row: Notification = NotificationFactory(
+def sent(text: str, *, marks: int = 0, attempts: int = 1, **fields: Any) -> Acknowledged:
+    row: Any = NotificationFactory(  # type: ignore[no-untyped-call]
         channel="slack", body=text, **{"status": "sent", "attempt": attempts, **fields}
     )
     for number in range(1, attempts + 1):
-        AttemptFactory(notification=row, number=number, possible_duplicate=number > attempts - marks)
+        AttemptFactory(  # type: ignore[no-untyped-call]
+            notification=row, number=number, possible_duplicate=number > attempts - marks
+        )
     return Acknowledged(row.id, "slack", text, key=f"key of {text}")
 
 
@@ -37,7 +39,7 @@ def receive(journal: Path, *texts: str) -> None:
             lines.write(json.dumps({"channel": "slack", "body": text}) + "\n")
 
 
-def findings(journal: Path, *told: Acknowledged, **options: object) -> Findings:
+def findings(journal: Path, *told: Acknowledged, **options: Any) -> Findings:
     return examine(told, database=database_url(), journal=journal, **options)
 
 

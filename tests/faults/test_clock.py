@@ -23,7 +23,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@pytest.mark.parametrize("off", [OFF, -OFF], ids=["fast", "slow"])
+@pytest.mark.parametrize("off", [OFF, pytest.param(-OFF, marks=pytest.mark.slow)], ids=["ahead", "behind"])
 def test_a_worker_whose_clock_is_ten_minutes_off_sends_what_is_due_and_nothing_else(site: Site, off: timedelta) -> None:
     site.start_web()
     entry = "tests.faults.wrong_clock_worker"

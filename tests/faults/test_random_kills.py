@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KILLS = int(os.environ.get("NOTIFIER_TESTS_KILLS", "20"))
 SEED = int(os.environ.get("NOTIFIER_TESTS_SEED", "1"))
+ENOUGH = 20  # kills, among which some surely hit a worker that held claims
 BAR = 30  # characters
 # Seconds that a worker may be late by when every core of the machine is busy with starting the killed ones.
 BUSY = 3.0
@@ -46,10 +47,10 @@ def test_random_kills_under_load_lose_nothing_and_mark_what_they_double(
 ) -> None:
     measures = Campaign(site, kills=KILLS, seed=SEED, progress=Bar(capsys)).run()
 
-    campaign_table += measures.table()
+    campaign_table += [f"seed {SEED}", *measures.table()]
     assert measures.kills == KILLS
     assert not measures.doubled_by_stops
     assert not measures.unrecovered
-    assert measures.recoveries
-    assert median(measures.recoveries) <= RECOVERY
-    assert max([*measures.recoveries, *measures.after_blackouts]) <= RECOVERY + BUSY
+    assert measures.recoveries or KILLS < ENOUGH
+    assert median(measures.recoveries or [0.0]) <= RECOVERY
+    assert max([*measures.recoveries, *measures.after_blackouts], default=0.0) <= RECOVERY + BUSY

@@ -8,7 +8,6 @@ import pytest
 
 from notifications.models import Notification
 from tests.eventually import eventually
-from tests.faults.breaking import VARIABLE
 from tests.faults.seeds import seeds
 from tests.faults.site import Site, killed
 
@@ -25,7 +24,7 @@ def test_a_request_that_the_server_died_over_is_accepted_once_by_its_retry(
     site: Site, step: str, was_accepted: bool, seed: int
 ) -> None:
     nth = random.Random(f"{step} {seed}").randint(1, POSTS)
-    dying, port = site.start_web(entry="tests.faults.breaking_web", **{VARIABLE: f"{step}:{nth}"})
+    dying, port = site.start_web(entry="tests.faults.breaking_web", NOTIFIER_TESTS_BREAK=f"{step}:{nth}")
     site.start_worker()
     with site.load(clients=1, still_wanted=lambda: len(site.log.acknowledged()) < POSTS) as load:
         eventually(lambda: killed(dying), what="the server's death")

@@ -12,7 +12,6 @@ import pytest
 from channels.sandbox.faults import Fault, Kind
 from notifications.models import Attempt, Notification
 from tests.eventually import eventually
-from tests.faults.breaking import VARIABLE
 from tests.faults.seeds import seeds
 from tests.faults.site import Site, killed
 
@@ -30,7 +29,9 @@ def let_die_at(site: Site, step: str, seed: int) -> None:
         # So slow that each send is marked as begun on its own; without, whole batches are.
         site.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=10))
     site.start_web()
-    dying, _ = site.start_worker(entry="tests.faults.breaking_worker", **{VARIABLE: f"{step}:{chance.randint(1, 6)}"})
+    dying, _ = site.start_worker(
+        entry="tests.faults.breaking_worker", NOTIFIER_TESTS_BREAK=f"{step}:{chance.randint(1, 6)}"
+    )
     with site.load(clients=2):
         eventually(lambda: killed(dying), what="the worker's death")
     site.provider.faults.clear()

@@ -10,9 +10,11 @@ from __future__ import annotations
 import datetime
 import os
 import time
+from typing import Any
 
 _OFF = float(os.environ["NOTIFIER_TESTS_CLOCK"])
-_time, _gmtime, _localtime, _datetime = time.time, time.gmtime, time.localtime, datetime.datetime
+_time, _gmtime, _localtime = time.time, time.gmtime, time.localtime
+_datetime: type[Any] = datetime.datetime
 
 
 class _AnyDatetime(type):
@@ -21,17 +23,17 @@ class _AnyDatetime(type):
         return isinstance(instance, _datetime)
 
 
-class _WrongDatetime(_datetime, metaclass=_AnyDatetime):
+class _WrongDatetime(_datetime, metaclass=_AnyDatetime):  # type: ignore[misc]
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
         return _datetime.fromtimestamp(time.time(), tz)
 
     @classmethod
-    def utcnow(cls) -> datetime.datetime:  # type: ignore[override]
+    def utcnow(cls) -> Any:
         return cls.now(datetime.UTC).replace(tzinfo=None)
 
     @classmethod
-    def today(cls) -> datetime.datetime:  # type: ignore[override]
+    def today(cls) -> Any:
         return cls.now()
 
 
