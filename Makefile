@@ -12,7 +12,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -76,19 +76,15 @@ migrations: $(VENV)/.dev ## Check that the migrations match the models
 deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 	$(PY) manage.py check --deploy --fail-level WARNING
 
-bench: $(VENV)/.dev ## Measure, and write bench.json
-	@exec $(PY) -m tests.bench $(ARGS)
-
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
-	@# Development first: it has everything, so that the smaller sets pin the same versions.
-	@for name in dev $(filter-out dev,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in))); do \
+	@# In each set, what is pinned already stays as long as it fits: so the sets agree on versions.
+	@cd requirements && for name in $(basename $(notdir $(wildcard requirements/*.in))); do \
 		echo "requirements/$$name.txt"; \
-		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
-			--custom-compile-command "make requirements" \
-			$$([ $$name = dev ] || echo --constraint requirements/dev.txt) \
-			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
+		$(abspath $(PY)) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade) \
+			--output-file $$name.txt $$name.in || exit 1; \
 	done
 
 clean: ## Remove what tools and tests leave behind; .venv, .env and .data stay

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
@@ -36,7 +37,10 @@ def channel_of(lane: str) -> str:
 
 @cache
 def channels() -> Mapping[str, Channel]:
-    """Every channel by name, in the order of the settings."""
+    """Every channel by name, in the order of the settings.
+
+    Raises: ImproperlyConfigured where an entry has no policy for unknown outcomes: none is guessed.
+    """
     return {name: _build(name, options) for name, options in settings.NOTIFIER_CHANNELS.items()}
 
 
@@ -50,9 +54,19 @@ def _build(name: str, options: Mapping[str, Any]) -> Channel:
     return Channel(
         name=name,
         backend=backend_class.from_options(options),
-        on_unknown=OnUnknown(options["on_unknown"]),
+        on_unknown=_policy(name, options.get("on_unknown")),
         batch=options["batch"],
     )
+
+
+def _policy(name: str, given: Any) -> OnUnknown:
+    try:
+        return OnUnknown(given)
+    except ValueError:
+        allowed = " or ".join(OnUnknown)
+        raise ImproperlyConfigured(
+            f'NOTIFIER_CHANNELS["{name}"]["on_unknown"] must be {allowed}, not {given!r}.'
+        ) from None
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 
 from channels.registry import channels
 
@@ -19,7 +20,11 @@ SHORTEST_KEY_TTL: Final = timedelta(hours=24)  # a client that retries the next 
 def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Half given, malformed or contradictory providers; and channels that would refuse every request."""
     found: list[CheckMessage] = []
-    for known in channels().values():
+    try:
+        all_known = channels()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="notifier.E005")]
+    for known in all_known.values():
         problems = known.backend.problems()
         found += [
             Error(f"{problem.variable}: {problem.detail}", obj=f"channel {known.name}", id="notifier.E001")

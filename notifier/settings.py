@@ -218,18 +218,19 @@ if environment.text("SLACK_WEB_HOOK_URL"):
         )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
+_ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
 NOTIFIER_CHANNELS = {
     "slack": {
         "backend": "channels.slack.SlackWebhook",
-        "on_unknown": "resend",
+        "on_unknown": environment.choice("SLACK_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 20,
         "webhooks": _webhooks,
     },
     "email": {
         "backend": "channels.smtp.SmtpEmail",
-        "on_unknown": "resend",
+        "on_unknown": environment.choice("EMAIL_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 50,
         "sender": environment.text("EMAIL_SENDER"),
         "host": environment.text("SMTP_HOST"),
@@ -241,7 +242,8 @@ NOTIFIER_CHANNELS = {
     },
     "sms": {
         "backend": "channels.twilio_sms.TwilioSms",
-        "on_unknown": "hold",  # it costs money, and Twilio cannot deduplicate
+        # An SMS costs money, and Twilio cannot deduplicate.
+        "on_unknown": environment.choice("SMS_ON_UNKNOWN", _ON_UNKNOWN, "hold"),
         "batch": 10,
         "account_sid": environment.text("TWILIO_ACCOUNT_SID"),
         "auth_token": environment.text("TWILIO_AUTH_TOKEN"),

@@ -89,6 +89,9 @@ def worker(*arguments: str, threads: int = 8, **extra: str) -> Iterator[Running]
         )
         assert running.popen.poll() is None, running.log
         yield running
+    except BaseException:
+        print(running.log)  # beside the failure
+        raise
     finally:
         running.end()
 
@@ -114,5 +117,8 @@ def web(*, processes: int = 1, threads: int = 8, **extra: str) -> Iterator[tuple
     try:
         eventually(answers, seconds=30, what="the web server's answer")
         yield running, url
+    except BaseException:
+        print(running.log)  # beside the failure
+        raise
     finally:
         running.end()

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from notifier.embedded.errors import EmbeddedError
 
 # A server told to stop writes everything down first, on a slow disk too.
 STOP_TIMEOUT = 30.0
+HALF = "cluster.new."  # the beginning of the name of one that is being made
 
 
 def environment() -> dict[str, str]:
@@ -43,9 +45,10 @@ def make(cluster: Path, account: Account, programs: Path, *, durable: bool) -> N
     Raises: EmbeddedError.
     """
     # Made beside its place and renamed when whole: a start killed half-way leaves nothing to stumble over.
-    half = cluster.with_name("cluster.new")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(mode=0o700)
+    # Each start has a folder of its own: the killed one's initdb may still be clearing its own away.
+    for abandoned in cluster.parent.glob(f"{HALF}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    half = Path(tempfile.mkdtemp(prefix=HALF, dir=cluster.parent))
     maker = accounts.maker(account)
     maker.own(half)
     _run(

@@ -20,6 +20,7 @@ from notifier.up.program import Program
 
 # The variables of each channel that the sandbox can play.
 _VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
+_POLICY = "_ON_UNKNOWN"  # not of the provider: it holds with the sandbox, too
 
 # Enough to have several commits under way at once, which Postgres writes down together; each keeps a connection.
 _WEB_THREADS = 8
@@ -35,6 +36,7 @@ class Plan:
         self.played = tuple(
             name for name, known in channels().items() if name in _VARIABLES and not known.backend.configured
         )
+        self._allowed_hosts = self._hosts()
         self.environment = self._environment()
 
     def taken_ports(self) -> list[str]:
@@ -112,8 +114,9 @@ class Plan:
     @property
     def host_header(self) -> str:
         """A host that the web server answers to."""
-        allowed = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-        return _host(self.address[0]) if _host(self.address[0]) in allowed or not allowed else allowed[0]
+        here = _host(self.address[0])
+        named = [host.lstrip(".") for host in self._allowed_hosts if host != "*"]
+        return named[0] if named and here not in named else here
 
     def ready_text(self) -> str:
         """The line that says where everything is, and the curl line once more for itself, to be pasted."""
@@ -146,6 +149,13 @@ class Plan:
             f"-H 'Content-Type: application/json' -H 'Idempotency-Key: {uuid.uuid4()}' -d '{json.dumps(body)}'"
         )
 
+    def _hosts(self) -> list[str]:
+        """ALLOWED_HOSTS as given; else what the settings say, and this machine by the names that people give it."""
+        if os.environ.get("ALLOWED_HOSTS", "").strip():
+            return list(settings.ALLOWED_HOSTS)
+        here = _host(self.address[0])
+        return list(dict.fromkeys([*settings.ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]", here]))
+
     def _environment(self) -> Mapping[str, str]:
         environment = {
             **os.environ,
@@ -153,13 +163,15 @@ class Plan:
             "DATA_DIR": str(self.data_dir),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")))),
             "PYTHONUNBUFFERED": "1",
+            "ALLOWED_HOSTS": ",".join(self._allowed_hosts),
             # The children write into our pipe and cannot see that a person reads.
             "LOG_FORMAT": settings.LOG_FORMAT,
         }
         stand_in = sandbox.environment(settings.SANDBOX_PORT, settings.SANDBOX_SMTP_PORT)
         for name in self.played:
             # A leftover of an unfinished configuration must not mix with the sandbox's.
-            environment |= dict.fromkeys((v for v in os.environ if v.startswith(_VARIABLES[name])), "")
+            leftovers = (v for v in os.environ if v.startswith(_VARIABLES[name]) and not v.endswith(_POLICY))
+            environment |= dict.fromkeys(leftovers, "")
             environment |= {v: value for v, value in stand_in.items() if v.startswith(_VARIABLES[name])}
         return environment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -273,7 +274,7 @@ def test_a_cluster_of_another_major_version_is_refused(folder: Path) -> None:
 
 
 def test_a_half_made_cluster_is_made_anew(folder: Path) -> None:
-    half = place.home(folder) / "cluster.new"
+    half = place.home(folder) / "cluster.new.left"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
     with embedded.Server(folder, HURRIED):
@@ -420,7 +421,7 @@ def test_a_folder_that_only_root_can_enter_stays_closed_and_its_database_lies_el
 
 
 @as_root
-def test_programs_that_only_root_can_run_are_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_only_root_can_run_are_copied(folder: Path) -> None:
     wheel = binaries._wheel()
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
@@ -428,9 +429,9 @@ def test_programs_that_only_root_can_run_are_copied(folder: Path, monkeypatch: p
         if part.exists():
             shutil.copytree(part, closed / part.name, symlinks=True)
     # Another version of the file, so that its copy is ours to remove.
-    with (closed / wheel.name / "pginstall18" / "bin" / "postgres").open("ab") as program:
-        program.write(str(folder).encode())
-    before = set(place.ROOTS_OWN.glob("programs-*"))
+    program = closed / wheel.name / "pginstall18" / "bin" / "postgres"
+    program.write_bytes(program.read_bytes() + str(folder).encode())
+    copy = place.ROOTS_OWN / f"programs-{hashlib.sha256(program.read_bytes()).hexdigest()[:16]}"
     trial = subprocess.run(
         [sys.executable, "-c", SERVE, str(folder / "data")],
         env={"PYTHONPATH": os.pathsep.join([str(closed), str(CHECKOUT), *sys.path])},
@@ -439,7 +440,6 @@ def test_programs_that_only_root_can_run_are_copied(folder: Path, monkeypatch: p
         text=True,
         check=False,
     )
-    (copy,) = set(place.ROOTS_OWN.glob("programs-*")) - before
     shutil.rmtree(copy)
     assert trial.returncode == 0, trial.stderr
     assert closed.stat().st_mode & 0o777 == 0o700
@@ -484,8 +484,7 @@ def test_a_killed_first_start_leaves_no_postgres_behind(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    half = place.home(folder) / "cluster.new"
-    until(lambda: (half / "PG_VERSION").exists() or place.cluster(folder).exists())
+    until(lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists())
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
     with embedded.Server(folder, HURRIED):

@@ -16,6 +16,7 @@ import pytest
 from notifier.up.keeper import STUBBORN, Keeper
 from notifier.up.program import Program
 from notifier.up.terminal import Lines, Terminal
+from tests.eventually import eventually
 
 
 def program(text: str, *, grace: float = 10.0) -> Program:
@@ -121,7 +122,7 @@ def test_a_program_that_does_not_stop_is_killed_with_all_it_started(
 
     keep(deaf(begun, grace=0.3), meanwhile)
     assert "did not stop within 0.3 s: killed" in capfd.readouterr().err
-    assert gone(int(begun.read_text()))
+    eventually(lambda: gone(int(begun.read_text())), seconds=5, what="the kernel has cleared it away")
 
 
 def test_hurry_cuts_the_grace_short(tmp_path: Path) -> None:

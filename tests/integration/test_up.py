@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from notifier import embedded
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 
@@ -291,6 +293,26 @@ def test_wrong_settings_are_told_and_nothing_is_started(folder: Path) -> None:
         assert up.command.wait(30) == 1
         assert "TWILIO_AUTH_TOKEN" in up.output()
         assert not (folder / "wrong" / "postgres").exists()
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path) -> None:
+    closed = f"postgresql://me:hidden@127.0.0.1:{free_ports(1)[0]}/notes"
+    with running(folder / "failing", DATABASE_URL=closed, SECRET_KEY="x" * 50) as up:
+        assert up.command.wait(60) == 1
+        assert "`migrate` failed" in up.output()
+        assert "Connection refused" in up.output()
+        assert "hidden" not in up.output()
+        assert up.children() == set()
+
+
+def test_with_a_database_of_ones_own_the_curl_line_works_as_well(folder: Path) -> None:
+    with embedded.Server(folder / "own", {"fsync": "off"}):
+        sockets = embedded.connection(folder / "own")["HOST"]
+        url = f"postgresql://notifier@/notifier?host={sockets}"
+        with running(folder / "beside", DATABASE_URL=url, SECRET_KEY="x" * 50, WORKER_PROCESSES="1") as up:
+            assert paste(up.await_ready())["status"] == "pending"
+            assert not up.children("postgres")
+            up.stop()
 
 
 def test_sigterm_stops_everything_and_the_next_start_knows_the_same_key(folder: Path) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
 
 from channels import sandbox
 from tests.processes import ROOT, plain_environment
@@ -53,6 +55,9 @@ def test_good_settings_pass_even_for_deployment() -> None:
         ({"IDEMPOTENCY_KEY_TTL": "12"}, "IDEMPOTENCY_KEY_TTL"),
         ({"RETENTION_DAYS": "1"}, "RETENTION_DAYS"),
         ({"SMTP_SECURITY": "ssl"}, "SMTP_SECURITY"),
+        ({"SLACK_ON_UNKNOWN": "retry"}, "SLACK_ON_UNKNOWN"),
+        ({"SMS_ON_UNKNOWN": "on"}, "SMS_ON_UNKNOWN"),
+        ({"EMAIL_ON_UNKNOWN": "park"}, "EMAIL_ON_UNKNOWN"),
         ({"EMAIL_SENDER": ""}, "EMAIL_SENDER"),
         ({"EMAIL_SENDER": "not an address"}, "EMAIL_SENDER"),
         ({"SMTP_USERNAME": "somebody"}, "SMTP_PASSWORD"),
@@ -84,3 +89,12 @@ def test_plain_http_in_public_is_a_warning_of_the_deployment() -> None:
 
     assert code != 0
     assert "PUBLIC_URL" in output
+
+
+def test_an_entry_with_a_wrong_policy_is_an_error_of_the_check() -> None:
+    entry = {"backend": "channels.slack.SlackWebhook", "on_unknown": "retry", "batch": 20}
+    with override_settings(NOTIFIER_CHANNELS={"chat": entry}):
+        found = [message for message in run_checks(tags=["notifier"]) if message.id == "notifier.E005"]
+
+    assert len(found) == 1
+    assert '["chat"]["on_unknown"]' in found[0].msg

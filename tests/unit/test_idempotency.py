@@ -15,9 +15,7 @@ def quoted(key: str) -> str:
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-@pytest.mark.parametrize(
-    "key", ["a", "order-placed:42", "8e03978e-40d5-43e8-bc93-6894a57f9324", "two words", 'it"s']
-)
+@pytest.mark.parametrize("key", ["a", "order-placed:42", "8e03978e-40d5-43e8-bc93-6894a57f9324", "two words", 'it"s'])
 def test_a_bare_key_is_taken_as_it_is(key: str) -> None:
     assert parse_key(key) == key
 

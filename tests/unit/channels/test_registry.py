@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from channels.contract import OnUnknown
@@ -36,3 +37,13 @@ def test_other_settings_build_other_channels() -> None:
         assert channel("chat").backend.configured
     with override_settings(NOTIFIER_CHANNELS={}), pytest.raises(KeyError):
         channel("chat")
+
+
+@pytest.mark.parametrize("policy", [{"on_unknown": "retry"}, {"on_unknown": None}, {}])
+def test_an_entry_without_a_known_policy_is_refused_by_its_name(policy: dict[str, object]) -> None:
+    entry = {"backend": "channels.slack.SlackWebhook", "batch": 20, **policy}
+    with (
+        override_settings(NOTIFIER_CHANNELS={"chat": entry}),
+        pytest.raises(ImproperlyConfigured, match=r'"chat".*"on_unknown".*resend or hold'),
+    ):
+        channels()
