@@ -9,7 +9,7 @@ import json
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,13 +116,16 @@ class RetryingClient:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def post(self, channel: str, text: str, *, key: str, patience: float = PATIENCE) -> Call | None:
-        """The call that was answered with 202, or with what trying again does not mend; None when patience ended."""
+    def post(self, channel: str, text: str, *, key: str, patience: float = PATIENCE, **fields: object) -> Call | None:
+        """The call that was answered with 202, or with what trying again does not mend; None when patience ended.
+
+        `fields`: more of the request's body, such as `send_at`.
+        """
         until = self._log.now() + patience
         number = 0
         while True:
             number += 1
-            call, pause = self._call(channel, text, key, number)
+            call, pause = self._call(channel, text, key, number, fields)
             self._log.add(call)
             if call.status is not None and call.status not in TRIED_AGAIN:
                 if call.status != 202:
@@ -137,14 +140,14 @@ class RetryingClient:
     def close(self) -> None:
         self._session.close()
 
-    def _call(self, channel: str, text: str, key: str, number: int) -> tuple[Call, float]:
+    def _call(self, channel: str, text: str, key: str, number: int, fields: Mapping[str, object]) -> tuple[Call, float]:
         url = self._urls[self._next_url % len(self._urls)]
         began = self._log.now()
         status, error, answer, replayed, pause = None, "", "", False, PAUSE
         try:
             response = self._session.post(
                 f"{url}/api/v1/notifications",
-                json={"channel": channel, "message": text, **REQUESTS[channel]},
+                json={"channel": channel, "message": text, **REQUESTS[channel], **fields},
                 headers={"Authorization": f"Bearer {self._api_key}", "Idempotency-Key": key},
                 timeout=CALL_TIMEOUT,
             )
