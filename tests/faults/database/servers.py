@@ -54,12 +54,11 @@ class Postgres:
 
     def kill(self) -> None:
         """SIGKILL for all its processes at once: no session is told, nothing is written down."""
-        parent = psutil.Process(self._server.pid)
-        all_of_it = [parent, *parent.children(recursive=True)]
-        for one in all_of_it:
+        killed = self._processes()
+        for one in killed:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(all_of_it, timeout=10)
+        psutil.wait_procs(killed, timeout=10)
         self._server.stop()  # forgets it, so that it can be started again
 
     def start_again(self) -> None:
@@ -74,6 +73,24 @@ class Postgres:
             return False
 
         eventually(answers, what="a server that takes connections again")
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Every process stopped (SIGSTOP): connections stand, new ones are taken, and nobody is answered."""
+        stopped = self._processes()
+        for one in stopped:
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
+        try:
+            yield
+        finally:
+            for one in reversed(stopped):
+                with suppress(psutil.NoSuchProcess):
+                    one.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        parent = psutil.Process(self._server.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def alive(self) -> bool:
         return self._server.alive()

@@ -1,4 +1,4 @@
-"""The database server dies under load, and comes back."""
+"""The database server dies or stands still under load, and comes back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from notifications.lease import DEAD_AFTER
 from tests.eventually import eventually
 
 from .servers import Template
@@ -44,4 +45,25 @@ def test_a_killed_server_loses_nothing_and_all_recover_by_themselves(
         assert delivering < 5, f"{delivering:.2f} s"
         for worker in service.running[1:]:
             assert events(worker, "worker.buried") == 0, "an outage buries nobody"
+            assert events(worker, "lease.lost") == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_stands_still_loses_nothing_and_buries_nobody(template: Template, service_on: ServiceOn) -> None:
+    with template.server() as server, service_on(server.url) as service:
+        service.start_web()
+        service.start_worker()
+        service.start_worker()
+        with service.load():
+            service.until_more_are_received(50)
+            with server.standing_still():
+                until = monotonic() + DEAD_AFTER + 2
+                eventually(lambda: monotonic() > until, what="longer than a worker's life")
+            delivering = service.until_more_are_received(20)
+        found = service.check()
+
+        print(f"20 sent {delivering:.2f} s after it went on; {len(found.doubled)} doubled, all marked")
+        assert delivering < 5
+        for worker in service.running[1:]:
+            assert events(worker, "worker.buried") == 0
             assert events(worker, "lease.lost") == 0

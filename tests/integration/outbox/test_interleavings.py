@@ -91,7 +91,7 @@ def test_a_renewal_that_came_second_learns_that_its_worker_was_buried(second: Se
     assert rows.outcomes(id_) == [(1, "lost", "", False)]
 
 
-def test_a_renewal_that_took_long_takes_nobody_for_dead(second: Second) -> None:
+def test_a_renewal_that_took_long_takes_nobody_for_dead() -> None:
     """The database stood still for everybody: whoever is answered first sees the others where they stood."""
     lease, other = Lease(), rows.worker()
     lease.start()
