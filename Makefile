@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+KILLS ?= 20
+SEED ?= 1
 p ?= development
 
 PY := $(VENV)/bin/python
@@ -12,7 +14,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test faults bench-horizon check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -39,6 +41,11 @@ logs: ## Follow the stack's logs, or one part's: make logs s=worker
 
 test: $(VENV)/.dev ## Run the whole suite on a real Postgres; a part of it: make test ARGS=tests/unit
 	@exec $(PY) -m pytest $(ARGS)
+
+faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
+faults: export NOTIFIER_TESTS_SEED = $(SEED)
+faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
+	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
 
 check: lint types imports migrations deploy test ## Everything that CI checks
 
@@ -75,6 +82,9 @@ migrations: $(VENV)/.dev ## Check that the migrations match the models
 
 deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 	$(PY) manage.py check --deploy --fail-level WARNING
+
+bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes takes from the drain (5 minutes)
+	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 

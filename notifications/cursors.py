@@ -15,11 +15,13 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from notifications.outbox.claim import Claim, Position
+from notifications.outbox.claim import START, Claim, Position
+from notifications.states import Priority
 
 LOOK_BACK: Final = timedelta(seconds=30)  # longer than accepting transactions last, but for exceptional ones
 WHOLE_AT_LEAST: Final = 5.0  # seconds between scans from the start
 WHOLE_SHARE: Final = 20  # and this many times what the last one took: at most a twentieth of the time goes into them
+WHOLE_AT_MOST: Final = 60.0  # seconds: what made the last one slow may have been a lock or a stall, which is no price
 
 
 class Cursors:
@@ -43,11 +45,21 @@ class Cursors:
             return positions, False
         return {priority: _back(position) for priority, position in positions.items()}, False
 
+    def places(self) -> list[tuple[str, int, Position]]:
+        """Where to look back to, for each lane that was claimed from and each priority."""
+        with self._lock:
+            known = [(lane, dict(positions)) for lane, positions in self._positions.items()]
+        return [
+            (lane, priority.value, _back(positions[priority]) if priority in positions else START)
+            for lane, positions in known
+            for priority in Priority
+        ]
+
     def advance(self, lane: str, claims: Sequence[Claim], *, whole: bool, took: float) -> None:
         """Move past what was claimed; `took`: seconds."""
         with self._lock:
             if whole:
-                self._whole_next[lane] = monotonic() + max(self._whole_at_least, WHOLE_SHARE * took)
+                self._whole_next[lane] = monotonic() + min(WHOLE_AT_MOST, max(self._whole_at_least, WHOLE_SHARE * took))
             positions = self._positions.setdefault(lane, {})
             for claim in claims:
                 known = positions.get(claim.priority)

@@ -46,7 +46,7 @@ class Delivery:
         self.holdings = Holdings()
         self.stopping = threading.Event()
         self.troubled: frozenset[str] = frozenset()  # lanes to be resumed at their next success; set by the relay
-        self._cursors = Cursors()
+        self.cursors = Cursors()
         self._quick: set[str] = set()  # lanes whose last send took less than a statement
 
     def drain(self, lane: str) -> None:
@@ -77,7 +77,7 @@ class Delivery:
         worker_id = self.lease.worker_id
         if worker_id is None or not self.lease.holds(worker_id):
             return []  # the relay nudges again when there is a lease
-        positions, whole = self._cursors.begin(lane, in_full_flow=in_full_flow)
+        positions, whole = self.cursors.begin(lane, in_full_flow=in_full_flow)
         began = monotonic()
         try:
             with self.holdings.claiming():
@@ -94,7 +94,7 @@ class Delivery:
             return []
         finally:
             give_back()
-        self._cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
+        self.cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
         return claims
 
     def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float, one_by_one: bool) -> None:

@@ -93,11 +93,12 @@ class Lease:
             self._id = None
             return
         with self._lock:
-            # A renewal that took long left us blind for as long.
-            if began - self._renewed > STALE_AFTER:
+            now = monotonic()
+            # A renewal that took long left us blind for as long, up to its answer: in that the others stand where they
+            # stood, and their own may be answered a moment later.
+            if now - self._renewed > STALE_AFTER:
                 self._seen.clear()
             self._renewed = began
-            now = monotonic()
             self._seen = {
                 worker: (
                     beat,

@@ -218,7 +218,7 @@ def _replayed(client: Client, operation: str, key: str, fingerprint: bytes) -> A
 
 def _translated(error: DatabaseError) -> Exception:
     state = sqlstate(error)
-    if state == _LOCK_NOT_AVAILABLE:
+    if state == _LOCK_NOT_AVAILABLE and outbox.waited_for_key(error):
         return KeyInUse("another request with this key is in flight")
     if not state or state.startswith(_UNAVAILABLE):
         log.warning("database.unavailable", error=type(error).__name__, sqlstate=state)

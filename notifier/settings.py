@@ -135,6 +135,9 @@ if ROLE == "worker":
         "min_size": 1,
         "max_size": environment.number("DATABASE_POOL_SIZE", 6, least=2),
         "timeout": 5.0,
+        # The pool doubles its pauses between tries to connect, up to this: by its default of five minutes a worker
+        # would find a database that was away for two of them two more minutes late.
+        "reconnect_timeout": 5.0,
         "max_idle": 300.0,
     }
 

@@ -21,7 +21,21 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the script behind De
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Its URL. Keeps nothing: a restarted one has forgotten everything, as a broker here may."""
+    """Its URL."""
+    with redis_server() as (url, _):
+        yield url
+
+
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Its URL."""
+    with rabbitmq_server() as (url, _):
+        yield url
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Its URL, and itself. Keeps nothing: a restarted one has forgotten everything, as a broker here may."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
@@ -30,12 +44,12 @@ def redis() -> Iterator[str]:
         arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
         with _ended(subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL)) as server:
             _listening(port, server)
-            yield f"redis://127.0.0.1:{port}/0"
+            yield f"redis://127.0.0.1:{port}/0", server
 
 
 @contextmanager
-def rabbitmq() -> Iterator[str]:
-    """Its URL. Erlang's name server is a child of ours too: RabbitMQ alone would leave one running."""
+def rabbitmq_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Its URL, and itself. Erlang's name server is a child of ours too: RabbitMQ alone would leave one running."""
     epmd = shutil.which("epmd")
     if not RABBITMQ.exists() or epmd is None:
         pytest.skip("rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
@@ -63,7 +77,7 @@ def rabbitmq() -> Iterator[str]:
             command = subprocess.Popen([str(RABBITMQ)], env=environment, cwd=folder, stdout=subprocess.DEVNULL)
             with _ended(command) as server:
                 _listening(port, server, seconds=60)
-                yield f"amqp://guest:guest@127.0.0.1:{port}"
+                yield f"amqp://guest:guest@127.0.0.1:{port}", server
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def eventually(condition: Callable[[], Found], *, seconds: float = 20, what: str = "") -> Found:
+def eventually(condition: Callable[[], Found | None], *, seconds: float = 20, what: str = "") -> Found:
     """What `condition` returns once it is true; AssertionError when `seconds` have passed without."""
     until = monotonic() + seconds
     while True:

@@ -14,7 +14,8 @@ CHANNELS = ("slack", "sms", "email")
 
 class Kind(enum.StrEnum):
     LATENCY = "latency"  # take it at once, answer after `latency_ms`
-    STATUS = "status"  # refuse it with `status` (email: the reply code, at `stage`), `retry_after` and `body`
+    # Refuse it with `status` (email: the reply code, at `stage`), `retry_after` and `body`; it is taken where `taken`.
+    STATUS = "status"
     DROP_BEFORE = "drop_before"  # close the connection; the message is not taken
     DROP_AFTER = "drop_after"  # take the message, close the connection without a word
     HANG = "hang"  # say nothing and keep the connection open; the message is taken where `taken`
@@ -38,7 +39,7 @@ class Fault:
     retry_after: str = ""  # seconds or an HTTP date
     body: str = ""  # instead of the provider's own words
     stage: Stage = Stage.RCPT
-    taken: bool = False
+    taken: bool = False  # a hang or a status that lies: the message is taken all the same
     drip_ms: int = 200
     times: int | None = None  # how often, then never again; None for always
     probability: float = 1.0
@@ -47,7 +48,9 @@ class Fault:
     @property
     def takes(self) -> bool:
         """Whether the message is taken in spite of it."""
-        return self.kind in {Kind.LATENCY, Kind.DROP_AFTER, Kind.DRIP} or (self.kind is Kind.HANG and self.taken)
+        if self.kind in {Kind.HANG, Kind.STATUS}:
+            return self.taken
+        return self.kind is not Kind.DROP_BEFORE
 
     @classmethod
     def parse(cls, given: object) -> Fault:

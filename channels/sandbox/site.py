@@ -47,12 +47,9 @@ class Site:
         fault = self._faults.pick(channel, to)
         if fault is None:
             return provider()
-        if fault.takes:
-            answer = provider()
-        elif fault.kind is Kind.STATUS:
+        answer = provider() if fault.takes else Answer(500)  # which is never written
+        if fault.kind is Kind.STATUS:
             answer = _refusal(channel, fault)
-        else:
-            answer = Answer(500)  # never written
         return replace(answer, fault=fault)
 
     def _messages(self, request: Request) -> Answer:

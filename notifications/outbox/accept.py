@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from psycopg.types.json import Json
 
 from notifications.outbox.statement import run
@@ -106,7 +107,8 @@ def insert(
 ) -> bool:
     """Insert both rows; False when the key is taken (by a committed transaction) and nothing was written.
 
-    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds the key past `key_wait`.
+    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds the key past `key_wait`, or a whole
+    table past the session's own limit; `waited_for_key` tells them apart.
     """
     parameters = {
         "id": new.id,
@@ -135,6 +137,13 @@ def insert(
         "key_wait": None if key_wait is None else f"{key_wait / timedelta(milliseconds=1):.0f}ms",
     }
     return bool(run(INSERT_KEYED, parameters))
+
+
+def waited_for_key(error: BaseException) -> bool:
+    """Whether a lock timeout (SQLSTATE 55P03) ended a wait for another's key, and not for a whole table."""
+    cause = error.__cause__
+    # Whatever the server's language, the context names the relation whose row was waited for; a table's lock has none.
+    return isinstance(cause, psycopg.Error) and "idempotency_record" in (cause.diag.context or "")
 
 
 def read_record(client_id: int, operation: str, key: str) -> Record | None:

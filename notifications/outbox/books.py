@@ -1,4 +1,4 @@
-"""The books: what must be true of the tables at every instant, each rule one statement that finds what breaks it.
+"""The books: what is in the tables at one instant, whether it breaks a rule, and how long which lane has waited.
 
 Nothing here changes anything. Most rules read whole tables: an audit for quiet hours or a replica, not a probe.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic, sleep
-from typing import Final, LiteralString
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
+from notifications.outbox.rules import CLAIM_WITHOUT_WORKER, RULES, Rule
 from notifications.outbox.statement import run
 from notifications.states import Status
 
@@ -28,6 +29,25 @@ ONE_INSTANT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 # Rows: (status, count) of each status that occurs.
 COUNTS: Final = "SELECT status, count(*) FROM notification GROUP BY status"
+
+# How long the first of each lane has been due (seconds; negative: until it is), and what keeps the lane; lanes that are
+# paused with nothing pending included. Index: notification_ready.
+# Rows: (lane, pending, seconds due or null, seconds paused or null, reason or null).
+LANES: Final = """
+SELECT coalesce(p.lane, s.lane), coalesce(p.pending, 0), extract(epoch FROM now() - p.first_due)::float8,
+       extract(epoch FROM s.paused_until - now())::float8, s.reason
+FROM (SELECT lane, count(*) AS pending, min(due_at) AS first_due
+      FROM notification WHERE status = 'pending' GROUP BY lane) AS p
+FULL JOIN (SELECT * FROM lane_state WHERE paused_until > now()) AS s ON s.lane = p.lane
+ORDER BY 3 DESC NULLS LAST, 1
+"""
+
+# What was deleted for good, ever. Rows: (notifications, attempts, keys, first time, last time), one row.
+LEDGER: Final = """
+SELECT coalesce(sum(notifications), 0)::bigint, coalesce(sum(attempts), 0)::bigint, coalesce(sum(records), 0)::bigint,
+       min(at), max(at)
+FROM purge_ledger
+"""
 
 # Counts what a rule finds and shows some of it. Rows: (count, array of examples as text), one row.
 FIND: Final = """
@@ -48,124 +68,6 @@ SELECT s.id, w.beat FROM unnest(%(workers)s::uuid[]) AS s (id) LEFT JOIN worker 
 WHERE EXISTS (SELECT 1 FROM notification n WHERE n.status = 'sending' AND n.worker_id = s.id)
 """
 
-# The claims of workers that nobody will finish. Index: notification_claimed.
-ABANDONED: Final = "SELECT id FROM notification WHERE status = 'sending' AND worker_id = ANY(%(workers)s::uuid[])"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """`broken` selects one column, what to show of each violation: a notification's id where there is one."""
-
-    kind: str
-    meaning: str
-    broken: LiteralString
-
-
-RULES: Final = (
-    Rule(
-        "record_without_notification",
-        "an idempotency key was answered with a notification that is gone: something accepted was lost",
-        """SELECT r.id FROM (SELECT unnest(notification_ids) AS id FROM idempotency_record) AS r
-           WHERE NOT EXISTS (SELECT 1 FROM notification n WHERE n.id = r.id)""",
-    ),
-    Rule(
-        "key_forgotten",
-        "accepted under a key whose record is gone although it is open or under a day old: a retry would double it",
-        # One replayed long after its key's life may be open without it.
-        """SELECT n.id FROM notification n
-           WHERE n.idempotency_key <> ''
-             AND (n.created_at > now() - interval '24 hours'
-                  OR (n.status IN ('pending', 'sending', 'unknown')
-                      AND NOT EXISTS (SELECT 1 FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed')))
-             AND NOT EXISTS (SELECT 1 FROM (SELECT unnest(notification_ids) AS id FROM idempotency_record) AS r
-                             WHERE r.id = n.id)""",
-    ),
-    Rule(
-        "sent_without_acceptance",
-        "said to be sent or delivered, but no attempt was accepted and no receipt came",
-        """SELECT n.id FROM notification n
-           WHERE n.status IN ('sent', 'delivered')
-             AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.notification_id = n.id
-                             AND (a.outcome = 'accepted' OR a.late_outcome = 'accepted'))
-             AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.notification_id = n.id)""",
-    ),
-    Rule(
-        "accepted_and_open",
-        "accepted by its provider, yet to be sent again although nobody replayed it: it would double",
-        """SELECT n.id FROM notification n
-           WHERE n.status IN ('pending', 'sending')
-             AND EXISTS (SELECT 1 FROM attempt a WHERE a.notification_id = n.id AND a.outcome = 'accepted')
-             AND NOT EXISTS (SELECT 1 FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed')""",
-    ),
-    Rule(
-        "failed_after_acceptance",
-        "said to have failed, but its last attempt was accepted and no receipt says otherwise",
-        """SELECT n.id FROM notification n JOIN attempt a ON a.notification_id = n.id AND a.number = n.attempt
-           WHERE n.status = 'failed' AND a.outcome = 'accepted'
-             AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.notification_id = n.id)""",
-    ),
-    Rule(
-        "unknown_without_doubt",
-        "said to be unknown, but its last attempt's outcome is known",
-        """SELECT n.id FROM notification n
-           WHERE n.status = 'unknown'
-             AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.notification_id = n.id AND a.number = n.attempt
-                             AND a.outcome IN ('in_doubt', 'lost', 'unexpected') AND a.late_outcome <> 'accepted')""",
-    ),
-    Rule(
-        "canceled_by_nobody",
-        "canceled, but no event says by whom",
-        """SELECT n.id FROM notification n
-           WHERE n.status = 'canceled'
-             AND NOT EXISTS (SELECT 1 FROM event e WHERE e.notification_id = n.id AND e.kind = 'canceled')""",
-    ),
-    Rule(
-        "silent_duplicate",
-        "an attempt after one of unknown outcome was made without being marked as a possible duplicate",
-        """SELECT DISTINCT later.notification_id FROM attempt doubtful
-           JOIN attempt later ON later.notification_id = doubtful.notification_id AND later.number > doubtful.number
-           WHERE doubtful.outcome IN ('in_doubt', 'lost', 'unexpected')
-             AND later.outcome <> 'released' AND NOT later.possible_duplicate""",
-    ),
-    Rule(
-        "attempt_miscounted",
-        "`attempt` is not the last attempt row's number (one more while sending): a row was lost, or the fence moved",
-        """SELECT n.id FROM notification n
-           LEFT JOIN (SELECT notification_id, max(number) AS number FROM attempt GROUP BY notification_id) AS last
-             ON last.notification_id = n.id
-           WHERE coalesce(last.number, 0) <> n.attempt - (n.status = 'sending')::int""",
-    ),
-    Rule(
-        "attempts_with_a_gap",
-        "the attempts are not numbered 1, 2, 3 …: a claim ended without a row, or a row was lost",
-        "SELECT notification_id FROM attempt GROUP BY notification_id HAVING count(*) <> max(number)",
-    ),
-    Rule(
-        "attempt_without_notification",
-        "an attempt of a notification that is gone (shown as id #number)",
-        """SELECT a.notification_id || ' #' || a.number FROM attempt a
-           WHERE NOT EXISTS (SELECT 1 FROM notification n WHERE n.id = a.notification_id)""",
-    ),
-    Rule(
-        "event_without_notification",
-        "an event of a notification that is gone",
-        """SELECT e.notification_id FROM event e
-           WHERE NOT EXISTS (SELECT 1 FROM notification n WHERE n.id = e.notification_id)""",
-    ),
-    Rule(
-        "idle_with_worker",
-        "not being sent, yet it bears a worker or a claim's times",
-        """SELECT id FROM notification
-           WHERE status <> 'sending'
-             AND (worker_id IS NOT NULL OR claimed_at IS NOT NULL OR started_at IS NOT NULL)""",
-    ),
-)
-CLAIM_WITHOUT_WORKER: Final = Rule(
-    "claim_without_worker",
-    "being sent by a worker that is dead, and nobody took it back in time: is any worker running?",
-    ABANDONED,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -176,9 +78,44 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a lane holds that is pending, or why it stands still."""
+
+    lane: str
+    pending: int
+    due_for: float | None  # seconds since its first fell due, negative until it does; None: nothing is pending
+    paused_for: float | None  # seconds that its pause has left; None: it is open
+    reason: str | None  # of the pause
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """The ledger's sums: what was deleted for good, in all purges together."""
+
+    notifications: int
+    attempts: int
+    records: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     counts: dict[Status, int]  # every status, zeros included
     violations: list[Violation]
+    lanes: list[Waiting]  # longest due first
+    purged: Purged
+    dead: dict[UUID, int | None]  # workers that hold claims and show no life, and the beat they stopped at (None: none)
+
+    @property
+    def accepted(self) -> int:
+        """Notifications that were ever accepted: those that are here, and those that the ledger says were purged."""
+        return sum(self.counts.values()) + self.purged.notifications
+
+    def late(self, limit: timedelta) -> list[Waiting]:
+        """Lanes that are open and hold something that fell due longer ago."""
+        seconds = limit.total_seconds()
+        return [lane for lane in self.lanes if lane.paused_for is None and (lane.due_for or 0) > seconds]
 
 
 def audit(*, watch: timedelta = RECOVERY) -> Books:
@@ -194,6 +131,8 @@ def audit(*, watch: timedelta = RECOVERY) -> Books:
         run(ONE_INSTANT, {})
         counts = {Status(status): count for status, count in run(COUNTS, {})}
         found = [_find(rule) for rule in RULES]
+        lanes = [Waiting(*row) for row in run(LANES, {})]
+        purged = Purged(*run(LEDGER, {})[0])
         holders = {row[0]: row[1] for row in run(HOLDERS, {})}
     dead = _dead(holders, max(watch, SHORTEST_WATCH))
     if dead:
@@ -201,6 +140,9 @@ def audit(*, watch: timedelta = RECOVERY) -> Books:
     return Books(
         counts={status: counts.get(status, 0) for status in Status},
         violations=[violation for violation in found if violation.count],
+        lanes=lanes,
+        purged=purged,
+        dead=dead,
     )
 
 
@@ -210,7 +152,7 @@ def _find(rule: Rule, *, workers: Iterable[UUID] = ()) -> Violation:
     return Violation(rule.kind, rule.meaning, count, examples)
 
 
-def _dead(holders: dict[UUID, int | None], watch: timedelta) -> list[UUID]:
+def _dead(holders: dict[UUID, int | None], watch: timedelta) -> dict[UUID, int | None]:
     """Of the workers that held claims, with their beats then, those that still do and have not beaten since."""
     until = monotonic() + watch.total_seconds()
     suspects = dict(holders)
@@ -224,4 +166,4 @@ def _dead(holders: dict[UUID, int | None], watch: timedelta) -> list[UUID]:
             break
         if suspects:
             sleep(LOOK_EVERY)
-    return list(suspects)
+    return suspects

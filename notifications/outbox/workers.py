@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import psycopg
 
+from notifications.outbox.claim import Position
 from notifications.outbox.statement import Row, run
 
 # A new lease. Rows: none.
@@ -25,6 +27,7 @@ SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT 
 
 # What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold
 # anything pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
+# While some session holds an old snapshot it walks every dead entry of these indexes: see GLANCE.
 # Indexes: notification_ready, notification_claimed, notification_expiring.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
 # that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
@@ -60,6 +63,22 @@ SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state WHERE paused_unti
 UNION ALL
 SELECT 'overdue', '', NULL::uuid, 0::float8
 WHERE EXISTS (SELECT 1 FROM notification WHERE status = 'pending' AND expires_at <= now())
+"""
+
+# When lanes that this process knows are due, each priority from the place behind which it has claimed: dead entries lie
+# before that. Parameters: arrays of equal length. Index: notification_ready. Rows: (lane, seconds until due) of each
+# lane that holds anything pending.
+GLANCE: Final = """
+SELECT k.lane, extract(epoch FROM greatest(min(first.due_at), min(s.paused_until)) - now())::float8
+FROM unnest(%(lanes)s::text[], %(priorities)s::smallint[], %(dues)s::timestamptz[], %(ids)s::uuid[])
+    AS k (lane, priority, due_at, id)
+CROSS JOIN LATERAL (
+    SELECT n.due_at FROM notification n
+    WHERE n.status = 'pending' AND n.lane = k.lane AND n.priority = k.priority AND (n.due_at, n.id) >= (k.due_at, k.id)
+    ORDER BY n.due_at, n.id LIMIT 1
+) AS first
+LEFT JOIN lane_state s ON s.lane = k.lane
+GROUP BY k.lane
 """
 
 
@@ -99,3 +118,17 @@ def sweep(worker_id: UUID) -> Sweep:
         overdue=any(row[0] == "overdue" for row in rows),
         troubled=frozenset(row[1] for row in rows if row[0] == "troubled"),
     )
+
+
+def glance(places: Sequence[tuple[str, int, Position]]) -> dict[str, float]:
+    """Seconds until something at or behind these places (lane, priority, position) is due, by lane; as in `Sweep`."""
+    rows = run(
+        GLANCE,
+        {
+            "lanes": [lane for lane, _, _ in places],
+            "priorities": [priority for _, priority, _ in places],
+            "dues": [position.due_at for _, _, position in places],
+            "ids": [position.id for _, _, position in places],
+        },
+    )
+    return dict(rows)

@@ -131,6 +131,13 @@ def test_a_mail_is_refused_at_the_stage_asked_for(sandbox: Sandbox, stage: Stage
     assert sandbox.mailbox.messages() == []
 
 
+@pytest.mark.parametrize("channel", ["slack", "sms"], indirect=True)
+def test_a_status_that_lies_takes_the_message_all_the_same(sandbox: Sandbox, channel: str) -> None:
+    sandbox.faults.set(channel, Fault(kind=Kind.STATUS, status=500, taken=True))
+    assert sent(sandbox, channel) == "unknown"
+    assert len(sandbox.mailbox.messages()) == 1
+
+
 def test_a_fault_befalls_as_many_messages_as_it_says(sandbox: Sandbox, channel: str) -> None:
     sandbox.faults.set(channel, Fault(kind=Kind.DROP_AFTER, times=2))
     assert [sent(sandbox, channel) for _ in range(4)] == ["unknown", "unknown", "sent", "sent"]

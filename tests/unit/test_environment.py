@@ -125,6 +125,23 @@ def test_a_database_url_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("postgresql://me:secret@one:5432,two:5433/notes?target_session_attrs=read-write", "one,two", "5432,5433"),
+        ("postgresql://me:secret@one,two/notes?target_session_attrs=read-write", "one,two", ""),
+        ("postgresql://me@/notes?host=one,two&port=5432,5433&target_session_attrs=read-write", "one,two", "5432,5433"),
+        ("postgresql://me@/notes?host=/run/one,/run/two&target_session_attrs=read-write", "/run/one,/run/two", ""),
+    ],
+)
+def test_a_database_url_of_several_servers_is_handed_on_to_libpq(url: str, host: str, port: str) -> None:
+    read = environment.database(url)
+    options = read["OPTIONS"]
+    assert isinstance(options, dict)
+    assert (read["HOST"] or options["host"], read["PORT"] or options.get("port", "")) == (host, port)
+    assert options["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(
     "wrong", ["mysql://me:secret@db/notes", "sqlite:///x.db", "postgresql://me:secret@db", "db.example:5432/notes"]
 )
 def test_another_database_or_none_is_refused_without_showing_the_password(wrong: str) -> None:

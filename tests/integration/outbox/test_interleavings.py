@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 import pytest
@@ -19,7 +20,7 @@ from channels.contract import Progress
 from notifications.actors import Actors
 from notifications.delivery import Delivery
 from notifications.holdings import Holdings
-from notifications.lease import Lease
+from notifications.lease import BEAT_EVERY, DEAD_AFTER, Lease
 from notifications.models import Client, IdempotencyRecord, Notification, Worker
 from notifications.outbox import operate, purge, receipts, recover, workers
 from notifications.outbox.record import Result
@@ -88,6 +89,23 @@ def test_a_renewal_that_came_second_learns_that_its_worker_was_buried(second: Se
     assert not renewal.result().renewed
     assert rows.row(id_).status == "pending"
     assert rows.outcomes(id_) == [(1, "lost", "", False)]
+
+
+def test_a_renewal_that_took_long_takes_nobody_for_dead() -> None:
+    """The database stood still for everybody: whoever is answered first sees the others where they stood."""
+    lease, other = Lease(), rows.worker()
+    lease.start()
+    try:
+        eventually(lambda: other in lease._seen, what="the other's beat, seen")
+        stood_still = monotonic()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE worker IN ACCESS EXCLUSIVE MODE")
+            eventually(lambda: monotonic() - stood_still > DEAD_AFTER + BEAT_EVERY, what="longer than a life")
+        before = Worker.objects.get(pk=lease.worker_id).beat
+        while Worker.objects.get(pk=lease.worker_id).beat < before + 4:
+            assert lease.dead() == []
+    finally:
+        lease.stop()
 
 
 # --- two recoveries at once -------------------------------------------------------------------------------

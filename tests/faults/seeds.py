@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+EACH = 10  # of every step that a process dies at
+
+
+def seeds(*, fast: int) -> list[Any]:
+    """Ten seeds, of which the first few run without --run-slow."""
+    return [seed if seed < fast else pytest.param(seed, marks=pytest.mark.slow) for seed in range(EACH)]

@@ -1,0 +1,160 @@
+"""What every worker asks all the time, over a quarter of a million rows: work in proportion to the batch.
+
+Whatever the planner was told about the tables, and with 150,000 dead entries in the indexes, as a pinned snapshot
+leaves them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from notifications.outbox.claim import CLAIM, START
+from notifications.outbox.operate import EXPIRE
+from notifications.outbox.record import RECORD
+from notifications.outbox.recover import BURY, TAKE_BACK
+from notifications.outbox.workers import BEAT, GLANCE, SWEEP
+from tests.plans import tables
+from tests.plans.explained import explained
+from tests.plans.tables import CLAIMED, GONE, LANE, LANES, OWN, id_of, moment
+
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+
+# Pages for each row that is written: its versions, and an entry in each index, a few levels down.
+PAGES_A_ROW = 25
+PAGES_AT_LEAST = 100
+
+DRAINED_TO = {"due": moment(tables.HISTORY), "id": id_of(tables.HISTORY)}  # the cursor of the worker that did
+
+
+def claiming(batch: int) -> dict[str, object]:
+    places: dict[str, object] = {}
+    for priority in (0, 1, 2):
+        places[f"due_{priority}"] = DRAINED_TO["due"] if priority == 1 else START.due_at
+        places[f"id_{priority}"] = DRAINED_TO["id"] if priority == 1 else START.id
+    return {"lane": LANE, "worker": OWN, "batch": batch, "started": True, **places}
+
+
+def recording(batch: int) -> dict[str, object]:
+    each: dict[str, Any] = {
+        "attempts": 1, "workers": OWN, "outcomes": "accepted", "statuses": "sent", "delays": 0.0, "tries": 0,
+        "doubles": False, "doubled": False, "codes": "", "details": "", "provider_ids": "SM1",
+        "backends": "slack_webhook", "started": 0.2, "finished": 0.1,
+    }  # fmt: skip
+    return {
+        "ids": [id_of(tables.SENDING_OWN + n) for n in range(batch)],
+        **{name: [value] * batch for name, value in each.items()},
+        "next": id_of(tables.SENDING_OWN + batch),
+        "next_attempt": 1,
+        "next_worker": OWN,
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 20, 200])
+def test_a_claim_begins_at_its_cursor_and_touches_what_it_takes(stage: str, mode: str, batch: int) -> None:
+    plan = explained(CLAIM, claiming(batch), mode=mode)
+
+    assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 2 * batch, plan  # found once, updated once
+    assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
+
+
+def test_without_its_cursor_a_claim_would_walk_the_dead(stage: str, mode: str) -> None:
+    """What the tests above would see, if it were so."""
+    start = {"due_1": START.due_at, "id_1": START.id}
+
+    plan = explained(CLAIM, claiming(20) | start, mode=mode)
+
+    assert (plan.pages > 10 * (PAGES_A_ROW * 20 + PAGES_AT_LEAST)) == ("dead" in stage), plan
+
+
+def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None:
+    plan = explained(CLAIM, claiming(20) | {"lane": "slack:nobody"}, mode=mode)
+
+    assert plan.rows == 0, plan
+    assert plan.pages <= 20, plan
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_record_finds_its_rows_by_primary_key(stage: str, mode: str, batch: int) -> None:
+    plan = explained(RECORD, recording(batch), mode=mode)
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == batch + 1, plan
+    assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
+
+
+def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str) -> None:
+    """Why the fence compares `status || ''`: no partial index may match."""
+    plain = RECORD.replace("n.status || '' = 'sending'", "n.status = 'sending'")
+    assert plain != RECORD
+
+    plan = explained(plain, recording(100), mode=mode)
+
+    assert (plan.pages > 3 * (PAGES_A_ROW * 100 + PAGES_AT_LEAST)) == ("dead" in stage), plan
+
+
+def test_taking_back_touches_what_the_dead_worker_held(stage: str, mode: str) -> None:
+    policies = {"channels": ["slack", "sms"], "backends": ["slack_webhook", "twilio_sms"], "holds": [False, True]}
+    plan = explained(TAKE_BACK, {"workers": [GONE], "ids": None, "attempts": None, "detail": "", **policies}, mode=mode)
+
+    assert plan.indexes == {"notification_claimed", "notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 2 * CLAIMED, plan
+    assert plan.pages <= PAGES_A_ROW * CLAIMED + PAGES_AT_LEAST, plan
+
+
+def test_a_glance_looks_only_where_this_process_has_come_to(stage: str, mode: str) -> None:
+    places = [(lane, priority, START.due_at, START.id) for lane in LANES for priority in (0, 1, 2)]
+    drained = (LANE, 1, DRAINED_TO["due"], DRAINED_TO["id"])
+    places = [drained if place[:2] == drained[:2] else place for place in places]
+    named = dict(zip(("lanes", "priorities", "dues", "ids"), map(list, zip(*places, strict=True)), strict=True))
+
+    plan = explained(GLANCE, named, mode=mode)
+
+    assert plan.indexes == {"notification_ready"}, plan
+    assert plan.rows == len(places), plan
+    assert plan.pages <= 10 * len(places), plan
+
+
+def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: str, mode: str) -> None:
+    plan = explained(SWEEP, {"worker": OWN}, mode=mode)
+
+    assert plan.indexes == {"notification_ready", "notification_claimed", "notification_expiring"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 3 * CLAIMED + 10 * len(LANES), plan
+    if "dead" not in stage:  # there it walks them all: the relay does so a twentieth of the time, and glances between
+        assert plan.pages <= 5 * CLAIMED + PAGES_AT_LEAST, plan
+
+
+def test_a_beat_touches_the_leases_alone(stage: str, mode: str) -> None:
+    plan = explained(BEAT, {"id": OWN}, mode=mode)
+
+    assert (plan.indexes - {"worker_pkey"}, plan.read_whole) == (set(), set()), plan
+    assert plan.pages <= 20, plan
+
+
+def test_burying_touches_one_lease(stage: str, mode: str) -> None:
+    plan = explained(BURY, {"worker": OWN, "beat": 5}, mode=mode)
+
+    assert plan.pages <= 20, plan
+
+
+@pytest.mark.parametrize("overdue", [0, 100])
+def test_expiring_touches_what_is_overdue(stage: str, mode: str, overdue: int) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute(
+            "UPDATE notification SET expires_at = now() - interval '1 hour' WHERE id BETWEEN %s AND %s",
+            [id_of(tables.LATER), id_of(tables.LATER + overdue - 1)],
+        )
+
+    plan = explained(EXPIRE, {}, mode=mode)
+
+    assert plan.indexes == {"notification_expiring", "notification_pkey"} or not overdue, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 3 * overdue, plan
+    assert plan.pages <= PAGES_A_ROW * overdue + PAGES_AT_LEAST, plan

@@ -1,0 +1,109 @@
+"""What requests, receipts and operators ask, over a quarter of a million rows: work in proportion to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from psycopg.types.json import Json
+
+from notifications import selectors
+from notifications.models import Client
+from notifications.outbox import receipts
+from notifications.outbox.accept import INSERT_KEYED, READ_RECORD
+from notifications.outbox.operate import CANCEL, REPLAY
+from tests.plans import tables
+from tests.plans.explained import Plan, explained, explained_query
+from tests.plans.tables import BUSY, OPERATION, id_of, moment
+
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+
+PAGES_A_ROW = 25
+NEW = tables.END + 1
+PAGE = 20
+
+
+def accepting(key: str) -> dict[str, object]:
+    return {
+        "id": id_of(NEW), "client": BUSY, "channel": "sms", "lane": "sms", "recipient": "+14155552671", "subject": "",
+        "body": "hello", "metadata": Json({}), "priority": 1, "send_at": None, "expires_at": None,
+        "correlation_id": "c", "created_at": moment(NEW), "key": key, "operation": OPERATION, "fingerprint": b"\x00",
+        "answer_status": 202, "location": "/somewhere", "answer": b"{}", "key_wait": "1000ms",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["new", "key-777"])
+def test_accepting_reads_no_rows(stage: str, mode: str, key: str) -> None:
+    plan = explained(INSERT_KEYED, accepting(key), mode=mode)
+
+    assert plan.rows == 0, plan
+    assert plan.pages <= 2 * PAGES_A_ROW, plan
+
+
+def test_what_a_key_was_answered_is_one_look_up(stage: str, mode: str) -> None:
+    plan = explained(READ_RECORD, {"client": BUSY, "operation": OPERATION, "key": "key-777"}, mode=mode)
+
+    assert plan.indexes == {"idempotency_record_pkey"}, plan
+    assert (plan.rows, plan.pages <= 10) == (1, True), plan
+
+
+@pytest.mark.parametrize("statement", [REPLAY, CANCEL])
+def test_operators_touch_the_rows_they_name(stage: str, mode: str, statement: str) -> None:
+    ids = [id_of(tables.FAILED + n) for n in range(500)]
+
+    plan = explained(statement, {"ids": ids, "actor": "ada", "detail": ""}, mode=mode)  # type: ignore[arg-type]
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 2 * len(ids), plan
+    assert plan.pages <= PAGES_A_ROW * len(ids), plan
+
+
+def test_a_receipt_touches_its_notification_and_attempt(stage: str, mode: str) -> None:
+    one = {"id": id_of(777), "attempt": 1, "status": "delivered", "code": "", "provider_id": "SM1"}
+    for statement in (receipts.LOCK, receipts.FARTHEST, receipts.NOTE, receipts.SETTLE):
+        plan = explained(statement, one, mode=mode)
+
+        assert not plan.read_whole, plan
+        assert plan.rows <= 2, plan
+        assert plan.pages <= 2 * PAGES_A_ROW, plan
+
+
+def asked(read: Callable[[], object]) -> Plan:
+    """The plan of the first query that a selector made."""
+    with CaptureQueriesContext(connection) as captured:
+        read()
+    return explained_query(captured.captured_queries[0]["sql"])
+
+
+def test_an_api_key_is_found_by_its_digest(stage: str) -> None:
+    plan = asked(lambda: selectors.client_of_key(tables.digest(777)))
+
+    assert "api_key_digest_key" in plan.indexes, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 1, plan
+    assert plan.pages <= 10, plan
+
+
+def test_a_page_reads_as_much_as_it_shows(stage: str) -> None:
+    plan = asked(lambda: selectors.page(Client(id=BUSY), filters={}, before=None, limit=PAGE))
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert plan.rows == PAGE + 1, plan
+    assert plan.pages <= 10 * PAGE, plan
+
+
+def test_a_later_page_reads_as_much_as_it_shows(stage: str) -> None:
+    plan = asked(lambda: selectors.page(Client(id=BUSY), filters={}, before=id_of(100_000), limit=PAGE))
+
+    assert plan.rows == PAGE + 1, plan
+    assert plan.pages <= 10 * PAGE, plan
+
+
+def test_one_notification_is_one_look_up(stage: str) -> None:
+    plan = asked(lambda: selectors.notification(Client(id=BUSY), id_of(777)))
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert (plan.rows, plan.pages <= 10) == (1, True), plan
