@@ -88,7 +88,8 @@ class Site:
         def lease() -> Worker | None:
             assert running.popen.poll() is None, running.log
             # Others may begin at this moment, too: it is the one of our own child.
-            return Worker.objects.filter(pid__in=[child.pid for child in parent.children()]).last()
+            pids = [child.pid for child in parent.children()]
+            return Worker.objects.filter(pid__in=pids).order_by("started_at").last()
 
         return running, eventually(lease, seconds=30, what="a worker's lease")
 
