@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, LiteralString
+from weakref import WeakSet
 
 import psycopg
 from django.db import connection
 from django.db.utils import OperationalError
 
 Row = tuple[Any, ...]
+
+_asked: WeakSet[psycopg.Connection[Any]] = WeakSet()  # connections whose server was asked who it is
 
 
 class CommitInDoubt(OperationalError):
@@ -19,8 +23,8 @@ class CommitInDoubt(OperationalError):
 def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     """Run one statement on this thread's Django connection and return its rows.
 
-    It is its own transaction, or part of the caller's `transaction.atomic()`. Server-side parameters and a prepared
-    plan; Django's cursor would bind on the client and plan every time.
+    It is its own transaction, or part of the caller's `transaction.atomic()`. Server-side parameters and, where the
+    connection keeps its session, a prepared plan; Django's cursor would bind on the client and plan every time.
 
     Raises: django.db's errors, as the ORM does; CommitInDoubt.
     """
@@ -37,6 +41,7 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     raw.add_notice_handler(notice)
     try:
         with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+            _allow_plans(raw)
             cursor.execute(sql, parameters, prepare=True)
             rows = cursor.fetchall() if cursor.description else []
     finally:
@@ -63,7 +68,24 @@ def direct_connection(application: str) -> psycopg.Connection[Row]:
     parameters["application_name"] = application
     # A peer that vanished without a word must not hold the beat for the kernel's default of a quarter of an hour.
     parameters.setdefault("tcp_user_timeout", 3000)  # ms
-    return psycopg.connect(**parameters, autocommit=True)
+    direct: psycopg.Connection[Row] = psycopg.connect(**parameters, prepare_threshold=None, autocommit=True)
+    _allow_plans(direct)
+    return direct
+
+
+def _allow_plans(raw: psycopg.Connection[Row]) -> None:
+    """Let statements be prepared where their plans can be found again: on a session of the connection's own.
+
+    A pooler in transaction mode gives each transaction another session, in which the plan is missing, or is somebody
+    else's of the same name. It gives itself away by answering with a process id of its own making. Asked once for
+    each connection, outside transactions: some must begin with a statement of their own.
+    """
+    if raw.prepare_threshold is not None or raw in _asked or not raw.autocommit:
+        return
+    rows = psycopg.Cursor(raw).execute("SELECT pg_backend_pid()").fetchall()
+    _asked.add(raw)
+    if rows[0][0] == raw.info.backend_pid:
+        raw.prepare_threshold = sys.maxsize  # nothing by itself, but whatever is run with `prepare=True`
 
 
 def sqlstate(error: BaseException) -> str:
