@@ -16,16 +16,12 @@ from django.conf import settings
 from channels import sandbox
 from channels.registry import channels
 from notifier import first_run
+from notifier.up.commands import WEB_GRACE, WORKER_GRACE, web_command, worker_command
 from notifier.up.program import Program
 
 # The variables of each channel that the sandbox can play.
 _VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
 _POLICY = "_ON_UNKNOWN"  # not of the provider: it holds with the sandbox, too
-
-# Enough to have several commits under way at once, which Postgres writes down together; each keeps a connection.
-_WEB_THREADS = 8
-_WEB_GRACE = 10  # seconds; the slowest request waits for a lock and a commit
-_WORKER_GRACE = 30  # seconds; a worker finishes the send it is in, and every channel's timeout is shorter
 
 
 class Plan:
@@ -52,7 +48,7 @@ class Plan:
     def command(self, name: str, *arguments: str, **more: str) -> Program:
         """A management command that runs to its end."""
         manage = str(settings.BASE_DIR / "manage.py")
-        return Program(name, (sys.executable, manage, *arguments), {**self.environment, **more}, grace=_WEB_GRACE)
+        return Program(name, (sys.executable, manage, *arguments), {**self.environment, **more}, grace=WEB_GRACE)
 
     def migrate(self) -> Program:
         return self.command("migrate", "migrate", "--noinput", "--verbosity", "0")
@@ -75,29 +71,14 @@ class Plan:
     def web(self) -> list[Program]:
         if not settings.WEB_PROCESSES:
             return []
-        command = (
-            *(sys.executable, "-m", "granian", "--interface", "wsgi"),
-            *("--host", settings.WEB_HOST, "--port", str(settings.WEB_PORT)),
-            *("--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(_WEB_THREADS)),
-            # A thread that ends takes its database connection along: let none end for a moment's silence.
-            *("--blocking-threads-idle-timeout", "600"),
-            *("--respawn-failed-workers", "--workers-kill-timeout", str(_WEB_GRACE - 2)),
-            *("--no-ws", "--log-level", "error"),
-            "notifier.wsgi:application",
-        )
+        command = web_command(settings.WEB_HOST, settings.WEB_PORT, settings.WEB_PROCESSES)
         environment = {**self.environment, "NOTIFIER_DIE_WITH_PARENT": "on"}
-        return [Program("web", command, environment, grace=_WEB_GRACE)]
+        return [Program("web", command, environment, grace=WEB_GRACE)]
 
     def workers(self) -> list[Program]:
-        # One command each: Dramatiq's own stops all its processes when one dies, and those that live on are to
-        # take back the dead one's claims.
-        command = (
-            *(sys.executable, "-m", "dramatiq", "notifier.worker"),
-            *("--processes", "1", "--threads", str(settings.WORKER_THREADS)),
-            *("--worker-shutdown-timeout", str((_WORKER_GRACE - 5) * 1000), "--skip-logging"),
-        )
+        command = worker_command(settings.WORKER_THREADS)
         return [
-            Program(f"worker {number}", command, self.environment, grace=_WORKER_GRACE)
+            Program(f"worker {number}", command, self.environment, grace=WORKER_GRACE)
             for number in range(1, settings.WORKER_PROCESSES + 1)
         ]
 

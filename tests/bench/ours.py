@@ -1,0 +1,181 @@
+"""Our own service as it is run in production, each part a process of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+from urllib.request import urlopen
+from uuid import uuid4
+
+import psycopg
+
+from notifier.up.commands import web_command, worker_command
+from tests.bench.servers import Postgres
+from tests.ports import free_port
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+PROCESSES: Final = 2
+READY_WITHIN: Final = 60.0  # seconds
+
+# As a client's would be: about 100 bytes of body, a recipient, a key.
+FILL: Final = """
+INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at, status,
+    attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at)
+SELECT uuidv7(), 1, %(channel)s, %(lane)s, %(recipient)s, %(subject)s,
+    'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n, '{{}}',
+    1, now(), 'pending', 0, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, now()
+FROM generate_series(1, %(count)s) AS n
+"""
+RECIPIENTS: Final = {"slack": "default", "email": "someone@example.com", "sms": "+14155552671"}
+
+
+class Service:
+    """Our service on one database of the bench's Postgres."""
+
+    def __init__(self, server: Postgres, database: str = "ours", **environment: str) -> None:
+        self.url = server.fresh(database)
+        self._environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            "NOTIFIER_ENV_FILE": "",
+            "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
+            "DATABASE_URL": self.url,
+            "DATA_DIR": str(server.folder),
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "LOG_LEVEL": "info",
+            "LOG_FORMAT": "json",
+            "SLACK_WEB_HOOK_URL": "http://127.0.0.1:1/services/T/B/X",
+            "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
+            "TWILIO_AUTH_TOKEN": "0" * 32,
+            "TWILIO_FROM_NUMBER": "+15005550006",
+            "EMAIL_SENDER": "notify@example.com",
+            "SMTP_HOST": "127.0.0.1",
+            **environment,
+        }
+        self._manage("migrate", "--verbosity", "0")
+        self.api_key = self._manage("create_api_key", "bench")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.url, autocommit=True)
+
+    # --- its processes -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def web(self, *, processes: int = PROCESSES) -> Iterator[str]:
+        """A web server as `make run` starts it; its address."""
+        port = free_port()
+        command = web_command("127.0.0.1", port, processes)
+        with self._running(command) as server:
+            url = f"http://127.0.0.1:{port}"
+            _await(lambda: _answers(f"{url}/healthz"), server)
+            yield url
+
+    @contextmanager
+    def workers(self, *, processes: int = PROCESSES, threads: int = 24, **environment: str) -> Iterator[None]:
+        """Worker processes as `make run` starts them, each with its lease."""
+        with ExitStack() as stack, self.connect() as connection:
+            for _ in range(processes):
+                server = stack.enter_context(self._running(worker_command(threads), **environment))
+            _await(lambda: (connection.execute("SELECT count(*) FROM worker").fetchone() or (0,))[0] >= processes, server)
+            yield
+
+    @contextmanager
+    def a_lease(self) -> Iterator[None]:
+        """A worker that is alive and takes nothing: with nobody alive the web would spare itself the nudges."""
+        stop = threading.Event()
+        lease = uuid4()
+        with self.connect() as connection:
+            connection.execute("INSERT INTO worker VALUES (%s, 0, 'bench', 1, now())", [lease])
+
+            def beat() -> None:
+                while not stop.wait(0.5):
+                    connection.execute("UPDATE worker SET beat = beat + 1 WHERE id = %s", [lease])
+
+            thread = threading.Thread(target=beat)
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
+                connection.execute("DELETE FROM worker WHERE id = %s", [lease])
+
+    # --- its outbox --------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        with self.connect() as connection:
+            connection.execute("TRUNCATE notification, attempt, idempotency_record, receipt, event, lane_state")
+
+    def fill(self, count: int, *, channel: str = "slack", lane: str = "") -> None:
+        """So many notifications that are due now; no worker runs."""
+        with self.connect() as connection:
+            connection.execute(
+                FILL,
+                {
+                    "count": count,
+                    "channel": channel,
+                    "lane": lane or channel,
+                    "recipient": RECIPIENTS[channel],
+                    "subject": "What happened" if channel == "email" else "",
+                },
+            )
+            connection.execute("ANALYZE notification")
+
+    # --- how ---------------------------------------------------------------------------------------------
+
+    def _manage(self, *arguments: str) -> str:
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        ran = subprocess.run(
+            command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+        )
+        return ran.stdout.decode().strip()
+
+    @contextmanager
+    def _running(self, command: tuple[str, ...], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**self._environment, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield server
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+
+def _await(reached: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
+    until = monotonic() + READY_WITHIN
+    while not reached():
+        if server.poll() is not None or monotonic() > until:
+            raise SystemExit(f"{' '.join(map(str, server.args))} did not become ready")
+        sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False

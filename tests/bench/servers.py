@@ -1,0 +1,89 @@
+"""What the bench starts: a Postgres as production would run it, and Redis, each in a folder that goes with it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg import sql
+
+from notifier import embedded
+from tests.ports import free_port
+
+# Durability is Postgres' default: fsync and synchronous_commit on. What is set holds for every side of a comparison.
+SETTINGS: Final = {"max_wal_size": "4GB", "shared_buffers": "512MB", "max_connections": "200"}
+
+
+class Postgres:
+    """A server of its own, and databases in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known = embedded.connection(folder)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://{self._known['USER']}@/{database}?{urlencode({'host': str(self._known['HOST'])})}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def fresh(self, database: str) -> str:
+        """An empty database of this name; its URL."""
+        with self.connect() as connection:
+            name = sql.Identifier(database)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        return self.url(database)
+
+    def settle(self) -> None:
+        """Write down what is dirty, so that nobody pays for what ran before."""
+        with self.connect() as connection:
+            connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="notifier-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # where we are root the server runs as another user
+        with embedded.Server(folder, SETTINGS):
+            yield Postgres(folder)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Its URL; without persistence, as it is when it carries a queue at its fastest."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("The bench needs redis-server for two of the peers (Debian: apt-get install redis-server).")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="notifier-bench-redis-") as folder:
+        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+        server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+        try:
+            await_port(port, server)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def await_port(port: int, server: subprocess.Popen[bytes], *, seconds: float = 60) -> None:
+    until = monotonic() + seconds
+    while monotonic() < until:
+        if server.poll() is not None:
+            raise SystemExit(f"{server.args} ended with {server.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        sleep(0.05)
+    raise SystemExit(f"{server.args} does not listen on port {port}")
