@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
 
 
 class Remaining:
-    """The open rows of a table with a rising `id`, watched by the smallest of them.
+    """The open rows of a table, watched by the first of them in an order that only rises.
 
     A search from the start would walk the dead entries of all that is finished: each starts where the last ended.
     """
 
-    def __init__(self, database_url: str, table: str, open_when: str = "true") -> None:
-        """`open_when`: the SQL condition of a row that is not finished."""
+    def __init__(self, database_url: str, table: str, *, order: str = "id", open_when: str = "true") -> None:
+        """`order`: an indexed column; `open_when`: the SQL condition of a row that is not finished."""
         self._url = database_url
         self._table = sql.Identifier(*table.split("."))
-        self._smallest = sql.SQL("SELECT id FROM {} WHERE id >= %s AND ({}) ORDER BY id LIMIT 1").format(
-            self._table,
-            sql.SQL(open_when),  # type: ignore[arg-type]  # a constant of a peer
-        )
+        start = "SELECT {0} FROM {1} WHERE ({2})"
+        parts = (sql.Identifier(order), self._table, sql.SQL(cast("LiteralString", open_when)))
+        self._find_first = sql.SQL(start + " ORDER BY {0} LIMIT 1").format(*parts)
+        self._find_next = sql.SQL(start + " AND {0} >= %s ORDER BY {0} LIMIT 1").format(*parts)
         self._connection: psycopg.Connection[Any] | None = None
-        self._first = self._at = 0
+        self._first: Any = None
+        self._at: Any = None
 
     def restart(self) -> None:
         """After a fill: bring the statistics up to date, as autovacuum will have, and note where the rows begin."""
-        self._connected().execute(sql.SQL("VACUUM (ANALYZE) {}").format(self._table))
-        self._at = 0
-        self._first = self._at = self._look() or 0
+        self.ask("VACUUM (ANALYZE) {}")
+        row = self._connected().execute(self._find_first).fetchone()
+        self._first = self._at = row[0] if row else None
 
     def begun(self) -> bool:
         return self._look() != self._first
@@ -37,11 +38,16 @@ class Remaining:
     def done(self) -> bool:
         return self._look() is None
 
-    def _look(self) -> int | None:
-        row = self._connected().execute(self._smallest, (self._at,)).fetchone()
+    def ask(self, query: LiteralString) -> bool:
+        """Whether a query on the table, which stands for its `{}`, finds anything."""
+        cursor = self._connected().execute(sql.SQL(query).format(self._table))
+        return cursor.rowcount > 0
+
+    def _look(self) -> Any:
+        row = self._connected().execute(self._find_next, (self._at,)).fetchone()
         if row is None:
             return None
-        self._at = int(row[0])
+        self._at = row[0]
         return self._at
 
     def _connected(self) -> psycopg.Connection[Any]:
