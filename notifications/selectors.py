@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Prefetch, Q
-from django.db.models.functions import Now
+from django.db.models import Prefetch
 
-from notifications.models import ApiKey, Attempt, Client, Notification, Worker
+from notifications.models import Attempt, Client, Notification, Worker
 from notifications.outbox.statement import run
 
+# Only a key that is neither revoked nor expired by the database's clock. Index: api_key's unique digest, primary key.
+# Rows: (client's id, name, is active, seconds until the key expires or null), at most one.
+CLIENT_OF_KEY: Final = """
+SELECT c.id, c.name, c.is_active, extract(epoch FROM k.expires_at - now())::float8
+FROM api_key k JOIN client c ON c.id = k.client_id
+WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+"""
 
-def client_of_key(digest: bytes) -> Client | None:
-    """The client, active or not, of a key that is neither revoked nor expired by the database's clock."""
-    key = (
-        ApiKey.objects.select_related("client")
-        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=Now()), digest=digest, revoked_at__isnull=True)
-        .first()
-    )
-    return key.client if key else None
+
+def client_of_key(digest: bytes) -> tuple[Client, float | None] | None:
+    """The client, active or not, of a good key, and the seconds until the key expires (None: never)."""
+    rows = run(CLIENT_OF_KEY, {"digest": digest})
+    if not rows:
+        return None
+    id_, name, is_active, expires_in = rows[0]
+    return Client(id=id_, name=name, is_active=is_active), expires_in
 
 
 def page(

@@ -7,8 +7,10 @@ so that no library's own wording of an error can carry one into a log.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -38,6 +40,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1\2{MASK}",
     ),
 )
+# A text without any of these holds nothing that the patterns below or above would find: most have none.
+_SUSPICIOUS = re.compile(
+    r"(?i)[@+]|nk_|://|bearer|basic|with url|/(?:services|workflows|triggers)/|passw|secret|token|api_?key"
+)
 _SHORTEST_SECRET = 6  # a shorter literal would blot out ordinary words
 
 
@@ -64,6 +70,21 @@ def recipient(address: str) -> str:
     return address
 
 
+class _Kind(enum.Enum):
+    """What a field's name says of its value."""
+
+    SECRET = enum.auto()
+    RECIPIENT = enum.auto()
+    PLAIN = enum.auto()
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: str) -> _Kind:
+    if _SECRET_FIELDS.match(name) or _CONTENT_FIELDS.match(name):
+        return _Kind.SECRET
+    return _Kind.RECIPIENT if _RECIPIENT_FIELDS.match(name) else _Kind.PLAIN
+
+
 class Masker:
     """A structlog processor: masks an event's fields, at any depth, and its text."""
 
@@ -80,16 +101,19 @@ class Masker:
         """Mask what is secret by its shape or by its being configured, and every phone number and address."""
         if self._literals is not None:
             text = self._literals.sub(MASK, text)
+        if not _SUSPICIOUS.search(text):
+            return text
         for pattern, replacement in _SHAPES:
             text = pattern.sub(replacement, text)
         text = _EMAIL.sub(lambda match: recipient(match[0]), text)
         return _PHONE.sub(lambda match: recipient(match[0]), text)
 
     def _field(self, name: str, value: Any) -> Any:
-        if _SECRET_FIELDS.match(name) or _CONTENT_FIELDS.match(name):
+        kind = _kind(name)
+        if kind is _Kind.SECRET:
             return MASK if value else value
         if isinstance(value, str):
-            return self.text(recipient(value) if _RECIPIENT_FIELDS.match(name) else value)
+            return self.text(recipient(value) if kind is _Kind.RECIPIENT else value)
         if isinstance(value, Mapping):
             return {key: self._field(str(key), inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""Every request gets a correlation id, and a log line when it comes and when it is answered."""
+"""Every request gets a correlation id, and a log line when it is answered."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Probes:
 class RequestLog:
     """The outermost middleware: binds `correlation_id` to the request and to all its logs, and echoes it.
 
-    The lines name method, path, status, duration and size, and the client once it is known; never a body, a
-    header or the query, which may hold people's addresses.
+    One line for each, when it is answered (at debug one when it comes, too), names method, path, status, duration and
+    size, and the client once it is known; never a body, a header or the query, which may hold people's addresses.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -74,7 +74,7 @@ class RequestLog:
         structlog.contextvars.clear_contextvars()  # a thread's last request may have left some
         structlog.contextvars.bind_contextvars(correlation_id=identity)
         try:
-            log.log(level, "request", method=request.method, path=request.path)
+            log.debug("request", method=request.method, path=request.path)
             response = self.get_response(request)
             response.headers[CORRELATION_HEADER] = identity
             log.log(

@@ -122,8 +122,9 @@ DATABASES: dict[str, dict[str, Any]] = {
         **(environment.database(DATABASE_URL) if DATABASE_URL else embedded.connection(DATA_DIR)),
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0 if ROLE == "worker" else None,
-        # A worker's statement that finds its connection broken is tried again; a look before each is a round trip.
-        "CONN_HEALTH_CHECKS": ROLE == "web",
+        # A look before each request is a round trip. A worker's statement that finds its connection broken is tried
+        # again, and the web server sees on the socket that the other end has hung up (wsgi.py).
+        "CONN_HEALTH_CHECKS": False,
         "ATOMIC_REQUESTS": False,
     }
 }

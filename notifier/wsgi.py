@@ -2,13 +2,16 @@
 
 import multiprocessing.process
 import os
+import select
 import signal
 import threading
 import time
 from datetime import timedelta
 from typing import Any, Final
 
+from django.core.signals import request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -26,6 +29,24 @@ def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 # Only here: a worker tries again until it is let in, and commands may take their time.
 connection_created.connect(_bound_waits)
+
+
+def _drop_dead_connection(**_: Any) -> None:
+    """A server that ended or restarted has hung up: seen on the socket, where a `SELECT 1` would be a round trip."""
+    raw = connection.connection
+    if raw is not None and not connection.in_atomic_block and (raw.closed or _has_spoken(raw.fileno())):
+        connection.close()
+
+
+def _has_spoken(descriptor: int) -> bool:
+    """Whether an idle connection has something to read: its end, or a word of its administrator."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+# After Django's own of this signal, which gives up connections that failed in the last request.
+request_started.connect(_drop_dead_connection)
 
 _django = get_wsgi_application()
 

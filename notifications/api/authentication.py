@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from rest_framework.authentication import BaseAuthentication
@@ -18,7 +19,38 @@ from notifications.models import Client
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # imports this module by way of the settings
 
+TRUSTED_FOR: Final = 1.0  # seconds: a key that is revoked is refused that much later at most
+MOST_KNOWN: Final = 10_000  # keys remembered by one process
+
 _HEADER = re.compile(r"bearer +([!-~]{1,256})", re.IGNORECASE)
+
+
+class _KnownKeys:
+    """Good keys and their clients, each asked of the database once a second at most; what is refused is always asked.
+
+    Shared by threads without a lock: two that ask at once learn the same.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Client, float]] = {}
+
+    def client(self, digest: bytes) -> Client | None:
+        known = self._known.get(digest)
+        asked = monotonic()
+        if known is not None and asked < known[1]:
+            return known[0]
+        found = selectors.client_of_key(digest)
+        if found is None:
+            self._known.pop(digest, None)
+            return None
+        client, expires_in = found
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[digest] = client, asked + min(TRUSTED_FOR, TRUSTED_FOR if expires_in is None else expires_in)
+        return client
+
+
+_known = _KnownKeys()
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -31,7 +63,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Client, None]:
         match = _HEADER.fullmatch(request.headers.get("Authorization", "").strip())
-        client = selectors.client_of_key(credentials.digest(match[1])) if match else None
+        client = _known.client(credentials.digest(match[1])) if match else None
         if client is None:
             raise NotAuthenticated
         structlog.contextvars.bind_contextvars(client=client.name)

@@ -25,8 +25,13 @@ class Acceptable(StrictSerializer):
     # How this body calls what the channels call `to`, for the field named in an error.
     names: ClassVar[Mapping[str, str]] = {}
 
-    def wanted(self) -> NotificationRequest:
-        """The request for the service; only after `is_valid`."""
+    @classmethod
+    def read(cls, posted: Mapping[str, Any]) -> NotificationRequest:
+        """The request for the service. Raises: ValidationError."""
+        return cls.wanted(cls.values(posted))
+
+    @staticmethod
+    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
         raise NotImplementedError
 
 
@@ -45,16 +50,17 @@ class NewNotification(Acceptable):
     priority = _choice([priority.name.lower() for priority in Priority], default="normal")
     metadata = Metadata(default=dict)
 
-    def wanted(self) -> NotificationRequest:
-        values = self.validated_data
+    @staticmethod
+    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
         return NotificationRequest(**{**values, "priority": Priority[values["priority"].upper()]})
 
 
 class NewSlackMessage(Acceptable):
     message = Text()
 
-    def wanted(self) -> NotificationRequest:
-        return NotificationRequest(channel="slack", message=self.validated_data["message"])
+    @staticmethod
+    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
+        return NotificationRequest(channel="slack", message=values["message"])
 
 
 class NewMail(Acceptable):
@@ -64,10 +70,10 @@ class NewMail(Acceptable):
 
     names = {"to": "send_to"}
 
-    def wanted(self) -> NotificationRequest:
-        mail = self.validated_data
+    @staticmethod
+    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
         return NotificationRequest(
-            channel="email", to=mail["send_to"], message=mail["message"], subject=mail["subject"]
+            channel="email", to=values["send_to"], message=values["message"], subject=values["subject"]
         )
 
 
@@ -77,9 +83,9 @@ class NewSms(Acceptable):
 
     names = {"to": "send_to_number"}
 
-    def wanted(self) -> NotificationRequest:
-        sms = self.validated_data
-        return NotificationRequest(channel="sms", to=sms["send_to_number"], message=sms["message"])
+    @staticmethod
+    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
+        return NotificationRequest(channel="sms", to=values["send_to_number"], message=values["message"])
 
 
 class PageQuery(StrictSerializer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
@@ -39,13 +39,13 @@ class AcceptingViewSet(ViewSet):
     def create(self, request: Request) -> HttpResponse:
         if request.stream is None:
             raise Problem("malformed_json", "The body is empty; send one JSON object.")
-        posted = request.data
+        posted = cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
         key = idempotency_key(request)
         operation = f"POST {request.path.rstrip('/')}"
         try:
             accepted = services.accept(
                 _client(request),
-                self._wanted(posted),
+                self.body.read(posted),
                 key=key,
                 operation=operation,
                 fingerprint=fingerprint(posted),
@@ -60,11 +60,6 @@ class AcceptingViewSet(ViewSet):
                 raise self._in_words_of_the_body(error) from None
             accepted = replayed
         return _accepted(accepted, request)
-
-    def _wanted(self, posted: object) -> services.NotificationRequest:
-        body = self.body(data=posted)
-        body.is_valid(raise_exception=True)
-        return body.wanted()
 
     def _in_words_of_the_body(self, error: ValidationError | services.Refused) -> Exception:
         if isinstance(error, ValidationError):
@@ -94,9 +89,7 @@ class NotificationViewSet(AcceptingViewSet):
     body = NewNotification
 
     def list(self, request: Request) -> Response:
-        query = PageQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        filters = dict(query.validated_data)
+        filters = PageQuery.values(request.query_params.dict())
         rows, following = selectors.page(
             _client(request),
             before=filters.pop("cursor", None),

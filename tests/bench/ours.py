@@ -90,7 +90,8 @@ class Service:
         with ExitStack() as stack, self.connect() as connection:
             for _ in range(processes):
                 server = stack.enter_context(self._running(worker_command(threads), **environment))
-            _await(lambda: (connection.execute("SELECT count(*) FROM worker").fetchone() or (0,))[0] >= processes, server)
+            leases = "SELECT 1 FROM worker OFFSET %s"
+            _await(lambda: connection.execute(leases, [processes - 1]).fetchone() is not None, server)
             yield
 
     @contextmanager

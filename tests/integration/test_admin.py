@@ -518,7 +518,7 @@ def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> 
     answer = new_key(browser, poster)
 
     (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", answer)
-    assert selectors.client_of_key(digest(text)) == poster
+    assert selectors.client_of_key(digest(text)) == (poster, None)
     key = ApiKey.objects.get()
     assert key.name == "checkout"
     for address in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):

@@ -78,8 +78,8 @@ def asked(read: Callable[[], object]) -> Plan:
     return explained_query(captured.captured_queries[0]["sql"])
 
 
-def test_an_api_key_is_found_by_its_digest(stage: str) -> None:
-    plan = asked(lambda: selectors.client_of_key(tables.digest(777)))
+def test_an_api_key_is_found_by_its_digest(stage: str, mode: str) -> None:
+    plan = explained(selectors.CLIENT_OF_KEY, {"digest": tables.digest(777)}, mode=mode)
 
     assert "api_key_digest_key" in plan.indexes, plan
     assert not plan.read_whole, plan

@@ -7,7 +7,9 @@ import pytest
 from django.test import Client as HttpClient
 
 from notifications import credentials, services
+from notifications.api.authentication import TRUSTED_FOR
 from notifications.models import ApiKey, Notification
+from tests.eventually import eventually
 from tests.factories import ApiKeyFactory
 
 from .callers import SMS, Caller
@@ -54,10 +56,25 @@ def test_a_revoked_key_is_no_key(caller: Caller) -> None:
     assert answer_to(f"Bearer {caller.key}") == answer_to(None)
 
 
-def test_a_key_ends_when_it_expires(caller: Caller) -> None:
-    ApiKey.objects.update(expires_at=datetime.now(UTC) + timedelta(hours=1))
+@pytest.mark.parametrize("change", ["revoked_at", "expires_at"])
+def test_a_key_that_was_just_used_is_refused_a_second_after_it_was_revoked(caller: Caller, change: str) -> None:
     assert answer_to(f"Bearer {caller.key}")[0] == 200
 
+    ApiKey.objects.update(**{change: datetime.now(UTC)})
+    eventually(lambda: answer_to(f"Bearer {caller.key}") == answer_to(None), seconds=TRUSTED_FOR + 1, what="its end")
+
+
+def test_a_key_that_was_just_used_ends_at_the_moment_it_expires(caller: Caller) -> None:
+    expires_at = datetime.now(UTC) + timedelta(seconds=TRUSTED_FOR / 2)
+    ApiKey.objects.update(expires_at=expires_at)
+    while datetime.now(UTC) < expires_at:
+        answer = answer_to(f"Bearer {caller.key}")
+
+    assert answer[0] in {200, 401}  # the last may have been asked before it and answered after it
+    assert answer_to(f"Bearer {caller.key}") == answer_to(None)
+
+
+def test_a_key_that_has_expired_is_no_key(caller: Caller) -> None:
     ApiKey.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert answer_to(f"Bearer {caller.key}") == answer_to(None)
 
@@ -75,7 +92,7 @@ def test_a_client_that_is_switched_off_is_told_so(caller: Caller) -> None:
 def test_the_database_keeps_no_key(caller: Caller) -> None:
     stored = ApiKey.objects.get()
     assert bytes(stored.digest) == credentials.digest(caller.key)
-    assert caller.key.split("_")[2] not in f"{stored} {stored!r} {stored.prefix}"
+    assert caller.key.split("_", 2)[2] not in f"{stored} {stored!r} {stored.prefix}"
 
 
 def test_a_session_of_the_admin_is_no_key(caller: Caller, admin_client: HttpClient) -> None:
