@@ -209,6 +209,7 @@ IDEMPOTENCY_KEY_REQUIRED = environment.flag("IDEMPOTENCY_KEY_REQUIRED", default=
 IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 72))
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
+BODY_LIMITS = {"/api/v1/notifications/batch": 8 * 1024 * 1024}  # a thousand messages of 8 kB each
 DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
 
 _webhooks = environment.pairs("SLACK_WEBHOOKS")

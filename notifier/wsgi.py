@@ -70,4 +70,4 @@ if environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
     _parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(_parent,), name="lifeline", daemon=True).start()
 
-application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT)
+application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT, limits=settings.BODY_LIMITS)

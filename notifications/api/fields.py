@@ -14,6 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import SkipField
 
+UNKNOWN_FIELD = serializers.ErrorDetail("There is no such field.", code="unknown_field")
 METADATA_LIMIT = 4096  # bytes of its JSON: labels for the caller's own use, not a second message
 
 # RFC 3339, section 5.6; the offset is not optional there either.
@@ -114,7 +115,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         if not data.keys() <= self.fields.keys():
             unknown = [name for name in data if name not in self.fields]
             for name in unknown[:20]:
-                problems[str(name)[:100]] = [serializers.ErrorDetail("There is no such field.", code="unknown_field")]
+                problems[str(name)[:100]] = [UNKNOWN_FIELD]
         if problems:
             raise serializers.ValidationError(problems)
         return values

@@ -31,9 +31,9 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         _check_charset(media_type or "")
-        limit = settings.REQUEST_BODY_LIMIT
-        length = parser_context["request"].META.get("CONTENT_LENGTH") if parser_context else None
-        if int(length or 0) > limit:  # said before anything is read
+        sent = parser_context["request"].META if parser_context else {}
+        limit = settings.BODY_LIMITS.get(sent.get("PATH_INFO", "").rstrip("/"), settings.REQUEST_BODY_LIMIT)
+        if int(sent.get("CONTENT_LENGTH") or 0) > limit:  # said before anything is read
             raise _too_large(limit)
         raw = stream.read(limit + 1)
         if len(raw) > limit:

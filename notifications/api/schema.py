@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -51,6 +52,22 @@ class Accepted(serializers.Serializer[Any]):
     links = serializers.DictField(child=serializers.CharField())
 
 
+class AcceptedInBatch(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    channel = serializers.CharField()
+    to = serializers.CharField()
+    status = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    links = serializers.DictField(child=serializers.CharField())
+
+
+class AcceptedBatch(serializers.Serializer[Any]):
+    """The answer to a batch, in its order."""
+
+    notifications = AcceptedInBatch(many=True)
+    idempotency_key = serializers.CharField(allow_null=True)
+
+
 class ProblemField(serializers.Serializer[Any]):
     field = serializers.CharField()
     code = serializers.CharField()
@@ -81,11 +98,11 @@ KEY = _header(
 )
 CORRELATION = _header("X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing.")
 _OF_EVERY_ANSWER = _header("X-Correlation-ID", "As sent, or made.", response=True)
-_OF_ACCEPTS = [
-    _header("Location", "Where the notification can be read.", response=[202]),
+_LOCATION = _header("Location", "Where the notification can be read.", response=[202])
+_OF_ACCEPTS = (
     _header("Idempotency-Key", "As sent.", response=[202]),
     _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[202]),
-]
+)
 _RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503])
 
 _NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
@@ -96,28 +113,45 @@ _ACCEPT = (
     *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
 )
 
+
+@dataclass(frozen=True)
+class Answered:
+    """What a successful request is answered."""
+
+    body: type[Any]
+    example: OpenApiExample
+    about: str
+    headers: tuple[OpenApiParameter, ...]
+
+
 _ID = "0190163d-8694-739b-aea5-966c26f8ad91"
-_ACCEPTED_EXAMPLE = OpenApiExample(
+_ACCEPTED_VALUE = {
+    "id": _ID,
+    "channel": "sms",
+    "to": "+14155552671",
+    "status": "pending",
+    "created_at": "2030-01-31T08:30:00.123456Z",
+    "idempotency_key": "order-placed:42",
+    "links": {"self": f"/api/v1/notifications/{_ID}"},
+}
+_ACCEPTED_EXAMPLE = OpenApiExample("Accepted", value=_ACCEPTED_VALUE, response_only=True, status_codes=["202"])
+_ACCEPTED_BATCH_EXAMPLE = OpenApiExample(
     "Accepted",
     value={
-        "id": _ID,
-        "channel": "sms",
-        "to": "+14155552671",
-        "status": "pending",
-        "created_at": "2030-01-31T08:30:00.123456Z",
+        "notifications": [{name: value for name, value in _ACCEPTED_VALUE.items() if name != "idempotency_key"}],
         "idempotency_key": "order-placed:42",
-        "links": {"self": f"/api/v1/notifications/{_ID}"},
     },
     response_only=True,
     status_codes=["202"],
 )
-NOTIFICATION_EXAMPLE = {
+NOTIFICATION_EXAMPLE: dict[str, Any] = {
     "channel": "sms",
     "to": "+14155552671",
     "message": "Your order 42 is on its way.",
     "priority": "high",
     "metadata": {"order": 42},
 }
+BATCH_EXAMPLE = {"notifications": [NOTIFICATION_EXAMPLE, {"channel": "slack", "message": "Order 42 has left."}]}
 SLACK_EXAMPLE = {"message": "Deployed version 42."}
 MAIL_EXAMPLE = {
     "message": "Your order 42 is on its way.",
@@ -125,6 +159,9 @@ MAIL_EXAMPLE = {
     "subject": "Order 42",
 }
 SMS_EXAMPLE = {"message": "Your order 42 is on its way.", "send_to_number": "+14155552671"}
+
+ACCEPTED_ONE = Answered(Accepted, _ACCEPTED_EXAMPLE, "Stored durably; it will be sent.", (_LOCATION, *_OF_ACCEPTS))
+ACCEPTED_BATCH = Answered(AcceptedBatch, _ACCEPTED_BATCH_EXAMPLE, "All stored durably.", _OF_ACCEPTS)
 
 
 def _problems(*codes: str) -> dict[tuple[int, str], OpenApiResponse]:
@@ -155,19 +192,22 @@ def _example(code: str) -> OpenApiExample:
     return OpenApiExample(code, value=body, response_only=True)
 
 
-def accepting(body: type[Any], summary: str, example: dict[str, Any]) -> Callable[[V], V]:
+def accepting(
+    body: type[Any], summary: str, example: dict[str, Any], *, answered: Answered | None = None
+) -> Callable[[V], V]:
     """Describe a viewset's `create`."""
+    answered = answered or ACCEPTED_ONE
     return extend_schema_view(
         create=extend_schema(
             summary=summary,
             tags=["send"],
             request=body,
-            parameters=[KEY, CORRELATION, _OF_EVERY_ANSWER, *_OF_ACCEPTS, _RETRY_AFTER],
+            parameters=[KEY, CORRELATION, _OF_EVERY_ANSWER, *answered.headers, _RETRY_AFTER],
             responses={
-                (202, JSON): OpenApiResponse(Accepted, description="Stored durably; it will be sent."),
+                (202, JSON): OpenApiResponse(answered.body, description=answered.about),
                 **_problems(*_COMMON, *_ACCEPT),
             },
-            examples=[OpenApiExample("Request", value=example, request_only=True), _ACCEPTED_EXAMPLE],
+            examples=[OpenApiExample("Request", value=example, request_only=True), answered.example],
         )
     )
 

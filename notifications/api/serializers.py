@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, cast
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from notifications.api.fields import ChannelName, Metadata, Moment, StrictSerializer, Text
+from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Metadata, Moment, StrictSerializer, Text
 from notifications.models import Attempt, Notification
-from notifications.services import NOTIFICATIONS_PATH, NotificationRequest
+from notifications.services import MOST_IN_BATCH, NOTIFICATIONS_PATH, NotificationRequest
 from notifications.states import Priority, Status
+
+MOST_PROBLEMS: Final = 50  # named of one batch: whoever has more to mend has made the same mistake many times
 
 
 def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
@@ -26,8 +29,8 @@ class Acceptable(StrictSerializer):
     names: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
-    def read(cls, posted: Mapping[str, Any]) -> NotificationRequest:
-        """The request for the service. Raises: ValidationError."""
+    def read(cls, posted: Mapping[str, Any]) -> Any:
+        """What the service is asked for. Raises: ValidationError."""
         return cls.wanted(cls.values(posted))
 
     @staticmethod
@@ -53,6 +56,48 @@ class NewNotification(Acceptable):
     @staticmethod
     def wanted(values: Mapping[str, Any]) -> NotificationRequest:
         return NotificationRequest(**{**values, "priority": Priority[values["priority"].upper()]})
+
+
+class NewBatch(Acceptable):
+    """Up to a thousand under one key: all are accepted, or none."""
+
+    notifications: Any = serializers.ListSerializer(child=NewNotification(), min_length=1, max_length=MOST_IN_BATCH)
+
+    @classmethod
+    def read(cls, posted: Mapping[str, Any]) -> list[NotificationRequest]:
+        given = posted.get("notifications", [])
+        if posted.keys() - {"notifications"} or not isinstance(given, list) or not 0 < len(given) <= MOST_IN_BATCH:
+            raise ValidationError(cls._mended(posted, given))
+        found: list[NotificationRequest] = []
+        problems: dict[str, Any] = {}
+        for place, each in enumerate(given):
+            here = f"notifications[{place}]"
+            if not isinstance(each, dict):
+                problems[here] = [ErrorDetail("This must be an object.", code="invalid")]
+                continue
+            try:
+                found.append(NewNotification.read(each))
+            except ValidationError as error:
+                detail = cast(dict[str, Any], error.detail)
+                problems |= {f"{here}.{name}": why for name, why in detail.items()}
+            if len(problems) >= MOST_PROBLEMS:
+                break
+        if problems:
+            raise ValidationError(problems)
+        return found
+
+    @staticmethod
+    def _mended(posted: Mapping[str, Any], given: object) -> dict[str, Any]:
+        unknown = [name for name in posted if name != "notifications"]
+        problems: dict[str, Any] = {name[:100]: [UNKNOWN_FIELD] for name in unknown[:20]}
+        if "notifications" not in posted:
+            problems["notifications"] = [ErrorDetail("This field is required.", code="required")]
+        elif not isinstance(given, list):
+            problems["notifications"] = [ErrorDetail("This must be a list.", code="invalid")]
+        elif not 0 < len(given) <= MOST_IN_BATCH:
+            words = f"This must be a list of 1 to {MOST_IN_BATCH} notifications."
+            problems["notifications"] = [ErrorDetail(words, code="wrong_number")]
+        return problems
 
 
 class NewSlackMessage(Acceptable):

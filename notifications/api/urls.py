@@ -10,6 +10,7 @@ from notifications.api import health, pages, problems, receipts, viewsets
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a redirect would lose a POST's body
+router.register("notifications/batch", viewsets.BatchViewSet, basename="batch")  # before it passes for an id
 router.register("notifications", viewsets.NotificationViewSet, basename="notification")
 router.register("slack", viewsets.SlackViewSet, basename="slack")
 router.register("mail", viewsets.MailViewSet, basename="mail")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -19,6 +20,7 @@ from notifications.api.keys import idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
     Acceptable,
+    NewBatch,
     NewMail,
     NewNotification,
     NewSlackMessage,
@@ -35,6 +37,7 @@ class AcceptingViewSet(ViewSet):
     """Accepts a body as a notification, once for each Idempotency-Key."""
 
     body: ClassVar[type[Acceptable]]
+    store: ClassVar[Callable[..., services.Accepted]] = staticmethod(services.accept)
 
     def create(self, request: Request) -> HttpResponse:
         if request.stream is None:
@@ -43,7 +46,7 @@ class AcceptingViewSet(ViewSet):
         key = idempotency_key(request)
         operation = f"POST {request.path.rstrip('/')}"
         try:
-            accepted = services.accept(
+            accepted = self.store(
                 _client(request),
                 self.body.read(posted),
                 key=key,
@@ -83,6 +86,12 @@ class SmsViewSet(AcceptingViewSet):
     body = NewSms
 
 
+@schema.accepting(NewBatch, "Send many, all or none", schema.BATCH_EXAMPLE, answered=schema.ACCEPTED_BATCH)
+class BatchViewSet(AcceptingViewSet):
+    body = NewBatch
+    store = staticmethod(services.accept_batch)
+
+
 @schema.accepting(NewNotification, "Send over any channel", schema.NOTIFICATION_EXAMPLE)
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
 class NotificationViewSet(AcceptingViewSet):
@@ -113,7 +122,7 @@ def _client(request: Request) -> Client:
 
 
 def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:
-    headers = {"Location": accepted.location}
+    headers = {"Location": accepted.location} if accepted.location else {}
     if key := request.headers.get("Idempotency-Key"):
         headers["Idempotency-Key"] = key
     if accepted.replayed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,32 +26,57 @@ _NOTIFICATION_VALUES: Final = """
     greatest(now(), %(send_at)s::timestamptz), %(expires_at)s::timestamptz, 'pending',
     0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
 """
+# Many, as one JSON array: half the work, on both ends, of arrays for unnest().
+_ROWS: Final = """
+    json_to_recordset(%(rows)s::json) AS r (
+        id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
+        send_at timestamptz, expires_at timestamptz
+    )
+"""
+_ROWS_VALUES: Final = """
+    r.id, %(client)s, r.channel, r.lane, r.recipient, r.subject, r.body, r.metadata, r.priority,
+    greatest(now(), r.send_at), r.expires_at, 'pending',
+    0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
+"""
 
-# Inserts the record and, only if the key was free, the notification.
+# Inserts the record, if the key is free; what is inserted only then follows.
 # A transaction that holds the same key uncommitted is waited for, %(key_wait)s at most (null: the caller's own
 # lock_timeout).
 # The setting lasts as long as the transaction, so it needs no round trip and survives a transaction pooler.
-# Index: primary key of idempotency_record. Rows: (1) if accepted; none if the key was taken.
-INSERT_KEYED: Final = f"""
+# Index: primary key of idempotency_record.
+_IF_KEY_IS_FREE: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
 ), record AS (
     INSERT INTO idempotency_record
         (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
     SELECT %(client)s, %(operation)s, %(key)s::text, %(fingerprint)s, %(answer_status)s, %(location)s, %(answer)s,
-           ARRAY[%(id)s::uuid], %(created_at)s
+           %(ids)s::uuid[], %(created_at)s
     FROM waiting
     ON CONFLICT (client_id, operation, key) DO NOTHING
     RETURNING 1
 )
+"""
+
+# Rows: (1) for each if accepted; none if the key was taken.
+INSERT_KEYED: Final = f"""{_IF_KEY_IS_FREE}
 INSERT INTO notification ({_NOTIFICATION_COLUMNS})
 SELECT {_NOTIFICATION_VALUES} FROM record
 RETURNING 1
 """
+INSERT_MANY_KEYED: Final = f"""{_IF_KEY_IS_FREE}, stored AS (
+    INSERT INTO notification ({_NOTIFICATION_COLUMNS})
+    SELECT {_ROWS_VALUES} FROM record, {_ROWS}
+)
+SELECT 1 FROM record
+"""
 
-# The same without a key (IDEMPOTENCY_KEY_REQUIRED=off). Rows: (1).
+# The same without a key (IDEMPOTENCY_KEY_REQUIRED=off). Rows: (1), and none of many.
 INSERT_UNKEYED: Final = f"""
 INSERT INTO notification ({_NOTIFICATION_COLUMNS}) VALUES ({_NOTIFICATION_VALUES}) RETURNING 1
+"""
+INSERT_MANY_UNKEYED: Final = f"""
+INSERT INTO notification ({_NOTIFICATION_COLUMNS}) SELECT {_ROWS_VALUES} FROM {_ROWS}
 """
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
@@ -71,7 +98,7 @@ class NewNotification:
     recipient: str
     subject: str
     body: str
-    metadata: dict[str, object]
+    metadata: Mapping[str, object]
     priority: int
     send_at: datetime | None  # due at once where None or past; the database's clock decides
     expires_at: datetime | None
@@ -89,6 +116,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """What a client's key is used for."""
+
+    client_id: int
+    operation: str
+    key: str | None
+    fingerprint: bytes
+    wait: timedelta | None = None  # for another's transaction with this key; None: as long as the session lets it
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A key that was used."""
 
@@ -96,18 +134,10 @@ class Record:
     answer: Answer
 
 
-def insert(
-    new: NewNotification,
-    answer: Answer,
-    *,
-    operation: str,
-    key: str | None,
-    fingerprint: bytes,
-    key_wait: timedelta | None,
-) -> bool:
+def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
     """Insert both rows; False when the key is taken (by a committed transaction) and nothing was written.
 
-    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds the key past `key_wait`, or a whole
+    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds the key past `use.wait`, or a whole
     table past the session's own limit; `waited_for_key` tells them apart.
     """
     parameters = {
@@ -124,19 +154,53 @@ def insert(
         "expires_at": new.expires_at,
         "correlation_id": new.correlation_id,
         "created_at": new.created_at,
-        "key": key,
+        "key": use.key,
     }
-    if key is None:
+    if use.key is None:
         return bool(run(INSERT_UNKEYED, parameters))
-    parameters |= {
-        "operation": operation,
-        "fingerprint": fingerprint,
+    return bool(run(INSERT_KEYED, parameters | _record(answer, use) | {"ids": [new.id]}))
+
+
+def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bool:
+    """The same for all of a batch, which shares client, correlation id and time of acceptance."""
+    first = news[0]
+    rows = [
+        {
+            "id": str(new.id),
+            "channel": new.channel,
+            "lane": new.lane,
+            "recipient": new.recipient,
+            "subject": new.subject,
+            "body": new.body,
+            "metadata": new.metadata,
+            "priority": new.priority,
+            "send_at": new.send_at and new.send_at.isoformat(),
+            "expires_at": new.expires_at and new.expires_at.isoformat(),
+        }
+        for new in news
+    ]
+    parameters: dict[str, object] = {
+        "client": first.client_id,
+        "correlation_id": first.correlation_id,
+        "created_at": first.created_at,
+        "key": use.key,
+        "rows": json.dumps(rows, ensure_ascii=False),
+    }
+    if use.key is None:
+        run(INSERT_MANY_UNKEYED, parameters)
+        return True
+    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use) | {"ids": [new.id for new in news]}))
+
+
+def _record(answer: Answer, use: Use) -> dict[str, object]:
+    return {
+        "operation": use.operation,
+        "fingerprint": use.fingerprint,
         "answer_status": answer.status,
         "location": answer.location,
         "answer": answer.body,
-        "key_wait": None if key_wait is None else f"{key_wait / timedelta(milliseconds=1):.0f}ms",
+        "key_wait": None if use.wait is None else f"{use.wait / timedelta(milliseconds=1):.0f}ms",
     }
-    return bool(run(INSERT_KEYED, parameters))
 
 
 def waited_for_key(error: BaseException) -> bool:
@@ -146,8 +210,10 @@ def waited_for_key(error: BaseException) -> bool:
     return isinstance(cause, psycopg.Error) and "idempotency_record" in (cause.diag.context or "")
 
 
-def read_record(client_id: int, operation: str, key: str) -> Record | None:
-    rows = run(READ_RECORD, {"client": client_id, "operation": operation, "key": key})
+def read_record(use: Use) -> Record | None:
+    if use.key is None:
+        return None
+    rows = run(READ_RECORD, {"client": use.client_id, "operation": use.operation, "key": use.key})
     if not rows:
         return None
     fingerprint, status, location, body = rows[0]

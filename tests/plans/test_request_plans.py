@@ -31,6 +31,7 @@ def accepting(key: str) -> dict[str, object]:
         "body": "hello", "metadata": Json({}), "priority": 1, "send_at": None, "expires_at": None,
         "correlation_id": "c", "created_at": moment(NEW), "key": key, "operation": OPERATION, "fingerprint": b"\x00",
         "answer_status": 202, "location": "/somewhere", "answer": b"{}", "key_wait": "1000ms",
+        "ids": [id_of(NEW)],
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def test_the_schema_names_each_address_once(schema: Any) -> None:
     assert schema["openapi"].startswith("3.1")
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v1/notifications": {"get", "post"},
+        "/api/v1/notifications/batch": {"post"},
         "/api/v1/notifications/{id}": {"get"},
         "/api/v1/slack": {"post"},
         "/api/v1/mail": {"post"},

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from notifications import retry
 from notifications.models import Attempt, Notification, Worker
-from notifications.outbox.accept import Answer, NewNotification, insert
+from notifications.outbox.accept import Answer, NewNotification, Use, insert
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.recover import Policy
@@ -45,7 +45,7 @@ def accepted(*, key: str | None = None, lane: str = "slack:ops", **fields: Any) 
             **fields,
         }
     )
-    assert insert(new, ANSWER, operation="accept", key=key, fingerprint=b"f" * 32, key_wait=None)
+    assert insert(new, ANSWER, Use(1, "accept", key, b"f" * 32))
     return new.id
 
 

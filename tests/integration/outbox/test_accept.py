@@ -4,7 +4,7 @@ import pytest
 from django.db import connection, transaction
 
 from notifications.models import IdempotencyRecord, Notification
-from notifications.outbox.accept import read_record
+from notifications.outbox.accept import Use, read_record
 from notifications.outbox.statement import run
 
 from . import rows
@@ -18,7 +18,7 @@ def test_a_notification_and_its_record_come_together() -> None:
     record = IdempotencyRecord.objects.get(key="order-placed:42")
     assert record.notification_ids == [id_]
     assert rows.row(id_).idempotency_key == "order-placed:42"
-    stored = read_record(1, "accept", "order-placed:42")
+    stored = read_record(Use(1, "accept", "order-placed:42", b""))
     assert stored is not None
     assert (stored.fingerprint, stored.answer) == (b"f" * 32, rows.ANSWER)
 

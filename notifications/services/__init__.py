@@ -1,0 +1,37 @@
+"""What can be asked of the outbox: the same for the REST face, the admin, commands and other apps of the database.
+
+In-process callers use `accept` inside their own `transaction.atomic()`: their rows and the notification commit together
+or vanish together. READ COMMITTED (Django's default) is required; callers that accept under several keys in one
+transaction do so in sorted order, or two of them can wait for each other.
+"""
+
+from notifications.intake import NotificationRequest, Problem, Refused
+from notifications.services.accepting import (
+    MOST_IN_BATCH,
+    NOTIFICATIONS_PATH,
+    Accepted,
+    accept,
+    accept_batch,
+    replay_answer,
+)
+from notifications.services.errors import KeyInUse, KeyReused, Unavailable
+from notifications.services.operating import cancel, create_api_key, receive_report, resend
+
+__all__ = [
+    "MOST_IN_BATCH",
+    "NOTIFICATIONS_PATH",
+    "Accepted",
+    "KeyInUse",
+    "KeyReused",
+    "NotificationRequest",
+    "Problem",
+    "Refused",
+    "Unavailable",
+    "accept",
+    "accept_batch",
+    "cancel",
+    "create_api_key",
+    "receive_report",
+    "replay_answer",
+    "resend",
+]

@@ -1,0 +1,56 @@
+"""What operators and providers decide of notifications that were accepted, and keys for clients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from channels.contract import DeliveryReport
+from notifications import credentials, nudge
+from notifications.models import ApiKey, Client
+from notifications.outbox import operate, receipts
+from notifications.states import Status
+
+log = structlog.get_logger(__name__)
+
+
+def resend(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
+    """Return failed and unknown notifications to pending; the ids that were. Others are left alone. Safe to repeat."""
+    replayed = operate.replay(ids, actor=actor, detail=detail)
+    for lane in set(replayed.values()):
+        transaction.on_commit(partial(nudge.request, lane))
+    return set(replayed)
+
+
+def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
+    """Cancel pending, failed and unknown notifications; the ids that were. Safe to repeat."""
+    return operate.cancel(ids, actor=actor, detail=detail)
+
+
+def receive_report(channel: str, notification_id: UUID, attempt: int, report: DeliveryReport) -> Status | None:
+    """Store and apply a provider's later word; the new status, or None where nothing changed. Safe to repeat."""
+    settled = receipts.receive(
+        notification_id, attempt=attempt, provider_id=report.provider_id, progress=report.progress, code=report.code
+    )
+    if settled is not None:
+        log.info(
+            "receipt.applied",
+            channel=channel,
+            notification_id=str(notification_id),
+            attempt=attempt,
+            status=settled.value,
+            code=report.code,
+        )
+    return settled
+
+
+def create_api_key(client: Client, *, name: str = "", expires_at: datetime | None = None) -> str:
+    """Make a key for a client and return its text, which cannot be had again."""
+    new = credentials.new_key()
+    ApiKey.objects.create(client=client, name=name, prefix=new.prefix, digest=new.digest, expires_at=expires_at)
+    return new.text
