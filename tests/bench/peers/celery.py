@@ -79,10 +79,10 @@ def application() -> Celery:
         broker_connection_retry_on_startup=True,
     )
 
-    @made.task(name="nothing")
     def nothing(message: str) -> None:
         return
 
+    made.task(name="nothing")(nothing)
     return made
 
 

@@ -81,10 +81,10 @@ async def work() -> None:
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])
     queue = PgQueuer.from_asyncpg_connection(connection)
 
-    @queue.entrypoint(TASK)
     async def nothing(_: Job) -> None:
         return
 
+    queue.entrypoint(TASK)(nothing)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, queue.shutdown.set)
     wait_for_go()
     await queue.run(batch_size=BATCH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -14,12 +14,14 @@ class Remaining:
     A search from the start would walk the dead entries of all that is finished: each starts where the last ended.
     """
 
-    def __init__(self, database_url: str, table: str, *, order: str = "id", open_when: str = "true") -> None:
+    def __init__(
+        self, database_url: str, table: LiteralString, *, order: LiteralString = "id", open_when: LiteralString = "true"
+    ) -> None:
         """`order`: an indexed column; `open_when`: the SQL condition of a row that is not finished."""
         self._url = database_url
         self._table = sql.Identifier(*table.split("."))
         start = "SELECT {0} FROM {1} WHERE ({2})"
-        parts = (sql.Identifier(order), self._table, sql.SQL(cast("LiteralString", open_when)))
+        parts = (sql.Identifier(order), self._table, sql.SQL(open_when))
         self._find_first = sql.SQL(start + " ORDER BY {0} LIMIT 1").format(*parts)
         self._find_next = sql.SQL(start + " AND {0} >= %s ORDER BY {0} LIMIT 1").format(*parts)
         self._connection: psycopg.Connection[Any] | None = None
@@ -33,7 +35,7 @@ class Remaining:
         self._first = self._at = row[0] if row else None
 
     def begun(self) -> bool:
-        return self._look() != self._first
+        return bool(self._look() != self._first)
 
     def done(self) -> bool:
         return self._look() is None

@@ -11,7 +11,7 @@ import sys
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-broker = RedisBroker(url=os.environ["REDIS_URL"])
+broker = RedisBroker(url=os.environ["REDIS_URL"])  # type: ignore[no-untyped-call]  # Dramatiq leaves it so
 dramatiq.set_broker(broker)
 
 

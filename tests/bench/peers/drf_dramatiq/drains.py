@@ -53,5 +53,4 @@ class DramatiqRedis:
         return self._open() == 0
 
     def _open(self) -> int:
-        # redis-py types its answers for its asynchronous client, too.
-        return int(self._redis.hlen(UNFINISHED))  # type: ignore[arg-type]
+        return int(self._redis.hlen(UNFINISHED))

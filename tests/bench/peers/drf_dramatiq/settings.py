@@ -15,6 +15,7 @@ ROOT_URLCONF = "tests.bench.peers.drf_dramatiq.urls"
 INSTALLED_APPS = ["rest_framework", "tests.bench.peers.drf_dramatiq"]
 MIDDLEWARE: list[str] = []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
 USE_TZ = True
 DATABASES = {
     "default": {
