@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 PROCESSES: Final = 2
-PREFETCH: Final = 64  # messages for each process; Celery's own 4 waits for Redis more often
+PREFETCH: Final = 64  # messages for each process, where Celery's own is 4
 QUEUE: Final = "celery"
 
 

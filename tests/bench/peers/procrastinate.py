@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from procrastinate.types import JSONDict
 
 PROCESSES: Final = 2
-CONCURRENCY: Final = 8  # jobs at a time in each; from 2 to 32 made no difference
+CONCURRENCY: Final = 8  # jobs at a time in each
 FILL_SIZE: Final = 1_000
 
 
