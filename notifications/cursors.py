@@ -62,6 +62,8 @@ class Cursors:
                 self._whole_next[lane] = monotonic() + min(WHOLE_AT_MOST, max(self._whole_at_least, WHOLE_SHARE * took))
             positions = self._positions.setdefault(lane, {})
             for claim in claims:
+                if claim.due_at is None:
+                    continue
                 known = positions.get(claim.priority)
                 if known is None or (claim.due_at, claim.id) > (known.due_at, known.id):
                     positions[claim.priority] = Position(claim.due_at, claim.id)

@@ -22,7 +22,7 @@ from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
-from notifications.recorder import SLOW_SEND, Recorder
+from notifications.recorder import MOST, SLOW_SEND, Recorder, is_quick
 from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
@@ -48,6 +48,7 @@ class Delivery:
         self.troubled: frozenset[str] = frozenset()  # lanes to be resumed at their next success; set by the relay
         self.cursors = Cursors()
         self._quick: set[str] = set()  # lanes whose last send took less than a statement
+        self._batches: dict[str, int] = {}  # how many to claim next, where that is not the channel's own number
 
     def drain(self, lane: str) -> None:
         """Work on a lane until nothing is due, the time is up or the process stops."""
@@ -68,7 +69,7 @@ class Delivery:
             claims = self._claim(lane, known, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
                 return
-            in_full_flow = len(claims) >= known.batch
+            in_full_flow = self._fit_batch(lane, known, len(claims))
             if in_full_flow:
                 nudge.request(lane)  # more than one thread's worth: recruit another
             self._deliver(claims, lane, known, claimed=claimed, one_by_one=one_by_one)
@@ -84,7 +85,7 @@ class Delivery:
                 claims = claim(
                     lane,
                     worker_id=worker_id,
-                    batch=known.batch,
+                    batch=self._batches.get(lane, known.batch),
                     started=started,
                     cursors=positions,
                 )
@@ -99,9 +100,9 @@ class Delivery:
 
     def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float, one_by_one: bool) -> None:
         recorder = Recorder(self.holdings, self.stopping, reported=known.backend.gives_reports)
-        remaining = list(reversed(claims))
+        remaining = claims[::-1]
         try:
-            with _session(known) as session:
+            with structlog.contextvars.bound_contextvars(lane=lane, send=None), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
                     if self.stopping.is_set() or not self.lease.holds(current.worker_id):
@@ -131,14 +132,27 @@ class Delivery:
     def _send(
         self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
     ) -> tuple[Result, ChannelError | None]:
-        with structlog.contextvars.bound_contextvars(
-            correlation_id=current.correlation_id, notification_id=str(current.id), attempt=current.attempt, lane=lane
-        ):
-            result, failure = sending.send(session, current, known, left=left)
-            if result.outcome is Outcome.ACCEPTED and lane in self.troubled:
-                self.troubled -= {lane}
-                pauses.end(lane)
+        structlog.contextvars.bind_contextvars(send=current)
+        result, failure = sending.send(session, current, known, left=left)
+        if not is_quick(result):
+            sending.log_result(result)
+        if result.outcome is Outcome.ACCEPTED and lane in self.troubled:
+            self.troubled -= {lane}
+            pauses.end(lane)
         return result, failure
+
+    def _fit_batch(self, lane: str, known: Channel, claimed: int) -> bool:
+        """Claim twice as many next time where a lane is deep and its sends are quick; whether it is deep.
+
+        Where sends are slow nothing is gained by having more of them in hand, and a crash doubts no more than need be.
+        """
+        batch = self._batches.get(lane, known.batch)
+        deep = claimed >= batch
+        if deep and lane in self._quick and known.on_unknown is not OnUnknown.HOLD:
+            self._batches[lane] = min(MOST, batch * 2)
+        elif not deep or lane not in self._quick:
+            self._batches.pop(lane, None)
+        return deep
 
     def _pace(self, lane: str, took: float) -> None:
         if took < SLOW_SEND:

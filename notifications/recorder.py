@@ -14,8 +14,10 @@ from notifications.outbox import receipts
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.statement import give_back
+from notifications.states import Outcome
 
-MOST: Final = 100  # results in one statement
+MOST: Final = 500  # results in one statement
+MOST_IN_LINE: Final = 100  # correlation ids in one line of log
 OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
 # A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
 SLOW_SEND: Final = 0.005  # seconds
@@ -39,13 +41,14 @@ class Recorder:
 
     def add(self, result: Result) -> None:
         if not self._results:
-            self._oldest = monotonic()
+            self._oldest = result.finished
         self._results.append(result)
 
     def flush_if_due(self, *, last_send: float) -> None:
         """Write what has waited long enough; `last_send`: seconds the last send took."""
-        if self._results and (
-            last_send >= SLOW_SEND or len(self._results) >= MOST or monotonic() - self._oldest >= OLDEST
+        results = self._results
+        if results and (
+            last_send >= SLOW_SEND or len(results) >= MOST or results[-1].finished - self._oldest >= OLDEST
         ):
             self.flush()
 
@@ -73,7 +76,7 @@ class Recorder:
                 give_back()
             self._stopping.wait(delay) if not self._stopping.is_set() else threading.Event().wait(delay)
             delay = min(RETRY_LONGEST, delay * 2)
-        for result in self._results:
+        for result in self._results if recorded.late else ():
             if result.claim.id in recorded.late:
                 log.warning(
                     "record.late",
@@ -81,6 +84,24 @@ class Recorder:
                     attempt=result.claim.attempt,
                     outcome=result.outcome.value,
                 )
+        self._log_quick()
         self._holdings.drop(result.claim for result in self._results)
         self._results = []
         return recorded.next_started
+
+    def _log_quick(self) -> None:
+        quick = [result for result in self._results if is_quick(result)]
+        for first in range(0, len(quick), MOST_IN_LINE):
+            some = quick[first : first + MOST_IN_LINE]
+            log.info(
+                "sends.finished",
+                count=len(some),
+                outcome=Outcome.ACCEPTED.value,
+                backend=some[0].backend,
+                correlation_ids=[result.claim.correlation_id for result in some],
+            )
+
+
+def is_quick(result: Result) -> bool:
+    """Whether it was accepted in less time than a line of log is worth: such are logged many in one."""
+    return result.outcome is Outcome.ACCEPTED and result.finished - result.started < SLOW_SEND

@@ -25,6 +25,9 @@ class Decision:
     possible_duplicate: bool = False  # whether a later attempt may double this one
 
 
+_ACCEPTED: Final = Decision(Event.ACCEPTED, Status.SENT)
+
+
 def decide(
     outcome: Outcome,
     *,
@@ -41,7 +44,7 @@ def decide(
     """
     match outcome:
         case Outcome.ACCEPTED:
-            return Decision(Event.ACCEPTED, Status.SENT)
+            return _ACCEPTED
         case Outcome.PERMANENT:
             return Decision(Event.GIVE_UP, Status.FAILED)
         case Outcome.RELEASED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
@@ -35,7 +35,7 @@ def send(
     code = detail = provider_id = ""
     failure: ChannelError | None = None
     try:
-        receipt = session.send(_message(claim))
+        receipt = session.send(_message(claim, known))
         outcome = Outcome.ACCEPTED
         code, detail, provider_id = receipt.code, receipt.detail, receipt.provider_id
     except ChannelError as error:
@@ -52,26 +52,19 @@ def send(
         retry_after=failure.retry_after if isinstance(failure, TransientError | RateLimited) else None,
         expires_in=None if left is None else left - timedelta(seconds=finished - began),
     )
+    return Result(claim, outcome, decision, known.backend.name, began, finished, code, detail, provider_id), failure
+
+
+def log_result(result: Result) -> None:
+    """A line of its own for one send."""
     log.info(
         "send.finished",
-        outcome=outcome.value,
-        status=decision.status.value,
-        code=code,
-        backend=known.backend.name,
-        milliseconds=round((finished - began) * 1000, 1),
+        outcome=result.outcome.value,
+        status=result.decision.status.value,
+        code=result.code,
+        backend=result.backend,
+        milliseconds=round((result.finished - result.started) * 1000, 1),
     )
-    result = Result(
-        claim=claim,
-        outcome=outcome,
-        decision=decision,
-        code=code,
-        detail=detail,
-        provider_id=provider_id,
-        backend=known.backend.name,
-        started=began,
-        finished=finished,
-    )
-    return result, failure
 
 
 def unsent(claim: Claim, known: Channel) -> Result:
@@ -89,16 +82,7 @@ def _without_sending(
     claim: Claim, known: Channel, decision: retry.Decision, *, code: str = "", detail: str = ""
 ) -> Result:
     now = monotonic()
-    return Result(
-        claim=claim,
-        outcome=Outcome.RELEASED,
-        decision=decision,
-        code=code,
-        detail=detail,
-        backend=known.backend.name,
-        started=now,
-        finished=now,
-    )
+    return Result(claim, Outcome.RELEASED, decision, known.backend.name, now, now, code, detail)
 
 
 def _outcome(error: ChannelError) -> Outcome:
@@ -115,8 +99,10 @@ def _outcome(error: ChannelError) -> Outcome:
             return Outcome.UNEXPECTED
 
 
-def _message(claim: Claim) -> Message:
-    receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{claim.channel}/{claim.id}/{claim.attempt}"
+def _message(claim: Claim, known: Channel) -> Message:
+    receipt_url = ""
+    if known.backend.gives_reports and settings.PUBLIC_URL:
+        receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{known.name}/{claim.id}/{claim.attempt}"
     return Message(
         notification_id=claim.id,
         attempt=claim.attempt,
@@ -124,6 +110,6 @@ def _message(claim: Claim) -> Message:
         subject=claim.subject,
         body=claim.body,
         correlation_id=claim.correlation_id,
-        created_at=claim.created_at,
-        receipt_url=receipt_url if settings.PUBLIC_URL else "",
+        created_at=datetime.fromtimestamp(claim.created, UTC),
+        receipt_url=receipt_url,
     )

@@ -44,6 +44,7 @@ def configure(*, level: str, form: str, secrets: Iterable[str] = ()) -> None:
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _unfold_send,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -94,6 +95,13 @@ class _Line:
         sys.stderr.write(f"{line}\n")
 
     debug = info = warning = error = critical = msg
+
+
+def _unfold_send(_: object, __: str, event: EventDict) -> EventDict:
+    # What is being sent is bound whole, and spelt out only where a line is written.
+    if (send := event.pop("send", None)) is not None:
+        event.update(send.log_fields())
+    return event
 
 
 def _add_name(logger: _Line | None, __: str, event: EventDict) -> EventDict:

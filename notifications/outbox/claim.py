@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.statement import run
@@ -16,6 +17,7 @@ from notifications.states import Priority
 # vacuum removes nothing, and a scan from the start would walk every dead entry again. A paused lane yields nothing.
 # A notification with losses is claimed alone: if it kills its worker, it takes no other down with it.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
+# `due_at` is told of the last of each priority alone, where the next claim begins: reading a time is dear.
 # Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
 _DUE: Final = """
     SELECT id, priority, due_at, losses FROM notification
@@ -31,7 +33,8 @@ low AS MATERIALIZED ({
     _DUE.format(priority=2, limit="%(batch)s::bigint - (SELECT count(*) FROM high) - (SELECT count(*) FROM normal)")
 }),
 due AS (
-    SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy
+    SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy,
+           lead(priority) OVER place IS DISTINCT FROM priority AS last
     FROM (SELECT * FROM high UNION ALL SELECT * FROM normal UNION ALL SELECT * FROM low) AS found
     WINDOW place AS (ORDER BY priority, due_at, id)
 )
@@ -40,31 +43,34 @@ SET status = 'sending', attempt = n.attempt + 1, worker_id = %(worker)s, claimed
     started_at = CASE WHEN %(started)s THEN now() END
 FROM due
 WHERE n.id = due.id AND (due.number = 1 OR due.lossy = 0)
-RETURNING due.number, n.id, n.attempt, n.channel, n.recipient, n.subject, n.body, n.correlation_id, n.created_at,
-          n.tries, n.losses, n.possible_duplicate, extract(epoch FROM n.expires_at - now())::float8,
-          n.due_at, n.priority, n.worker_id
+RETURNING due.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
+          extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
+          extract(epoch FROM n.expires_at - now())::float8, n.priority,
+          CASE WHEN due.last OR due.lossy > 0 THEN n.due_at END
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One notification in a worker's hands, and the fence it must record under."""
 
     id: UUID
     attempt: int
-    channel: str
     recipient: str
     subject: str
     body: str
     correlation_id: str
-    created_at: datetime
+    created: float  # seconds since 1970 in UTC: when it was accepted
     tries: int
     losses: int
     possible_duplicate: bool
     expires_in: float | None  # seconds from the claim, by the database's clock; negative: expired already
-    due_at: datetime
     priority: int
+    due_at: datetime | None  # of the last in its priority, else None
     worker_id: UUID
+
+    def log_fields(self) -> Mapping[str, object]:
+        """What every line of log says while it is being sent."""
+        return {"correlation_id": self.correlation_id, "notification_id": str(self.id), "attempt": self.attempt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +94,9 @@ def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Map
         position = cursors.get(priority, START)
         parameters[f"due_{priority.value}"] = position.due_at
         parameters[f"id_{priority.value}"] = position.id
-    rows = sorted(run(CLAIM, parameters))
-    return [Claim(*row[1:]) for row in rows]
+    rows = run(CLAIM, parameters)
+    rows.sort(key=_place)
+    return [Claim._make((*row[1:], worker_id)) for row in rows]
+
+
+_place = itemgetter(0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from notifications.outbox.claim import Claim
 from notifications.outbox.statement import run
 from notifications.retry import Decision
-from notifications.states import Outcome
+from notifications.states import Outcome, Status
+
+T = TypeVar("T")
 
 # Applies results to the claims they belong to, and writes one attempt row for each.
 # The fence is id, attempt, worker and status. The status is compared as `status || ''`, so that no partial index can
@@ -18,17 +20,22 @@ from notifications.states import Outcome
 # A late result (its claim was taken away meanwhile) changes no status, but for a success of the very attempt that is
 # unknown; it is noted in `late_outcome` of the attempt row that recovery wrote.
 # The notification %(next)s (null for none) is marked as started in the same transaction, under the same fence.
-# Parameters: arrays of equal length, ages in seconds before now. Index: primary keys.
-# Rows: (id, applied, started): one for each result, and one for %(next)s if it may be sent.
+# Parameters: arrays, ages in seconds before now. One that would hold nothing but what most results have (accepted,
+# sent, no word of the provider's) is left empty: `unnest` fills it up with nulls. Index: primary keys.
+# Rows: (id, started): one for each result that came late, and one for %(next)s if it may be sent.
 RECORD: Final = """
 WITH result AS (
-    SELECT * FROM unnest(
-        %(ids)s::uuid[], %(attempts)s::int[], %(workers)s::uuid[], %(outcomes)s::text[], %(statuses)s::text[],
-        %(delays)s::float8[], %(tries)s::int[], %(doubles)s::bool[], %(doubled)s::bool[], %(codes)s::text[],
-        %(details)s::text[], %(provider_ids)s::text[], %(backends)s::text[],
-        %(started)s::float8[], %(finished)s::float8[]
+    SELECT id, attempt, worker, coalesce(outcome, 'accepted') AS outcome, coalesce(status, 'sent') AS status,
+           coalesce(delay, 0) AS delay, coalesce(tries, 0) AS tries, coalesce(doubles, false) AS doubles,
+           coalesce(doubled, false) AS doubled, coalesce(code, '') AS code, coalesce(detail, '') AS detail,
+           coalesce(provider_id, '') AS provider_id, %(backend)s::text AS backend, started, finished
+    FROM unnest(
+        %(ids)s::text::uuid[], %(attempts)s::text::int[], %(workers)s::text::uuid[], %(outcomes)s::text[],
+        %(statuses)s::text[], %(delays)s::float8[], %(tries)s::int[], %(doubles)s::bool[], %(doubled)s::bool[],
+        %(codes)s::text[], %(details)s::text[], %(provider_ids)s::text[],
+        %(started)s::text::float8[], %(finished)s::text::float8[]
     ) AS r (id, attempt, worker, outcome, status, delay, tries, doubles, doubled, code,
-            detail, provider_id, backend, started, finished)
+            detail, provider_id, started, finished)
 ), applied AS (
     UPDATE notification n
     SET status = r.status,
@@ -61,25 +68,24 @@ WITH result AS (
       AND n.worker_id = %(next_worker)s::uuid AND n.status || '' = 'sending'
     RETURNING n.id
 )
-SELECT r.id, a.id IS NOT NULL, false FROM result r LEFT JOIN applied a ON a.id = r.id
+SELECT r.id, false FROM result r WHERE NOT EXISTS (SELECT 1 FROM applied a WHERE a.id = r.id)
 UNION ALL
-SELECT id, true, true FROM next
+SELECT id, true FROM next
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """What came of one claim, ready to be written."""
 
     claim: Claim
     outcome: Outcome
     decision: Decision
-    code: str = ""
-    detail: str = ""
-    provider_id: str = ""
     backend: str
     started: float  # seconds of the monotonic clock: when the send began, or would have
     finished: float
+    code: str = ""
+    detail: str = ""
+    provider_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class Recorded:
 
 
 def record(results: Sequence[Result], *, now: float, next_claim: Claim | None = None) -> Recorded:
-    """Write results, and mark `next_claim` as started.
+    """Write results of one backend, and mark `next_claim` as started.
 
     `now`: the monotonic clock, against which the results' own times are ages. Safe to repeat: a second time changes
     nothing. Raises: django.db.OperationalError; then it is not known what was written, and repeating settles it.
@@ -99,32 +105,43 @@ def record(results: Sequence[Result], *, now: float, next_claim: Claim | None = 
     rows = run(
         RECORD,
         {
-            "ids": [r.claim.id for r in results],
-            "attempts": [r.claim.attempt for r in results],
-            "workers": [r.claim.worker_id for r in results],
-            "outcomes": [r.outcome.value for r in results],
-            "statuses": [r.decision.status.value for r in results],
-            "delays": [r.decision.delay.total_seconds() for r in results],
-            "tries": [int(r.decision.costs_try) for r in results],
-            "doubles": [r.decision.possible_duplicate for r in results],
-            "doubled": [r.claim.possible_duplicate and r.outcome is not Outcome.RELEASED for r in results],
-            "codes": [_storable(r.code) for r in results],
-            "details": [_storable(r.detail) for r in results],
-            "provider_ids": [_storable(r.provider_id) for r in results],
-            "backends": [r.backend for r in results],
-            "started": [now - r.started for r in results],
-            "finished": [now - r.finished for r in results],
+            "ids": _array(r.claim.id for r in results),
+            "attempts": _array(r.claim.attempt for r in results),
+            "workers": _array(r.claim.worker_id for r in results),
+            "outcomes": _unless_all(Outcome.ACCEPTED, [r.outcome for r in results]),
+            "statuses": _unless_all(Status.SENT, [r.decision.status for r in results]),
+            "delays": _unless_all(0.0, [r.decision.delay.total_seconds() for r in results]),
+            "tries": _unless_all(0, [int(r.decision.costs_try) for r in results]),
+            "doubles": _unless_all(_NO, [r.decision.possible_duplicate for r in results]),
+            "doubled": _unless_all(
+                _NO, [r.claim.possible_duplicate and r.outcome is not Outcome.RELEASED for r in results]
+            ),
+            "codes": _unless_all("", [_storable(r.code) for r in results]),
+            "details": _unless_all("", [_storable(r.detail) for r in results]),
+            "provider_ids": _unless_all("", [_storable(r.provider_id) for r in results]),
+            "backend": results[0].backend if results else "",
+            "started": _array(now - r.started for r in results),
+            "finished": _array(now - r.finished for r in results),
             "next": next_claim and next_claim.id,
             "next_attempt": next_claim and next_claim.attempt,
             "next_worker": next_claim and next_claim.worker_id,
         },
     )
-    return Recorded(
-        late=frozenset(row[0] for row in rows if not row[1]),
-        next_started=any(row[2] for row in rows),
-    )
+    return Recorded(late=frozenset(row[0] for row in rows if not row[1]), next_started=any(row[1] for row in rows))
+
+
+_NO: Final = False
+
+
+def _array(values: Iterable[object]) -> str:
+    """Postgres' own form of an array of numbers or UUIDs; psycopg's takes several times as long over each."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _unless_all(usual: T, values: list[T]) -> list[T]:
+    return [] if values.count(usual) == len(values) else values
 
 
 def _storable(text: str) -> str:
     # A provider's answer may hold what Postgres cannot store; one such row must not fail its batch.
-    return text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
+    return text and text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]

@@ -32,7 +32,7 @@ FILL: Final = """
 INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at, status,
     attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at)
 SELECT uuidv7(), 1, %(channel)s, %(lane)s, %(recipient)s, %(subject)s,
-    'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n, '{{}}',
+    'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n, '{}',
     1, now(), 'pending', 0, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, now()
 FROM generate_series(1, %(count)s) AS n
 """

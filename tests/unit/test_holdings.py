@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from notifications.holdings import Holdings
@@ -8,8 +7,7 @@ from notifications.outbox.claim import Claim
 
 
 def claim(id_: UUID, attempt: int = 1) -> Claim:
-    now = datetime.now(UTC)
-    return Claim(id_, attempt, "slack", "ops", "", "hello", "", now, 0, 0, False, None, now, 1, uuid4())
+    return Claim(id_, attempt, "ops", "", "hello", "", 0.0, 0, 0, False, None, 1, None, uuid4())
 
 
 def test_what_a_thread_holds_is_not_abandoned() -> None:
