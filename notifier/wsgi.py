@@ -8,11 +8,17 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
+import psycopg
 from django.core.wsgi import get_wsgi_application
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from notifier import deadline
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
+
+# What Django calls for a new connection, and the sender of nudges.
+psycopg.connect = deadline.Connection.connect
 
 # While a table stands locked (a migration, VACUUM FULL) the answer is a 503. Without a bound each request would wait as
 # long as the lock is held, in the end with all threads, and then not even a probe is answered.
