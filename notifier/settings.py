@@ -131,6 +131,12 @@ DATABASES: dict[str, dict[str, Any]] = {
 _options = DATABASES["default"].setdefault("OPTIONS", {})
 _options.setdefault("connect_timeout", 3)  # a database that does not answer a SYN is away: say so in seconds
 _options.setdefault("application_name", f"notifier {ROLE}")
+# A server whose machine vanished without a word is noticed within seconds, and not by the kernel's defaults: a quarter
+# of an hour for what was sent to it, two hours where its answer is waited for. On a Unix socket they mean nothing.
+_options.setdefault("tcp_user_timeout", 3000)  # ms
+_options.setdefault("keepalives_idle", 5)  # seconds
+_options.setdefault("keepalives_interval", 2)  # seconds
+_options.setdefault("keepalives_count", 3)
 if ROLE == "worker":
     _options["pool"] = {
         "min_size": 1,

@@ -1,24 +1,25 @@
 """What is deleted for good: keys past their life, then notifications past theirs, in short transactions of their own.
 
 Rows that somebody holds are passed over until the next purge, and only finished notifications are touched: a purge
-never stands in the way of a claim.
+never stands in the way of a claim. A failed notification can be replayed for as long as it is there: its key goes in
+the same statement, or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from notifications.outbox.statement import run
+from notifications.outbox.statement import Row, run
 
 BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds, on rows nobody works on
 PAGES: Final = 64  # pages of keys in one transaction: some 1,000 keys
 
-# A record may go when its key's life is over and none of its notifications is open, or could be replayed: it would be
-# open again, and its key must be known then. What failed longer ago than %(retention)s goes in the same purge.
+# A record may go when its key's life is over and none of its notifications is open, or failed so lately that it should
+# still be possible to replay it: it would be open again, and its key must be known then.
 # A scalar subquery is a look-up by primary key, always; of a join the planner, which supposes that next to nothing is
 # open, makes a scan of all notifications.
 _RECORD_MAY_GO: Final = """
@@ -32,28 +33,42 @@ _RECORD_MAY_GO: Final = """
     )
 """
 
+# Which of a record's notifications have failed.
+_FAILED: Final = """
+    SELECT named.id FROM unnest(r.notification_ids) AS named (id)
+    WHERE (SELECT n.status = 'failed' FROM notification n WHERE n.id = named.id)
+"""
+
 # The size of the table of keys. Rows: (pages).
 KEY_PAGES: Final = """
 SELECT pg_relation_size('idempotency_record') / current_setting('block_size')::bigint
 """
 
-# Records that may go on the pages from %(first)s to before %(last)s. Page by page, so that no index by age is needed;
-# records are never updated, so none moves. Index: none (those pages alone are read), and notification's primary key.
+# Page by page, so that no index by age is needed; records are never updated, so none moves.
 _PAGES: Final = "r.ctid >= %(first)s::tid AND r.ctid < %(last)s::tid"
-_OLD_RECORDS: Final = f"SELECT r.ctid AS place FROM idempotency_record r WHERE {_PAGES} AND {_RECORD_MAY_GO}"
 
-# Rows: (records).
-COUNT_RECORDS: Final = f"SELECT count(*) FROM ({_OLD_RECORDS}) AS old"
+# Records that may go on the pages from %(first)s to before %(last)s.
+# Index: none (those pages alone are read), and notification's primary key. Rows: (records).
+COUNT_RECORDS: Final = f"SELECT count(*) FROM idempotency_record r WHERE {_PAGES} AND {_RECORD_MAY_GO}"
 
-# Deletes them and notes it in the ledger. Rows: as above.
+# Deletes those none of whose notifications has failed, and notes it in the ledger. Indexes and rows: as above.
 DELETE_RECORDS: Final = f"""
-WITH old AS MATERIALIZED ({_OLD_RECORDS} FOR UPDATE OF r SKIP LOCKED),
-gone AS (DELETE FROM idempotency_record r USING old WHERE r.ctid = old.place AND {_PAGES} RETURNING 1),
-noted AS (
+WITH old AS MATERIALIZED (
+    SELECT r.ctid AS place FROM idempotency_record r
+    WHERE {_PAGES} AND {_RECORD_MAY_GO} AND NOT EXISTS ({_FAILED})
+    FOR UPDATE OF r SKIP LOCKED
+), gone AS (
+    DELETE FROM idempotency_record r USING old WHERE r.ctid = old.place AND {_PAGES} RETURNING 1
+), noted AS (
     INSERT INTO purge_ledger (at, notifications, attempts, records)
     SELECT now(), 0, 0, count(*) FROM gone HAVING count(*) > 0
 )
 SELECT count(*) FROM gone
+"""
+
+# The others that may go on those pages. Indexes: as above. Rows: (place, ids of its failed notifications).
+RECORDS_OF_FAILED: Final = f"""
+SELECT r.ctid::text, ARRAY({_FAILED}) FROM idempotency_record r WHERE {_PAGES} AND {_RECORD_MAY_GO}
 """
 
 # Notifications before %(newest)s to which a record still refers: another of its notifications is open, or it is younger
@@ -75,30 +90,57 @@ _OLD_NOTIFICATIONS: Final = f"""
     ORDER BY id LIMIT {BATCH}
 """
 
-# Rows: (notifications, their attempts, last id), one row.
+# Rows: (0 records, notifications, their attempts, last id), one row.
 COUNT_NOTIFICATIONS: Final = f"""
 WITH old AS MATERIALIZED ({_OLD_NOTIFICATIONS})
-SELECT (SELECT count(*) FROM old),
+SELECT 0, (SELECT count(*) FROM old),
        (SELECT count(*) FROM attempt WHERE notification_id IN (SELECT id FROM old)),
        (SELECT id FROM old ORDER BY id DESC LIMIT 1)
 """
 
-# Deletes them with all that belongs to them, and notes it in the ledger. Rows: as above.
-DELETE_NOTIFICATIONS: Final = f"""
-WITH old AS MATERIALIZED ({_OLD_NOTIFICATIONS} FOR UPDATE SKIP LOCKED),
+# Deletes the notifications `old` with all that belongs to them, and notes it in the ledger with the records that went.
+# Rows: (records, notifications, their attempts, last id), one row.
+_AND_ALL_OF_THEIRS: Final = """
 receipts AS (DELETE FROM receipt WHERE notification_id IN (SELECT id FROM old)),
 events AS (DELETE FROM event WHERE notification_id IN (SELECT id FROM old)),
 attempts AS (DELETE FROM attempt WHERE notification_id IN (SELECT id FROM old) RETURNING 1),
 gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id),
 total AS (
-    SELECT (SELECT count(*) FROM gone) AS notifications, (SELECT count(*) FROM attempts) AS attempts,
+    SELECT (SELECT count(*) FROM records) AS records,
+           (SELECT count(*) FROM gone) AS notifications, (SELECT count(*) FROM attempts) AS attempts,
            (SELECT id FROM gone ORDER BY id LIMIT 1) AS first_id,
            (SELECT id FROM gone ORDER BY id DESC LIMIT 1) AS last_id
 ), noted AS (
     INSERT INTO purge_ledger (at, notifications, attempts, records, first_id, last_id)
-    SELECT now(), notifications, attempts, 0, first_id, last_id FROM total WHERE notifications > 0
+    SELECT now(), notifications, attempts, records, first_id, last_id FROM total WHERE notifications + records > 0
 )
-SELECT notifications, attempts, last_id FROM total
+SELECT records, notifications, attempts, last_id FROM total
+"""
+
+# Indexes: primary keys, and those by notification. Rows: as above.
+DELETE_NOTIFICATIONS: Final = f"""
+WITH old AS MATERIALIZED ({_OLD_NOTIFICATIONS} FOR UPDATE SKIP LOCKED), records AS (SELECT WHERE false),
+{_AND_ALL_OF_THEIRS}
+"""
+
+# Deletes the records at %(places)s together with their notifications that have failed, %(failed)s. Those are locked
+# first: one that is being replayed, or was since this statement began, is not among them, and its record stays with all
+# that failed beside it; a replay that comes later waits and finds nothing. A place may hold another record by now.
+# Indexes: none (records are read where they are), and as above. Rows: as above.
+DELETE_WITH_FAILED: Final = f"""
+WITH held AS MATERIALIZED (
+    SELECT id FROM notification
+    WHERE id = ANY(%(failed)s::uuid[]) AND status || '' = 'failed' AND finished_at < now() - %(retention)s::interval
+    FOR UPDATE SKIP LOCKED
+), going AS MATERIALIZED (
+    SELECT r.ctid AS place, ARRAY({_FAILED}) AS failed FROM idempotency_record r
+    WHERE r.ctid = ANY(%(places)s::tid[]) AND {_RECORD_MAY_GO} AND ARRAY({_FAILED}) <@ ARRAY(SELECT id FROM held)
+    FOR UPDATE OF r SKIP LOCKED
+), records AS (
+    DELETE FROM idempotency_record r USING going WHERE r.ctid = going.place AND r.ctid = ANY(%(places)s::tid[])
+    RETURNING going.failed
+), old AS MATERIALIZED (SELECT id FROM held WHERE id = ANY(ARRAY(SELECT unnest(failed) FROM records))),
+{_AND_ALL_OF_THEIRS}
 """
 
 # The first id of version 7 of the moment %(ago)s before now. Rows: (id).
@@ -131,8 +173,8 @@ def purge(*, key_life: timedelta, retention: timedelta, counting: bool = False) 
     after: UUID | None = UUID(int=0)
     while after:
         parameters = {"retention": retention, "newest": newest, "referred": referred, "after": after}
-        notifications, attempts, after = run(sql, parameters)[0]
-        yield Step(notifications=notifications, attempts=attempts)
+        records, notifications, attempts, after = run(sql, parameters)[0]
+        yield Step(records, notifications, attempts)
 
 
 def _records(lives: dict[str, timedelta], *, counting: bool) -> Iterator[Step]:
@@ -140,5 +182,24 @@ def _records(lives: dict[str, timedelta], *, counting: bool) -> Iterator[Step]:
     sql = COUNT_RECORDS if counting else DELETE_RECORDS
     for first in range(0, pages, PAGES):
         last = first + PAGES
-        records = run(sql, {**lives, "first": f"({first},0)", "last": f"({last},0)"})[0][0]
-        yield Step(records=records, keys_read=min(1.0, last / pages))
+        place = {**lives, "first": f"({first},0)", "last": f"({last},0)"}
+        read = min(1.0, last / pages)
+        yield Step(records=run(sql, place)[0][0], keys_read=read)
+        if not counting:  # else the failed ones are counted with all other notifications
+            for group in _grouped(run(RECORDS_OF_FAILED, place)):
+                records, notifications, attempts, _ = run(DELETE_WITH_FAILED, {**lives, **group})[0]
+                yield Step(records, notifications, attempts, keys_read=read)
+
+
+def _grouped(rows: Iterable[Row]) -> Iterator[dict[str, list[Any]]]:
+    """What one transaction may delete: a batch of failed notifications, or all of one record, with their records."""
+    places: list[str] = []
+    failed: list[UUID] = []
+    for place, ids in rows:
+        if places and len(failed) + len(ids) > BATCH:
+            yield {"places": places, "failed": failed}
+            places, failed = [], []
+        places.append(place)
+        failed += ids
+    if places:
+        yield {"places": places, "failed": failed}

@@ -40,12 +40,13 @@ RULES: Final = (
     Rule(
         "key_forgotten",
         "accepted under a key whose record is gone although it is open or under a day old: a retry would double it",
-        # One replayed long after its key's life may be open without it.
+        # One that had been sent when its key's life ended may be open without it: a late receipt failed it, and an
+        # operator replayed it.
         """SELECT n.id FROM notification n
            WHERE n.idempotency_key <> ''
              AND (n.created_at > now() - interval '24 hours'
                   OR (n.status IN ('pending', 'sending', 'unknown')
-                      AND NOT EXISTS (SELECT 1 FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed')))
+                      AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.notification_id = n.id AND r.rank = 2)))
              AND NOT EXISTS (SELECT 1 FROM (SELECT unnest(notification_ids) AS id FROM idempotency_record) AS r
                              WHERE r.id = n.id)""",
     ),

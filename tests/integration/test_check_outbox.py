@@ -147,15 +147,30 @@ def test_a_key_deleted_while_its_notification_is_open_is_missed() -> None:
     assert found("key_forgotten").examples == [str(id_)]
 
 
-def test_a_key_that_was_purged_in_time_is_not_missed() -> None:
-    claim_of_old = rows.accepted(key="order-42", created_at=datetime.now(UTC) - LONG_AGO)
+def test_a_key_deleted_before_its_failed_notification_is_missed_once_that_is_replayed() -> None:
+    id_ = rows.accepted(key="order-42", created_at=datetime.now(UTC) - LONG_AGO)
     (claim,) = rows.claimed(rows.worker())
     rows.recorded(rows.result(claim, Outcome.PERMANENT))
     IdempotencyRecord.objects.all().delete()
     assert kinds() == []
 
-    operate.replay([claim_of_old], actor="ada")
+    operate.replay([id_], actor="ada")
 
+    assert found("key_forgotten").examples == [str(id_)]
+
+
+def test_a_key_that_was_purged_in_time_is_not_missed() -> None:
+    """It had been sent by then; that it was not delivered came to be known later."""
+    id_ = rows.accepted(lane="sms", key="order-42", created_at=datetime.now(UTC) - LONG_AGO)
+    (claim,) = rows.claimed(rows.worker(), lane="sms")
+    rows.recorded(rows.result(claim, Outcome.ACCEPTED))
+    IdempotencyRecord.objects.all().delete()
+    assert kinds() == []
+
+    receipts.receive(id_, attempt=1, provider_id="SM1", progress=Progress.UNDELIVERED, code="30003")
+    operate.replay([id_], actor="ada")
+
+    assert rows.row(id_).status == "pending"
     assert kinds() == []
 
 

@@ -15,9 +15,9 @@ from notifications.outbox.purge import purge
 class Command(OperatorsCommand):
     help = (
         "Deletes idempotency keys past IDEMPOTENCY_KEY_TTL, and notifications that finished more than RETENTION_DAYS "
-        "ago, with their attempts. Never touches open ones or their keys, nor the keys of failed ones that can still "
-        "be replayed. Works in short transactions, each noted in purge_ledger: it can be stopped and repeated at any "
-        "time. Exit status: 0 done, 2 wrong options, 3 the database did not answer, 130 interrupted."
+        "ago, with their attempts. Never touches open ones or their keys; a failed one, which can be replayed, and its "
+        "key go together. Works in short transactions, each noted in purge_ledger: it can be stopped and repeated at "
+        "any time. Exit status: 0 done, 2 wrong options, 3 the database did not answer, 130 interrupted."
     )
     dry_run = False
     records = notifications = attempts = 0

@@ -6,9 +6,11 @@ still to come, until the second waits for its lock, or has passed it over.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from time import monotonic
 from uuid import UUID
 
@@ -355,39 +357,109 @@ def test_a_cancel_that_was_rolled_back_leaves_it_to_be_sent(second: Second) -> N
 # --- purge against replay ---------------------------------------------------------------------------------
 
 
-def purged() -> int:
-    return sum(step.notifications for step in purge.purge(key_life=timedelta(hours=72), retention=timedelta(days=90)))
+def purge_steps() -> Iterator[purge.Step]:
+    return purge.purge(key_life=timedelta(hours=72), retention=timedelta(days=90))
 
 
-def failed_long_ago() -> UUID:
-    old = UUID(int=(int(LONG_AGO.timestamp() * 1000) << 80) | 0x7000_8000_0000_0000_0000)
-    rows.accepted(id=old, created_at=LONG_AGO)
-    (claim,) = rows.claimed(rows.worker())
+def purged() -> tuple[int, int]:
+    """(records, notifications)"""
+    steps = list(purge_steps())
+    return sum(step.records for step in steps), sum(step.notifications for step in steps)
+
+
+def failed_long_ago(key: str | None = None) -> UUID:
+    old = UUID(int=(int(LONG_AGO.timestamp() * 1000) << 80) | 0x7000_8000_0000_0000_0000 | secrets.randbits(32))
+    lane = f"slack:{old}"
+    rows.accepted(id=old, created_at=LONG_AGO, key=key, lane=lane)
+    (claim,) = rows.claimed(rows.worker(), lane=lane)
     rows.recorded(rows.result(claim, Outcome.PERMANENT))
-    Notification.objects.update(finished_at=LONG_AGO)
+    Notification.objects.filter(pk=old).update(finished_at=LONG_AGO)
     return old
 
 
-def test_what_is_being_replayed_is_passed_over_by_the_purge(second: Second) -> None:
-    id_ = failed_long_ago()
+def failed_under_one_key(count: int) -> list[UUID]:
+    """As a batch that was accepted whole."""
+    ids = [failed_long_ago(key="first" if number == 0 else None) for number in range(count)]
+    IdempotencyRecord.objects.filter(key="first").update(notification_ids=ids)
+    return ids
+
+
+def replay(*ids: UUID) -> set[UUID]:
+    return set(operate.replay(ids, actor="ada"))
+
+
+def known() -> set[UUID]:
+    """Those that a retry with their key would find."""
+    return {id_ for ids in IdempotencyRecord.objects.values_list("notification_ids", flat=True) for id_ in ids}
+
+
+@pytest.mark.parametrize("key", ["a key", None])
+def test_what_is_being_replayed_is_passed_over_by_the_purge(second: Second, key: str | None) -> None:
+    id_ = failed_long_ago(key)
 
     with transaction.atomic():
-        assert set(operate.replay([id_], actor="ada")) == {id_}
-        assert second.run(purged) == 0
+        assert replay(id_) == {id_}
+        assert second.run(purged) == (0, 0)
 
     assert rows.row(id_).status == "pending"
     assert rows.outcomes(id_) == [(1, "permanent", "", False)]
-    assert purged() == 0
+    assert purged() == (0, 0)
+    assert known() == ({id_} if key else set())
 
 
-def test_what_was_purged_first_is_not_replayed(second: Second) -> None:
-    id_ = failed_long_ago()
+@pytest.mark.parametrize("key", ["a key", None])
+def test_what_was_purged_first_is_not_replayed(second: Second, key: str | None) -> None:
+    id_ = failed_long_ago(key)
 
-    with second.overtaken_by(lambda: operate.replay([id_], actor="ada")) as replay:
-        assert purged() == 1
+    with second.overtaken_by(lambda: replay(id_)) as replayed:
+        assert purged() == (1 if key else 0, 1)
 
-    assert replay.result() == {}
+    assert replayed.result() == set()
     assert not Notification.objects.exists()
+    assert not known()
+
+
+def test_one_of_a_batch_that_is_being_replayed_keeps_the_batch_and_its_key(second: Second) -> None:
+    ids = failed_under_one_key(3)
+
+    with transaction.atomic():
+        assert replay(ids[1]) == {ids[1]}
+        assert second.run(purged) == (0, 0)
+
+    assert known() == set(ids)
+    assert purged() == (0, 0)
+
+
+def test_a_batch_that_was_purged_first_is_not_replayed(second: Second) -> None:
+    ids = failed_under_one_key(3)
+
+    with second.overtaken_by(lambda: replay(*ids)) as replayed:
+        assert purged() == (1, 3)
+
+    assert replayed.result() == set()
+    assert not known()
+
+
+# Steps with the four below, a key to a step: before the first, after the look at the keys, after each of three keys'
+# deletions, after the notifications', and after the look that finds no more.
+@pytest.mark.parametrize("boundary", range(7))
+def test_whatever_is_replayed_between_two_steps_of_a_purge_keeps_its_key(
+    second: Second, monkeypatch: pytest.MonkeyPatch, boundary: int
+) -> None:
+    monkeypatch.setattr(purge, "BATCH", 1)
+    ids = [*failed_under_one_key(2), failed_long_ago("second"), failed_long_ago("third"), failed_long_ago()]
+
+    steps = purge_steps()
+    taken = list(islice(steps, boundary))
+    assert len(taken) == boundary
+    left = set(Notification.objects.values_list("id", flat=True))
+    assert second.run(lambda: replay(*ids)) == left
+    taken += steps
+
+    assert boundary < 6 or len(taken) == 6, "a step that was not interrupted"
+    assert sum(step.notifications for step in taken) == len(ids) - len(left)
+    assert set(Notification.objects.values_list("id", flat=True)) == left
+    assert known() == left - {ids[-1]}  # that one had no key
 
 
 # --- two callers, their keys in opposite order ------------------------------------------------------------

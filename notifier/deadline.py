@@ -1,0 +1,100 @@
+"""Connections whose server must answer in time, for threads that a client waits for.
+
+A server that stands still while its connections stand (its machine is paused, packets vanish on the way) refuses
+nothing, and keeps none of its own limits. Every thread would wait for as long, and then not even a probe is answered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+import psycopg
+import structlog
+from psycopg.abc import PQGen
+from psycopg.errors import ConnectionTimeout, OperationalError, _WaitTimeout
+
+# Longer than what the server limits itself (a wait for a lock 3 s, a search in the admin 5 s): its errors say why.
+ANSWER_WAIT: Final = timedelta(seconds=6)
+CANCEL_WAIT: Final = timedelta(seconds=1)  # for a server that is there, but slow, to hear that nobody waits any more
+ASK_EVERY: Final = timedelta(seconds=1)  # while it is silent
+
+Answer = TypeVar("Answer")
+
+log = structlog.get_logger(__name__)
+
+
+class Silence:
+    """Of a server that did not answer in time: while it lasts one thread at a time connects, others fail at once."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._asked = 0.0
+        self._asking = threading.Lock()
+
+    def noticed(self) -> None:
+        self._asked = monotonic()
+        if self._since is None:
+            self._since = self._asked
+            log.error("database.silent")
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Connect within the block. Raises: OperationalError where it is not this thread's turn."""
+        alone = self._since is not None
+        if alone and (self._too_soon() or not self._asking.acquire(blocking=False)):
+            raise OperationalError("the database was silent a moment ago")
+        try:
+            yield
+        except ConnectionTimeout:
+            self.noticed()
+            raise
+        except OperationalError:
+            self._ended()  # a refusal is an answer
+            raise
+        else:
+            self._ended()
+        finally:
+            if alone:
+                self._asking.release()
+
+    def _too_soon(self) -> bool:
+        return monotonic() - self._asked < ASK_EVERY.total_seconds()
+
+    def _ended(self) -> None:
+        since, self._since = self._since, None
+        if since is not None:
+            log.info("database.answers", silent_seconds=round(monotonic() - since, 1))
+
+
+_silence = Silence()
+
+
+class Connection(psycopg.Connection[Any]):
+    """Closed when an answer has not come within ANSWER_WAIT, after the server was asked to cancel what it was at.
+
+    What was sent may still be done: an outcome is as unknown as it is when a connection breaks.
+    """
+
+    @classmethod
+    def connect(cls, *arguments: Any, **options: Any) -> Connection:
+        with _silence.asking():
+            return super().connect(*arguments, **options)
+
+    def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, ANSWER_WAIT.total_seconds())
+        except _WaitTimeout:
+            try:
+                self.cancel_safe(timeout=CANCEL_WAIT.total_seconds())
+            except psycopg.Error:
+                _silence.noticed()
+            finally:
+                self.close()
+            raise OperationalError(f"the database did not answer within {ANSWER_WAIT.total_seconds():.0f} s") from None

@@ -1,0 +1,49 @@
+"""How the web server's threads hold their connections to the database: somebody waits for each of them.
+
+Only here: a worker tries again until it is let in, and commands may take their time.
+"""
+
+from __future__ import annotations
+
+import select
+from datetime import timedelta
+from typing import Any, Final
+
+import psycopg
+from django.core.signals import request_started
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from notifier import deadline
+
+# While a table stands locked (a migration, VACUUM FULL) the answer is a 503. Without a bound each request would wait as
+# long as the lock is held, in the end with all threads, and then not even a probe is answered.
+LOCK_WAIT: Final = timedelta(seconds=3)  # longer than a key is waited for, shorter than clients wait for an answer
+
+
+def guard() -> None:
+    """Bound every wait of this process for the database; before the first connection."""
+    psycopg.connect = deadline.Connection.connect  # what Django calls for a new connection, and the sender of nudges
+    connection_created.connect(_bound_waits)
+    # After Django's own of this signal, which gives up connections that failed in the last request.
+    request_started.connect(_drop_dead_connection)
+
+
+def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_WAIT.total_seconds():.0f}s"])
+
+
+def _drop_dead_connection(**_: Any) -> None:
+    """A server that ended or restarted has hung up: seen on the socket, where a `SELECT 1` would be a round trip."""
+    raw = connection.connection
+    if raw is not None and not connection.in_atomic_block and (raw.closed or _has_spoken(raw.fileno())):
+        connection.close()
+
+
+def _has_spoken(descriptor: int) -> bool:
+    """Whether an idle connection has something to read: its end, or a word of its administrator."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
