@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,7 +23,8 @@ from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
-from notifications.recorder import MOST, SLOW_SEND, Recorder, is_quick
+from notifications.pace import Pace, Place
+from notifications.recorder import Recorder, is_quick
 from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
@@ -47,8 +49,7 @@ class Delivery:
         self.stopping = threading.Event()
         self.troubled: frozenset[str] = frozenset()  # lanes to be resumed at their next success; set by the relay
         self.cursors = Cursors()
-        self._quick: set[str] = set()  # lanes whose last send took less than a statement
-        self._batches: dict[str, int] = {}  # how many to claim next, where that is not the channel's own number
+        self._paces: dict[str, Pace] = defaultdict(Pace)
 
     def drain(self, lane: str) -> None:
         """Work on a lane until nothing is due, the time is up or the process stops."""
@@ -56,49 +57,54 @@ class Delivery:
         if known is None:
             log.error("lane.unknown_channel", lane=lane)  # it stays pending until the settings know the channel again
             return
+        pace = self._paces[lane]
+        with pace.working() as place:
+            self._drain(lane, known, pace, place)
+
+    def _drain(self, lane: str, known: Channel, pace: Pace, place: Place) -> None:
         until = monotonic() + DRAIN_FOR
         in_full_flow = False
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not place.left_if_crowded():
             if monotonic() > until:
                 nudge.request(lane)
                 return
             claimed = monotonic()
             # A send that takes longer than a statement is marked when it begins, so that a crash doubts it alone.
             # Quick ones are marked with their claim: a crash then doubts the batch, but none costs a statement.
-            one_by_one = known.on_unknown is OnUnknown.HOLD or lane not in self._quick
-            claims = self._claim(lane, known, in_full_flow=in_full_flow, started=not one_by_one)
+            one_by_one = known.on_unknown is OnUnknown.HOLD or not pace.quick
+            batch = known.batch if one_by_one else max(known.batch, pace.batch)
+            claims = self._claim(lane, pace, batch=batch, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
                 return
-            in_full_flow = self._fit_batch(lane, known, len(claims))
-            if in_full_flow:
-                nudge.request(lane)  # more than one thread's worth: recruit another
-            self._deliver(claims, lane, known, claimed=claimed, one_by_one=one_by_one)
+            was_in_full_flow, in_full_flow = in_full_flow, len(claims) >= batch
+            pace.claimed(batch, full=in_full_flow)
+            if in_full_flow and not (was_in_full_flow and pace.staffed):
+                nudge.request(lane)  # more than one thread's worth: recruit another, here or elsewhere
+            self._deliver(claims, lane, known, pace, claimed=claimed, one_by_one=one_by_one)
 
-    def _claim(self, lane: str, known: Channel, *, in_full_flow: bool, started: bool) -> list[Claim]:
+    def _claim(self, lane: str, pace: Pace, *, batch: int, in_full_flow: bool, started: bool) -> list[Claim]:
         worker_id = self.lease.worker_id
         if worker_id is None or not self.lease.holds(worker_id):
             return []  # the relay nudges again when there is a lease
-        positions, whole = self.cursors.begin(lane, in_full_flow=in_full_flow)
-        began = monotonic()
-        try:
-            with self.holdings.claiming():
-                claims = claim(
-                    lane,
-                    worker_id=worker_id,
-                    batch=self._batches.get(lane, known.batch),
-                    started=started,
-                    cursors=positions,
-                )
-                self.holdings.take(claims)
-        except DatabaseError as error:
-            log.warning("claim.failed", lane=lane, error=type(error).__name__)
-            return []
-        finally:
-            give_back()
-        self.cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
+        # One of our threads at a time: side by side each would walk over the rows that the others are locking.
+        with pace.claiming:
+            positions, whole = self.cursors.begin(lane, in_full_flow=in_full_flow)
+            began = monotonic()
+            try:
+                with self.holdings.claiming():
+                    claims = claim(lane, worker_id=worker_id, batch=batch, started=started, cursors=positions)
+                    self.holdings.take(claims)
+            except DatabaseError as error:
+                log.warning("claim.failed", lane=lane, error=type(error).__name__)
+                return []
+            finally:
+                give_back()
+            self.cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
         return claims
 
-    def _deliver(self, claims: list[Claim], lane: str, known: Channel, *, claimed: float, one_by_one: bool) -> None:
+    def _deliver(
+        self, claims: list[Claim], lane: str, known: Channel, pace: Pace, *, claimed: float, one_by_one: bool
+    ) -> None:
         recorder = Recorder(self.holdings, self.stopping, reported=known.backend.gives_reports)
         remaining = claims[::-1]
         try:
@@ -121,7 +127,7 @@ class Delivery:
                     if pauses.after(failure, lane):
                         break
                     took = result.finished - result.started
-                    self._pace(lane, took)
+                    pace.sent(took)
                     if not one_by_one:
                         recorder.flush_if_due(last_send=took)
         finally:
@@ -140,25 +146,6 @@ class Delivery:
             self.troubled -= {lane}
             pauses.end(lane)
         return result, failure
-
-    def _fit_batch(self, lane: str, known: Channel, claimed: int) -> bool:
-        """Claim twice as many next time where a lane is deep and its sends are quick; whether it is deep.
-
-        Where sends are slow nothing is gained by having more of them in hand, and a crash doubts no more than need be.
-        """
-        batch = self._batches.get(lane, known.batch)
-        deep = claimed >= batch
-        if deep and lane in self._quick and known.on_unknown is not OnUnknown.HOLD:
-            self._batches[lane] = min(MOST, batch * 2)
-        elif not deep or lane not in self._quick:
-            self._batches.pop(lane, None)
-        return deep
-
-    def _pace(self, lane: str, took: float) -> None:
-        if took < SLOW_SEND:
-            self._quick.add(lane)
-        else:
-            self._quick.discard(lane)
 
 
 @contextmanager

@@ -14,13 +14,11 @@ from notifications.outbox import receipts
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.statement import give_back
+from notifications.pace import LARGEST_BATCH, SLOW_SEND
 from notifications.states import Outcome
 
-MOST: Final = 500  # results in one statement
 MOST_IN_LINE: Final = 100  # correlation ids in one line of log
 OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
-# A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
-SLOW_SEND: Final = 0.005  # seconds
 RETRY_FIRST: Final = 0.1  # seconds, doubled up to the next
 RETRY_LONGEST: Final = 2.0
 # When the process must end and the database is away: then recovery decides, and marks what may double.
@@ -48,7 +46,7 @@ class Recorder:
         """Write what has waited long enough; `last_send`: seconds the last send took."""
         results = self._results
         if results and (
-            last_send >= SLOW_SEND or len(results) >= MOST or results[-1].finished - self._oldest >= OLDEST
+            last_send >= SLOW_SEND or len(results) >= LARGEST_BATCH or results[-1].finished - self._oldest >= OLDEST
         ):
             self.flush()
 

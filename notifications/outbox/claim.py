@@ -46,7 +46,7 @@ WHERE n.id = due.id AND (due.number = 1 OR due.lossy = 0)
 RETURNING due.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
           extract(epoch FROM n.expires_at - now())::float8, n.priority,
-          CASE WHEN due.last OR due.lossy > 0 THEN n.due_at END
+          CASE WHEN due.last OR due.lossy > 0 THEN n.due_at END AS due_at
 """
 
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 import psycopg
 
 from notifier.up.commands import web_command, worker_command
+from tests.bench.peers.remaining import Remaining
 from tests.bench.servers import Postgres
 from tests.ports import free_port
 
@@ -164,6 +165,31 @@ class Service:
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
+
+
+class Outbox(Service):
+    """The same as a queue that empties itself into nowhere (`tests.bench.peers.Drains`)."""
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        super().__init__(server, database, BENCH_NOWHERE="1", WORKER_THREADS="24")
+        self.name = "ours"
+        self._remaining = Remaining(self.url, "notification", open_when="status <> 'sent'")
+
+    def fill(self, count: int) -> None:  # type: ignore[override]
+        self.clear()
+        super().fill(count)
+        self._remaining.restart()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        with self.workers():
+            yield
+
+    def begun(self) -> bool:
+        return self._remaining.begun()
+
+    def done(self) -> bool:
+        return self._remaining.done()
 
 
 def _await(reached: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:

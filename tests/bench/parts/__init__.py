@@ -1,0 +1,13 @@
+"""The parts of the bench, in the order in which they are run: name → function that yields results."""
+
+from collections.abc import Callable, Iterator
+
+from tests.bench.parts import accept, batch, drain
+from tests.bench.report import Result
+from tests.bench.sides import Bench
+
+PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
+    "accept": accept.run,
+    "batch": batch.run,
+    "drain": drain.run,
+}
