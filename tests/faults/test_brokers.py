@@ -61,7 +61,7 @@ class Broker:
         self._stack.close()
 
 
-@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)])
+@pytest.fixture(params=["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest, site: Site) -> Iterator[Broker]:
     broker = Broker(request.param)
     site.broker_url = broker.url
@@ -89,25 +89,44 @@ def check(site: Site) -> None:
     assert slowest < LATEST, "accepting waits for no broker"
 
 
-def test_a_killed_broker_is_missed_by_nobody_and_used_again(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
+def test_whatever_befalls_the_broker_in_turn_nothing_is_lost_or_doubled_or_late(site: Site, broker: Broker) -> None:
+    """All of the below under one load."""
+    site.start(workers=2)
     with site.load(rate=RATE):
         accept_more(site)
-        broker.kill()
+        kill_and_start_again(site, broker, users=3)
+        client = broker.dramatiq()
+        accept_more(site, meanwhile=lambda: empty(client))
+        accept_more(site, meanwhile=lambda: nudge_many_times(client))
+        delay(site, broker)
+        broker.proxy.frozen = True
         accept_more(site)
-        before = broker.proxy.taken
-        broker.start()
-        accept_more(site)
-        eventually(lambda: broker.proxy.taken > before + 1, what="web and worker to connect again")
     check(site)
 
 
+@pytest.mark.slow
+def test_a_killed_broker_is_missed_by_nobody_and_used_again(site: Site, broker: Broker) -> None:
+    site.start()
+    with site.load(rate=RATE):
+        accept_more(site)
+        kill_and_start_again(site, broker, users=2)
+    check(site)
+
+
+def kill_and_start_again(site: Site, broker: Broker, *, users: int) -> None:
+    broker.kill()
+    accept_more(site)
+    before = broker.proxy.taken
+    broker.start()
+    accept_more(site)
+    eventually(lambda: broker.proxy.taken >= before + users, what="web and workers to connect again")
+
+
+@pytest.mark.slow
 def test_while_the_broker_is_half_open_all_is_accepted_and_sent_and_sigterm_ends_in_time(
     site: Site, broker: Broker
 ) -> None:
-    web, _ = site.start_web()
-    worker, _ = site.start_worker()
+    [(web, _)], [(worker, _)] = site.start()
     with site.load(rate=RATE):
         accept_more(site)
         broker.proxy.frozen = True
@@ -124,8 +143,7 @@ def test_while_the_broker_is_half_open_all_is_accepted_and_sent_and_sigterm_ends
 
 @pytest.mark.slow
 def test_a_broker_that_is_emptied_all_the_time_delays_by_a_poll_at_most(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
+    site.start()
     client = broker.dramatiq()
     with site.load(rate=RATE):
         accept_more(site, meanwhile=lambda: empty(client))
@@ -134,25 +152,31 @@ def test_a_broker_that_is_emptied_all_the_time_delays_by_a_poll_at_most(site: Si
 
 @pytest.mark.slow
 def test_nudges_that_come_many_times_over_double_nothing(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
-    site.start_worker()
+    site.start(workers=2)
     client = broker.dramatiq()
     with site.load(rate=RATE):
-        accept_more(site, meanwhile=lambda: [client.enqueue(nudge.message("slack:default")) for _ in range(20)])
+        accept_more(site, meanwhile=lambda: nudge_many_times(client))
     check(site)
 
 
 @pytest.mark.slow
 def test_nudges_that_come_late_delay_by_a_poll_at_most(site: Site, broker: Broker) -> None:
-    broker.proxy.delay = 0.5  # for each piece of a conversation: whole nudges take seconds
-    site.start_web()
-    site.start_worker()
+    site.start()
     with site.load(rate=RATE):
-        accept_more(site)
-        broker.proxy.delay = 0.0  # all that was under way comes at once
-        accept_more(site)
+        delay(site, broker)
     check(site)
+
+
+def delay(site: Site, broker: Broker) -> None:
+    broker.proxy.delay = 0.5  # for each piece of a conversation: whole nudges take seconds
+    accept_more(site)
+    broker.proxy.delay = 0.0  # all that was under way comes at once
+    accept_more(site)
+
+
+def nudge_many_times(client: Any) -> None:
+    for _ in range(20):
+        client.enqueue(nudge.message("slack:default"))
 
 
 def empty(client: Any) -> None:

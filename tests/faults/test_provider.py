@@ -41,23 +41,56 @@ def begin(site: Site, **faults: list[Fault]) -> None:
 
 
 def test_whatever_befalls_each_channel_every_message_arrives_and_every_double_is_marked(site: Site) -> None:
-    dropped, lied, garbled, _ = TAKEN_UNCONFIRMED.values()
+    dropped, lied, garbled, hung = TAKEN_UNCONFIRMED.values()
     limited = Fault(kind=Kind.STATUS, status=429, retry_after="1", times=1)
-    begin(site, slack=[dropped, lied, garbled, limited], email=[dropped], sms=[dropped, lied])
+    begin(site, slack=[hung, dropped, lied, garbled, limited], email=[dropped], sms=[dropped, lied])
     for channel in ("slack", "email", "sms"):
         site.post(*texts(channel), channel=channel)
     site.settle()
 
     found = site.check(excused=["unknown"])
     doubled = Notification.objects.filter(id__in=found.doubled)
-    assert doubled.filter(channel="slack").count() == 3 * TIMES
+    assert doubled.filter(channel="slack").count() == 3 * TIMES + 1
     assert doubled.filter(channel="email").count() == TIMES
     unknown = Notification.objects.filter(status="unknown")
     assert set(unknown.values_list("channel", flat=True)) == {"sms"}, "held, because it costs money"
     assert unknown.count() == 2 * TIMES
     services.resend(set(unknown.values_list("id", flat=True)), actor="an operator")
     site.settle()
-    assert len(site.check().doubled) == 6 * TIMES
+    assert len(site.check().doubled) == 6 * TIMES + 1
+
+
+def test_noise_is_a_doubt_and_neither_nobodys_certificate_nor_a_name_that_is_not_found_is_one(site: Site) -> None:
+    site.start_web()
+    with (
+        Proxy(("127.0.0.1", site.provider.http_port)) as noisy,
+        Proxy(("127.0.0.1", site.provider.smtp_port), tls=certificate()) as nobodys,
+    ):
+        noisy.garbage = True
+        worker, _ = site.start_worker(
+            threads=24,
+            SMTP_PORT=str(nobodys.port),
+            SMTP_SECURITY="tls",
+            TWILIO_BASE_URL="https://nowhere.invalid",
+            **through(noisy, site, "SLACK_WEB_HOOK_URL"),
+        )
+        for channel in ("slack", "email", "sms"):
+            site.post(f"to {channel}", channel=channel)
+        eventually(lambda: LaneState.objects.exists(), seconds=60, what="a pause of the lane without a certificate")
+        eventually(
+            lambda: Notification.objects.filter(tries__gt=0).count() == 2, seconds=60, what="a try of the others"
+        )
+        worker.terminate()
+        assert worker.wait(30) == 0
+    first = dict(Attempt.objects.filter(number=1).values_list("notification__channel", "outcome"))
+    assert first == {"slack": "in_doubt", "email": "released", "sms": "transient"}
+    assert [message.channel for message in site.provider.mailbox.messages()] == ["slack"]
+
+    site.start_worker(threads=24)
+    lanes.resume("email")
+    site.settle()
+    doubled = Notification.objects.filter(id__in=site.check().doubled)
+    assert set(doubled.values_list("channel", flat=True)) == {"slack"}
 
 
 @pytest.mark.slow

@@ -29,9 +29,7 @@ OURS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'notifier%'
 def test_sessions_that_are_terminated_at_random_lose_nothing(template: Template, service_on: ServiceOn) -> None:
     chance = random.Random(3)
     with template.server() as server, service_on(server.url) as service, server.connect() as operator:
-        service.start_web()
-        service.start_worker()
-        service.start_worker()
+        service.start(workers=2)
         with service.load():
             service.until_more_are_received(20)
             for _ in range(TERMINATIONS):
@@ -58,8 +56,7 @@ def test_with_every_connection_taken_the_web_says_so_and_the_workers_go_on(
     template: Template, service_on: ServiceOn
 ) -> None:
     with template.server(max_connections="24") as server, service_on(server.url) as service, ExitStack() as held:
-        service.start_worker()
-        service.start_web()
+        service.start()
         service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=100))
         client = service.client()
         for number in range(50):
@@ -101,8 +98,7 @@ def test_a_table_that_is_locked_for_a_while_holds_nobody_as_long(
     template: Template, service_on: ServiceOn, table: str
 ) -> None:
     with template.server() as server, service_on(server.url) as service, server.connect() as operator:
-        service.start_web()
-        service.start_worker()
+        service.start()
         with service.load():
             service.until_more_are_received(20)
             with operator.transaction():
