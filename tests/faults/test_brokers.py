@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from statistics import median
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,8 +26,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MORE = 40  # notifications posted in each phase of a test
 RATE = 40  # a second
-# A lost nudge costs a poll, of a second; the rest is room for a machine that is busy with others.
-LATEST = 4.0  # seconds
+POLL = 1.0  # seconds: what a lost nudge costs at most
+ANSWERED = 0.5  # seconds, of most requests
+# One in hundreds may meet a machine that is busy with others. Still sooner than anything comes that is no poll: the
+# relay's look at everything, or the end of somebody's patience with the broker.
+LATEST = 8.0  # seconds
 
 
 class Broker:
@@ -83,10 +87,13 @@ def accept_more(site: Site, *, meanwhile: Callable[[], object] = lambda: None) -
 def check(site: Site) -> None:
     site.settle()
     site.check_no_doubt()
-    waits = [a.started_at - a.notification.due_at for a in Attempt.objects.select_related("notification")]
-    assert max(waits).total_seconds() < LATEST
-    slowest = max(call.seconds for call in site.log.calls)
-    assert slowest < LATEST, "accepting waits for no broker"
+    attempts = Attempt.objects.select_related("notification")
+    waits = [(attempt.started_at - attempt.notification.due_at).total_seconds() for attempt in attempts]
+    assert median(waits) < POLL
+    assert max(waits) < LATEST
+    times = [call.seconds for call in site.log.calls]
+    assert median(times) < ANSWERED, "accepting waits for no broker"
+    assert max(times) < LATEST
 
 
 def test_whatever_befalls_the_broker_in_turn_nothing_is_lost_or_doubled_or_late(site: Site, broker: Broker) -> None:

@@ -57,12 +57,14 @@ def test_with_every_connection_taken_the_web_says_so_and_the_workers_go_on(
 ) -> None:
     with template.server(max_connections="24") as server, service_on(server.url) as service, ExitStack() as held:
         service.start()
-        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=100))
+        # However long the posts take: most of them wait when no connection is left.
+        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=1000))
         client = service.client()
         for number in range(50):
             assert client.post("slack", f"waiting {number}", key=f"waiting {number}")
         take_every_connection(server, held)
         before = service.provider.mailbox.taken
+        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=20))
         # More clients at once than were ever served: their threads have no connection yet.
         with service.load(clients=WEB_THREADS, rate=0):
             service.until_refused(10)
