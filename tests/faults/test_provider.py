@@ -49,7 +49,7 @@ def again(found: Findings, *channels: str) -> int:
 
 def test_whatever_befalls_each_channel_every_message_arrives_and_every_double_is_marked(site: Site) -> None:
     dropped, lied, garbled, hung = TAKEN_UNCONFIRMED.values()
-    limited = Fault(kind=Kind.STATUS, status=429, retry_after="1", times=1)
+    limited = Fault(kind=Kind.STATUS, status=429, retry_after="1", times=4)
     begin(site, slack=[hung, dropped, lied, garbled, limited], email=[dropped], sms=[dropped, lied])
     for channel in ("slack", "email", "sms"):
         site.post(*texts(channel), channel=channel)
