@@ -22,7 +22,8 @@ from tests.eventually import eventually
 from tests.faults.proxy import Proxy
 from tests.faults.site import WEB_GRACE, WORKER_GRACE, Site
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# A bound for a machine that is busy, where RabbitMQ takes a quarter of a minute to start; each wait has its own.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 MORE = 40  # notifications posted in each phase of a test
 RATE = 40  # a second
