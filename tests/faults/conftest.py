@@ -28,14 +28,6 @@ def campaign_table(request: pytest.FixtureRequest) -> list[str]:
     return request.config.stash.setdefault(TABLE, [])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # All of them are slow until a fast part has proved itself on a busy machine.
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if lines := config.stash.get(TABLE, []):
         terminalreporter.section("random kills")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from statistics import median
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,12 +22,16 @@ from tests.eventually import eventually
 from tests.faults.proxy import Proxy
 from tests.faults.site import WEB_GRACE, WORKER_GRACE, Site
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# A bound for a machine that is busy, where RabbitMQ takes a quarter of a minute to start; each wait has its own.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 MORE = 40  # notifications posted in each phase of a test
 RATE = 40  # a second
-# A lost nudge costs a poll, of a second; the rest is room for a machine that is busy with others.
-LATEST = 4.0  # seconds
+POLL = 1.0  # seconds: what a lost nudge costs at most
+ANSWERED = 0.5  # seconds, of most requests
+# One in hundreds may meet a machine that is busy with others. Still sooner than anything comes that is no poll: the
+# relay's look at everything, or the end of somebody's patience with the broker.
+LATEST = 8.0  # seconds
 
 
 class Broker:
@@ -61,7 +66,7 @@ class Broker:
         self._stack.close()
 
 
-@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)])
+@pytest.fixture(params=["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest, site: Site) -> Iterator[Broker]:
     broker = Broker(request.param)
     site.broker_url = broker.url
@@ -83,31 +88,53 @@ def accept_more(site: Site, *, meanwhile: Callable[[], object] = lambda: None) -
 def check(site: Site) -> None:
     site.settle()
     site.check_no_doubt()
-    waits = [a.started_at - a.notification.due_at for a in Attempt.objects.select_related("notification")]
-    assert max(waits).total_seconds() < LATEST
-    slowest = max(call.seconds for call in site.log.calls)
-    assert slowest < LATEST, "accepting waits for no broker"
+    attempts = Attempt.objects.select_related("notification")
+    waits = [(attempt.started_at - attempt.notification.due_at).total_seconds() for attempt in attempts]
+    assert median(waits) < POLL
+    assert max(waits) < LATEST
+    times = [call.seconds for call in site.log.calls]
+    assert median(times) < ANSWERED, "accepting waits for no broker"
+    assert max(times) < LATEST
 
 
-def test_a_killed_broker_is_missed_by_nobody_and_used_again(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
+def test_whatever_befalls_the_broker_in_turn_nothing_is_lost_or_doubled_or_late(site: Site, broker: Broker) -> None:
+    """All of the below under one load."""
+    site.start(workers=2)
     with site.load(rate=RATE):
         accept_more(site)
-        broker.kill()
+        kill_and_start_again(site, broker, users=3)
+        client = broker.dramatiq()
+        accept_more(site, meanwhile=lambda: empty(client))
+        accept_more(site, meanwhile=lambda: nudge_many_times(client))
+        delay(site, broker)
+        broker.proxy.frozen = True
         accept_more(site)
-        before = broker.proxy.taken
-        broker.start()
-        accept_more(site)
-        eventually(lambda: broker.proxy.taken > before + 1, what="web and worker to connect again")
     check(site)
 
 
+@pytest.mark.slow
+def test_a_killed_broker_is_missed_by_nobody_and_used_again(site: Site, broker: Broker) -> None:
+    site.start()
+    with site.load(rate=RATE):
+        accept_more(site)
+        kill_and_start_again(site, broker, users=2)
+    check(site)
+
+
+def kill_and_start_again(site: Site, broker: Broker, *, users: int) -> None:
+    broker.kill()
+    accept_more(site)
+    before = broker.proxy.taken
+    broker.start()
+    accept_more(site)
+    eventually(lambda: broker.proxy.taken >= before + users, what="web and workers to connect again")
+
+
+@pytest.mark.slow
 def test_while_the_broker_is_half_open_all_is_accepted_and_sent_and_sigterm_ends_in_time(
     site: Site, broker: Broker
 ) -> None:
-    web, _ = site.start_web()
-    worker, _ = site.start_worker()
+    [(web, _)], [(worker, _)] = site.start()
     with site.load(rate=RATE):
         accept_more(site)
         broker.proxy.frozen = True
@@ -124,8 +151,7 @@ def test_while_the_broker_is_half_open_all_is_accepted_and_sent_and_sigterm_ends
 
 @pytest.mark.slow
 def test_a_broker_that_is_emptied_all_the_time_delays_by_a_poll_at_most(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
+    site.start()
     client = broker.dramatiq()
     with site.load(rate=RATE):
         accept_more(site, meanwhile=lambda: empty(client))
@@ -134,25 +160,31 @@ def test_a_broker_that_is_emptied_all_the_time_delays_by_a_poll_at_most(site: Si
 
 @pytest.mark.slow
 def test_nudges_that_come_many_times_over_double_nothing(site: Site, broker: Broker) -> None:
-    site.start_web()
-    site.start_worker()
-    site.start_worker()
+    site.start(workers=2)
     client = broker.dramatiq()
     with site.load(rate=RATE):
-        accept_more(site, meanwhile=lambda: [client.enqueue(nudge.message("slack:default")) for _ in range(20)])
+        accept_more(site, meanwhile=lambda: nudge_many_times(client))
     check(site)
 
 
 @pytest.mark.slow
 def test_nudges_that_come_late_delay_by_a_poll_at_most(site: Site, broker: Broker) -> None:
-    broker.proxy.delay = 0.5  # for each piece of a conversation: whole nudges take seconds
-    site.start_web()
-    site.start_worker()
+    site.start()
     with site.load(rate=RATE):
-        accept_more(site)
-        broker.proxy.delay = 0.0  # all that was under way comes at once
-        accept_more(site)
+        delay(site, broker)
     check(site)
+
+
+def delay(site: Site, broker: Broker) -> None:
+    broker.proxy.delay = 0.5  # for each piece of a conversation: whole nudges take seconds
+    accept_more(site)
+    broker.proxy.delay = 0.0  # all that was under way comes at once
+    accept_more(site)
+
+
+def nudge_many_times(client: Any) -> None:
+    for _ in range(20):
+        client.enqueue(nudge.message("slack:default"))
 
 
 def empty(client: Any) -> None:

@@ -27,8 +27,7 @@ LATENCY = 2500  # ms
 @contextmanager
 def stopped_in_a_send(site: Site, channel: str) -> Iterator[tuple[Running, set[UUID]]]:
     """A stopped worker and what it is sending, once another one has taken its claims; it goes on when this ends."""
-    site.start_web()
-    workers = [site.start_worker() for _ in range(2)]
+    _, workers = site.start(workers=2)
     site.provider.faults.set(channel, Fault(kind=Kind.LATENCY, latency_ms=LATENCY))
     site.post(*(f"message {n}" for n in range(POSTS)), channel=channel)
     site.provider.mailbox.wait(1, seconds=30)

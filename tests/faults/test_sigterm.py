@@ -24,8 +24,7 @@ def stopped(running: Running, *, grace: float) -> None:
 def test_a_rolling_restart_shows_no_client_an_error_and_doubles_nothing(site: Site) -> None:
     # Slow enough to be in the middle of sends, and of batches, whenever SIGTERM comes.
     site.provider.faults.replace({c: [Fault(kind=Kind.LATENCY, latency_ms=20)] for c in ("slack", "email", "sms")})
-    webs = [site.start_web() for _ in range(2)]
-    workers = [site.start_worker(threads=24) for _ in range(2)]
+    webs, workers = site.start(webs=2, workers=2, threads=24)
     leases = set(Worker.objects.values_list("id", flat=True))
 
     with site.load(clients=4, rate=60, channels=["slack", "email", "sms"]):

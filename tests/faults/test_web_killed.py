@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 POSTS = 20
 
 
-@pytest.mark.parametrize("seed", seeds(fast=1))
+@pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize(
     ("step", "was_accepted"), [("before commit", False), ("after commit", True), ("after nudge", True)]
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +10,6 @@ from pytest_django import DjangoDbBlocker
 
 if TYPE_CHECKING:
     from tests.plans.tables import Stages
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # They load and change 200,000 rows: minutes on a busy machine.
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 STAGES = ("dead entries and stale statistics", "dead entries", "fresh", "believed to be empty")

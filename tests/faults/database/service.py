@@ -55,26 +55,29 @@ class Service:
 
     # --- processes ---------------------------------------------------------------------------------------
 
-    def start_web(self) -> None:
+    def start(self, *, workers: int = 1) -> None:
+        """A web server and so many workers, at once; returns when it answers and they have their leases."""
+        before = self._workers()
         port = free_port()
-        running = self._start(
+        web = self._start(
             [
                 *(str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
                 *("--workers", "1", "--blocking-threads", str(WEB_THREADS), "--no-ws"),
                 "notifier.wsgi:application",
             ]
         )
-        address = f"http://127.0.0.1:{port}"
-        eventually(lambda: healthy(address, running), seconds=30, what="the web server's answer")
-        self.webs.append(address)
+        dramatiq = [str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", "8"]
+        started = [self._start(dramatiq) for _ in range(workers)]
 
-    def start_worker(self, *, threads: int = 8) -> None:
-        before = self._workers()
-        running = self._start([str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", str(threads)])
-        eventually(
-            lambda: running.popen.poll() is not None or self._workers() - before, seconds=30, what="a worker's lease"
-        )
-        assert running.popen.poll() is None, running.log
+        def leases() -> bool:
+            for worker in started:
+                assert worker.popen.poll() is None, worker.log
+            return len(self._workers() - before) == workers
+
+        address = f"http://127.0.0.1:{port}"
+        eventually(lambda: healthy(address, web), seconds=30, what="the web server's answer")
+        eventually(leases, seconds=30, what="a lease for each worker")
+        self.webs.append(address)
 
     def _start(self, command: list[str]) -> Running:
         running = Running(command, self.environment())
@@ -122,7 +125,7 @@ class Service:
     # --- clients -----------------------------------------------------------------------------------------
 
     def load(self, **options: Any) -> Load:
-        return Load(self.webs, self.api_key, self.log, **{"rate": 60, **options})
+        return Load(self.webs, self.api_key, self.log, **{"clients": 8, "rate": 60, **options})
 
     def client(self) -> RetryingClient:
         client = RetryingClient(self.webs, self.api_key, self.log)

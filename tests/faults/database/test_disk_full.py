@@ -62,12 +62,11 @@ def test_a_full_disk_refuses_and_loses_nothing(template: Template, service_on: S
     # Little WAL is kept ahead, and none of it is written often: what cannot grow is a table, as on most full disks.
     settings = {"min_wal_size": "32MB", "max_wal_size": "64MB"}
     with template.server(within=small_disk, **settings) as server, service_on(server.url) as service:
-        service.start_web()
-        service.start_worker()
+        service.start()
         with service.load(rate=100):
             service.until_more_are_received(20)
             filler = fill(small_disk)
-            service.until_refused(20)
+            service.until_refused(10)
             filler.unlink()
             free = service.log.now()
             delivering = service.until_more_are_received(50)
@@ -86,8 +85,7 @@ def test_a_server_that_cannot_write_its_log_ends_and_loses_nothing(
 ) -> None:
     settings = {"min_wal_size": "32MB", "max_wal_size": "64MB"}
     with template.server(within=small_disk, **settings) as server, service_on(server.url) as service:
-        service.start_web()
-        service.start_worker()
+        service.start()
         with service.load():
             service.until_more_are_received(20)
             with server.connect() as operator:

@@ -22,9 +22,7 @@ def test_a_failover_to_a_synchronous_standby_loses_nothing(template: Template, s
             # As an operator would write it: whichever of the two is the primary.
             url = address(primary, standby, target_session_attrs="read-write")
             with service_on(url) as service:
-                service.start_web()
-                service.start_worker()
-                service.start_worker()
+                service.start(workers=2)
                 with service.load():
                     service.until_more_are_received(50)
                     primary.kill()

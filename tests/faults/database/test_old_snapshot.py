@@ -15,16 +15,13 @@ pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; eac
 ServiceOn = Callable[[str], AbstractContextManager[Service]]
 
 
-@pytest.mark.slow
 def test_under_an_old_snapshot_all_is_sent_and_nothing_is_skipped(template: Template, service_on: ServiceOn) -> None:
     with template.server() as server, service_on(server.url) as service, server.connect() as report:
-        service.start_web()
-        service.start_worker()
-        service.start_worker()
+        service.start(workers=2)
         report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         before = report.execute("SELECT count(*) FROM notification").fetchone()
         with service.load(rate=0):
-            service.until_more_are_accepted(500, seconds=60)
+            service.until_more_are_accepted(200, seconds=60)
         service.settle()
 
         assert report.execute("SELECT count(*) FROM notification").fetchone() == before, "the snapshot is still held"

@@ -24,9 +24,7 @@ def test_a_killed_server_loses_nothing_and_all_recover_by_themselves(
     template: Template, service_on: ServiceOn, down: float
 ) -> None:
     with template.server() as server, service_on(server.url) as service:
-        service.start_web()
-        service.start_worker()
-        service.start_worker()
+        service.start(workers=2)
         with service.load():
             service.until_more_are_received(50)
             killed = monotonic()
@@ -51,9 +49,7 @@ def test_a_killed_server_loses_nothing_and_all_recover_by_themselves(
 @pytest.mark.slow
 def test_a_server_that_stands_still_loses_nothing_and_buries_nobody(template: Template, service_on: ServiceOn) -> None:
     with template.server() as server, service_on(server.url) as service:
-        service.start_web()
-        service.start_worker()
-        service.start_worker()
+        service.start(workers=2)
         with service.load():
             service.until_more_are_received(50)
             with server.standing_still():

@@ -29,9 +29,7 @@ OURS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'notifier%'
 def test_sessions_that_are_terminated_at_random_lose_nothing(template: Template, service_on: ServiceOn) -> None:
     chance = random.Random(3)
     with template.server() as server, service_on(server.url) as service, server.connect() as operator:
-        service.start_web()
-        service.start_worker()
-        service.start_worker()
+        service.start(workers=2)
         with service.load():
             service.until_more_are_received(20)
             for _ in range(TERMINATIONS):
@@ -58,14 +56,15 @@ def test_with_every_connection_taken_the_web_says_so_and_the_workers_go_on(
     template: Template, service_on: ServiceOn
 ) -> None:
     with template.server(max_connections="24") as server, service_on(server.url) as service, ExitStack() as held:
-        service.start_worker()
-        service.start_web()
-        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=100))
+        service.start()
+        # However long the posts take: most of them wait when no connection is left.
+        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=1000))
         client = service.client()
         for number in range(50):
             assert client.post("slack", f"waiting {number}", key=f"waiting {number}")
         take_every_connection(server, held)
         before = service.provider.mailbox.taken
+        service.provider.faults.set("slack", Fault(kind=Kind.LATENCY, latency_ms=20))
         # More clients at once than were ever served: their threads have no connection yet.
         with service.load(clients=WEB_THREADS, rate=0):
             service.until_refused(10)
@@ -101,8 +100,7 @@ def test_a_table_that_is_locked_for_a_while_holds_nobody_as_long(
     template: Template, service_on: ServiceOn, table: str
 ) -> None:
     with template.server() as server, service_on(server.url) as service, server.connect() as operator:
-        service.start_web()
-        service.start_worker()
+        service.start()
         with service.load():
             service.until_more_are_received(20)
             with operator.transaction():
