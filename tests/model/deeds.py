@@ -1,0 +1,145 @@
+"""An action with the one who does it: what they believe before it, and what they learn from its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from channels.contract import Progress
+from notifications.outbox.workers import Beats
+from notifications.states import Status
+
+from .actions import (
+    Accepting,
+    Action,
+    Beating,
+    Burying,
+    Canceling,
+    Claiming,
+    Expiring,
+    FindingMissing,
+    Purging,
+    Recording,
+    Replaying,
+    Telling,
+)
+from .state import Row, State
+from .world import Hand, Worker, World
+
+LANES: Final = ("slack:ops", "sms")  # sent again when in doubt; held
+
+Thing = TypeVar("Thing")
+
+
+@dataclass
+class Deed:
+    action: Action
+    learn: Callable[[Any], object] = lambda answer: None  # of what `action.do` answers, should it ever come
+
+
+def pick(things: Sequence[Thing], number: int) -> Thing:
+    return things[number % len(things)]
+
+
+def ids(state: State, are: Callable[[Row], object] = lambda row: True) -> list[UUID]:
+    return [row.id for row in state.rows.values() if are(row)]
+
+
+def accept(world: World, lane: str, priority: int, later: int | None, life: int | None, key: str | None) -> Deed:
+    return Deed(Accepting(world.new_id(), lane, priority, later, life, key), world.accepted.add)
+
+
+def claim(world: World, worker: Worker, lane: str, batch: int, *, quick: bool, lost: bool = False) -> Deed:
+    """`quick`: counted as begun with the claim, where the policy allows it. `lost`: the answer never comes."""
+    claiming = Claiming(worker.id, lane, batch, started=quick and lane != "sms")
+    if lost:
+        return Deed(claiming)
+    return Deed(claiming, lambda _: worker.take(claiming.claims, started=claiming.started, hour=world.hour))
+
+
+def record(
+    worker: Worker, hands: list[Hand], begin: Hand | None = None, *, lost: bool = False, again: bool = False
+) -> Deed:
+    """`lost`: the answer never comes, and the worker will say it all once more, sooner or later."""
+    results = [hand.result for hand in hands if hand.result is not None]
+    recording = Recording(results, None if begin is None else begin.claim, again)
+
+    def learn(answer: tuple[frozenset[UUID], bool]) -> None:
+        for hand in hands:
+            del worker.hands[hand.attempt]
+        if begin is not None:
+            begin.may_send = answer[1]
+            if not begin.may_send:
+                del worker.hands[begin.attempt]
+
+    return Deed(recording) if lost else Deed(recording, learn)
+
+
+def look_around(worker: Worker) -> Deed:
+    """Beat, and see the others' beats."""
+
+    def learn(beats: Beats) -> None:
+        worker.seen = beats.others
+        worker.buried = not beats.renewed
+
+    return Deed(Beating(worker.id), learn)
+
+
+def bury(worker: Worker, number: int) -> Deed:
+    """Whoever seems dead to this worker, by the beat it saw last: it may have been seen long ago."""
+    return Deed(Burying(*pick(list(worker.seen.items()), number)))
+
+
+def tell(world: World, number: int, progress: Progress) -> Deed:
+    """The provider speaks of what it took, and keeps to its last word."""
+    id_, attempt = pick(world.unreported(), number)
+
+    def learn(answer: object) -> None:
+        if progress is not Progress.TAKEN:
+            world.over[id_, attempt] = progress is Progress.DELIVERED
+
+    return Deed(Telling(id_, attempt, progress), learn)
+
+
+def chosen(kind: str, world: World, state: State, number: int) -> Deed | None:
+    """One deed of this kind that can be done now, of each the simplest; None where there is none."""
+    live = world.workers
+    knowing = [worker for worker in live if worker.batch()]
+    watching = [worker for worker in live if worker.seen]
+    match kind:
+        case "accept":
+            return accept(world, pick(LANES, number), 1, None, None, "a")
+        case "claim" if live:
+            return claim(world, pick(live, number), pick(LANES, number // 2), 2, quick=True)
+        case "record" if knowing:
+            worker = pick(knowing, number)
+            return record(worker, worker.batch())
+        case "look around" if live:
+            return look_around(pick(live, number))
+        case "bury" if watching:
+            return bury(pick(watching, number), number // 2)
+        case "find missing":
+            return Deed(FindingMissing())
+        case "replay" if state.rows:
+            return Deed(Replaying([pick(ids(state), number)]))
+        case "cancel" if state.rows:
+            return Deed(Canceling([pick(ids(state), number)]))
+        case "expire":
+            return Deed(Expiring())
+        case "tell" if world.unreported():
+            return tell(world, number // 3, pick(tuple(Progress), number))
+        case "purge":
+            return Deed(Purging())
+        case _:
+            return None
+
+
+KINDS: Final = (
+    "accept", "claim", "record", "look around", "bury", "find missing", "replay", "cancel", "expire", "tell", "purge",
+)  # fmt: skip
+
+
+def may_be_replayed(row: Row) -> bool:
+    return row.status in {Status.FAILED, Status.UNKNOWN}

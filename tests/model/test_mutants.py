@@ -1,0 +1,34 @@
+"""The model can fail: a fence or a lock removed on purpose, and it finds that a promise is broken."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from .machine import Outbox
+from .mutants import MUTANTS
+from .promises import Broken
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+# The first example that finds it is enough: none is made smaller.
+hunting = settings(
+    max_examples=400,
+    stateful_step_count=40,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_model_finds(name: str, outbox: type[Outbox], monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[name].live(monkeypatch)
+
+    with pytest.raises(Broken) as found:
+        run_state_machine_as_test(outbox, settings=hunting)
+
+    print(found.value)
