@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import takewhile
 from time import monotonic
 from typing import ClassVar, Final
 from uuid import UUID
@@ -147,8 +148,9 @@ class Claiming(Action):
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, list[tuple[UUID, int, bool]]]:
         found = self._found(before, passed)
-        alone = any(row.losses for row in found)  # whoever lost a worker takes no other down with it
-        taken = [row.id for row in found[: 1 if alone else None]]
+        # One that has lost a worker is claimed alone, that it may take no other down with it.
+        harmless = list(takewhile(lambda row: not row.losses, found))
+        taken = [row.id for row in harmless or found[:1]]
         after = changed(before, taken, lambda row: edges.claimed(row, self.worker, started=self.started))
         return after, [(id_, after.rows[id_].attempt, after.rows[id_].marked) for id_ in taken]
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from channels.contract import Progress
 from notifications.outbox.workers import Beats
-from notifications.states import Status
 
 from .actions import (
     Accepting,
@@ -82,7 +81,6 @@ def look_around(worker: Worker) -> Deed:
 
     def learn(beats: Beats) -> None:
         worker.seen = beats.others
-        worker.buried = not beats.renewed
 
     return Deed(Beating(worker.id), learn)
 
@@ -103,43 +101,58 @@ def tell(world: World, number: int, progress: Progress) -> Deed:
     return Deed(Telling(id_, attempt, progress), learn)
 
 
-def chosen(kind: str, world: World, state: State, number: int) -> Deed | None:
-    """One deed of this kind that can be done now, of each the simplest; None where there is none."""
-    live = world.workers
-    knowing = [worker for worker in live if worker.batch()]
-    watching = [worker for worker in live if worker.seen]
-    match kind:
-        case "accept":
-            return accept(world, pick(LANES, number), 1, None, None, "a")
-        case "claim" if live:
-            return claim(world, pick(live, number), pick(LANES, number // 2), 2, quick=True)
-        case "record" if knowing:
-            worker = pick(knowing, number)
-            return record(worker, worker.batch())
-        case "look around" if live:
-            return look_around(pick(live, number))
-        case "bury" if watching:
-            return bury(pick(watching, number), number // 2)
-        case "find missing":
-            return Deed(FindingMissing())
-        case "replay" if state.rows:
-            return Deed(Replaying([pick(ids(state), number)]))
-        case "cancel" if state.rows:
-            return Deed(Canceling([pick(ids(state), number)]))
-        case "expire":
-            return Deed(Expiring())
-        case "tell" if world.unreported():
-            return tell(world, number // 3, pick(tuple(Progress), number))
-        case "purge":
-            return Deed(Purging())
-        case _:
-            return None
+def knowing(world: World) -> list[Worker]:
+    return [worker for worker in world.workers if worker.known()]
 
 
+def watching(world: World) -> list[Worker]:
+    return [worker for worker in world.workers if worker.seen]
+
+
+def record_all(worker: Worker) -> Deed:
+    return record(worker, worker.batch())
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of deed in its simplest form. `of`: the one that a number chooses, where `can` says that there is any."""
+
+    of: Callable[[World, State, int], Deed]
+    can: Callable[[World, State], object] = lambda world, state: True
+
+
+PURGE: Final = Kind(lambda world, state, number: Deed(Purging()))
 KINDS: Final = (
-    "accept", "claim", "record", "look around", "bury", "find missing", "replay", "cancel", "expire", "tell", "purge",
-)  # fmt: skip
-
-
-def may_be_replayed(row: Row) -> bool:
-    return row.status in {Status.FAILED, Status.UNKNOWN}
+    Kind(lambda world, state, number: accept(world, pick(LANES, number), 1, None, None, "a")),
+    Kind(
+        lambda world, state, number: claim(world, pick(world.workers, number), pick(LANES, number), 2, quick=True),
+        lambda world, state: world.workers,
+    ),
+    Kind(
+        lambda world, state, number: record_all(pick(knowing(world), number)),
+        lambda world, state: knowing(world),
+    ),
+    Kind(
+        lambda world, state, number: look_around(pick(world.workers, number)),
+        lambda world, state: world.workers,
+    ),
+    Kind(
+        lambda world, state, number: bury(pick(watching(world), number), number),
+        lambda world, state: watching(world),
+    ),
+    Kind(
+        lambda world, state, number: Deed(Replaying([pick(ids(state), number)])),
+        lambda world, state: state.rows,
+    ),
+    Kind(
+        lambda world, state, number: Deed(Canceling([pick(ids(state), number)])),
+        lambda world, state: state.rows,
+    ),
+    Kind(
+        lambda world, state, number: tell(world, number, pick(tuple(Progress), number)),
+        lambda world, state: world.unreported(),
+    ),
+    Kind(lambda world, state, number: Deed(FindingMissing())),
+    Kind(lambda world, state, number: Deed(Expiring())),
+    PURGE,
+)

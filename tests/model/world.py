@@ -55,12 +55,10 @@ class Worker:
     id: UUID
     seen: dict[UUID, int] = field(default_factory=dict)  # beats of the others, at its last look
     hands: dict[Attempt, Hand] = field(default_factory=dict)
-    buried: bool = False  # and aware of it
 
     def register(self) -> None:
         connection.ensure_connection()
         workers.register(connection.connection, self.id, host="", pid=1)
-        self.buried = False
 
     def take(self, claims: list[Claim], *, started: bool, hour: int) -> None:
         for claim in claims:
