@@ -67,7 +67,7 @@ def record(
 
     def learn(answer: tuple[frozenset[UUID], bool]) -> None:
         for hand in hands:
-            del worker.hands[hand.attempt]
+            worker.hands.pop(hand.attempt, None)  # it may have said the same twice, at once
         if begin is not None:
             begin.may_send = answer[1]
             if not begin.may_send:
@@ -121,38 +121,37 @@ class Kind:
     can: Callable[[World, State], object] = lambda world, state: True
 
 
-PURGE: Final = Kind(lambda world, state, number: Deed(Purging()))
-KINDS: Final = (
-    Kind(lambda world, state, number: accept(world, pick(LANES, number), 1, None, None, "a")),
-    Kind(
+KINDS: Final = {
+    "accept": Kind(lambda world, state, number: accept(world, pick(LANES, number), 1, None, None, "a")),
+    "claim": Kind(
         lambda world, state, number: claim(world, pick(world.workers, number), pick(LANES, number), 2, quick=True),
         lambda world, state: world.workers,
     ),
-    Kind(
+    "record": Kind(
         lambda world, state, number: record_all(pick(knowing(world), number)),
         lambda world, state: knowing(world),
     ),
-    Kind(
+    "look around": Kind(
         lambda world, state, number: look_around(pick(world.workers, number)),
         lambda world, state: world.workers,
     ),
-    Kind(
+    "bury": Kind(
         lambda world, state, number: bury(pick(watching(world), number), number),
         lambda world, state: watching(world),
     ),
-    Kind(
+    "find missing": Kind(lambda world, state, number: Deed(FindingMissing())),
+    "replay": Kind(
         lambda world, state, number: Deed(Replaying([pick(ids(state), number)])),
         lambda world, state: state.rows,
     ),
-    Kind(
+    "cancel": Kind(
         lambda world, state, number: Deed(Canceling([pick(ids(state), number)])),
         lambda world, state: state.rows,
     ),
-    Kind(
+    "expire": Kind(lambda world, state, number: Deed(Expiring())),
+    "tell": Kind(
         lambda world, state, number: tell(world, number, pick(tuple(Progress), number)),
         lambda world, state: world.unreported(),
     ),
-    Kind(lambda world, state, number: Deed(FindingMissing())),
-    Kind(lambda world, state, number: Deed(Expiring())),
-    PURGE,
-)
+    "purge": Kind(lambda world, state, number: Deed(Purging())),
+}

@@ -31,7 +31,7 @@ from .actions import (
     Retiring,
     TakingUnheld,
 )
-from .deeds import KINDS, LANES, PURGE, Deed, ids, pick
+from .deeds import KINDS, LANES, Deed, ids, pick
 from .meeting import Meeting, judge
 from .state import Row, look, pass_hours, wipe
 from .world import FATES, Worker, World
@@ -72,11 +72,13 @@ def is_old(row: Row) -> bool:
 
 class Outbox(RuleBasedStateMachine):
     meeting: Meeting  # given by whoever runs it
+    without: frozenset[str] = frozenset()  # rules that are left out
+    meet: tuple[str, ...] = tuple(KINDS)  # what two do at once
 
     def __init__(self) -> None:
         super().__init__()
         # Hypothesis switches rules off at random for an example's length. In most of those nobody would send anything.
-        self._rules_strategy.enabled_rules_strategy = st.just(FeatureFlags())
+        self._rules_strategy.enabled_rules_strategy = st.just(FeatureFlags(disabled=tuple(self.without)))
         wipe()
         self.world = World()
         self.state = look().state
@@ -86,6 +88,7 @@ class Outbox(RuleBasedStateMachine):
     def begin(self, lanes: list[str]) -> None:
         for _ in range(WORKERS):
             self._start_worker()
+        self.perform(deeds.look_around(self.world.workers[0]))
         for lane in lanes:
             self.perform(deeds.accept(self.world, lane, 1, None, None, None))
 
@@ -242,12 +245,11 @@ class Outbox(RuleBasedStateMachine):
     @rule(first=st.integers(0, 20), other=st.integers(0, 20), number=which, commits=st.booleans())
     def two_at_once(self, first: int, other: int, number: int, commits: bool) -> None:
         """The first is held open while the other runs, then commits or is rolled back; often both want one row."""
-        possible = [kind for kind in KINDS if kind.can(self.world, self.state)]
-        one, two = pick(possible, first), pick(possible, other)
-        if (one, two) != (PURGE, PURGE):
-            self._together(
-                one.of(self.world, self.state, number), two.of(self.world, self.state, number), commits=commits
-            )
+        possible = [name for name in self.meet if KINDS[name].can(self.world, self.state)]
+        if not possible or pick(possible, first) == pick(possible, other) == "purge":
+            return
+        leading, following = (KINDS[pick(possible, kind)].of(self.world, self.state, number) for kind in (first, other))
+        self._together(leading, following, commits=commits)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -310,6 +312,7 @@ class Outbox(RuleBasedStateMachine):
     def _start_worker(self) -> Worker:
         worker = Worker(self.world.new_id())
         worker.register()
+        worker.seen = dict(self.state.beats)
         self.world.workers.append(worker)
         self.state = look().state
         return worker
@@ -337,3 +340,6 @@ class Outbox(RuleBasedStateMachine):
 
     def _worker(self, having: Callable[[Worker], object], number: int) -> Worker:
         return pick([worker for worker in self.world.workers if having(worker)], number)
+
+
+RULES: Final = frozenset(each.function.__name__ for each in Outbox.setup_state().rules)
