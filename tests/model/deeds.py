@@ -105,8 +105,10 @@ def knowing(world: World) -> list[Worker]:
     return [worker for worker in world.workers if worker.known()]
 
 
-def watching(world: World) -> list[Worker]:
-    return [worker for worker in world.workers if worker.seen]
+def holders(state: State) -> list[tuple[UUID, int]]:
+    """Whoever claims are held by, as far as they have a lease, and their beats now."""
+    holding = {row.worker for row in state.rows.values()}
+    return [(worker, beat) for worker, beat in state.beats.items() if worker in holding]
 
 
 def record_all(worker: Worker) -> Deed:
@@ -136,8 +138,8 @@ KINDS: Final = {
         lambda world, state: world.workers,
     ),
     "bury": Kind(
-        lambda world, state, number: bury(pick(watching(world), number), number),
-        lambda world, state: watching(world),
+        lambda world, state, number: Deed(Burying(*pick(holders(state), number))),
+        lambda world, state: holders(state),
     ),
     "find missing": Kind(lambda world, state, number: Deed(FindingMissing())),
     "replay": Kind(
@@ -150,7 +152,7 @@ KINDS: Final = {
     ),
     "expire": Kind(lambda world, state, number: Deed(Expiring())),
     "tell": Kind(
-        lambda world, state, number: tell(world, number, pick(tuple(Progress), number)),
+        lambda world, state, number: tell(world, number, pick(tuple(Progress), number // 2)),
         lambda world, state: world.unreported(),
     ),
     "purge": Kind(lambda world, state, number: Deed(Purging())),

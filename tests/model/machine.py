@@ -120,7 +120,7 @@ class Outbox(RuleBasedStateMachine):
         self.perform(deeds.claim(self.world, worker, due, batch, quick=quick, lost=lost))
 
     @precondition(some_worker(lambda worker: worker.hands))
-    @rule(number=which, steps=st.integers(1, 5), fate=fates)
+    @rule(number=which, steps=st.integers(1, 3), fate=fates)
     def work(self, number: int, steps: int, fate: str) -> None:
         """A worker goes on with what it holds, as far as it gets."""
         worker = self._worker(lambda worker: worker.hands, number)

@@ -1,8 +1,8 @@
 """Fences and locks, each removed on purpose: what the model must find.
 
 A mutant replaces clauses of one statement. Not here is what nothing could find, because another fence stands behind it:
-the worker's id in the record (each attempt's number is given to one worker alone), and the one of a status of which a
-CHECK constraint refuses the broken row.
+the worker's id in the record (a number of an attempt is given to one worker alone), the mark of what is replayed from
+`unknown` (it has one already); nor what a CHECK constraint refuses to store.
 """
 
 from __future__ import annotations
@@ -78,7 +78,12 @@ MUTANTS: Final = {
     "a burial without the beat": mutant(
         recover, "BURY", {"AND beat = %(beat)s": ""}, "bury", meet=("look around", "bury")
     ),
-    "a recovery without a lock": mutant(recover, "TAKE_BACK", NO_LOCK, meet=("record", "bury")),
+    "a recovery without a lock": mutant(
+        recover,
+        "TAKE_BACK",
+        {**NO_LOCK, NO_CLAIM: f"{NO_CLAIM}, finished_at = NULL"},
+        meet=("record", "bury"),
+    ),
     "a recovery that does not mark": mutant(
         recover, "TAKE_BACK", {"possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',": ""}, "bury"
     ),
@@ -101,7 +106,9 @@ MUTANTS: Final = {
     "a replay of what was sent": mutant(
         operate, "REPLAY", {"('failed', 'unknown')": "('failed', 'unknown', 'sent')"}, "replay"
     ),
-    "a replay that does not mark": mutant(operate, "REPLAY", {"OR n.status || '' = 'unknown'": ""}, "replay"),
+    "a replay that forgets the mark": mutant(
+        operate, "REPLAY", {"n.possible_duplicate OR n.status || '' = 'unknown'": "false"}, "replay"
+    ),
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),
     "a receipt without a lock": mutant(receipts, "LOCK", {"FOR UPDATE": ""}, meet=("record", "tell")),
