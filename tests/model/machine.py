@@ -73,7 +73,8 @@ def is_old(row: Row) -> bool:
 class Outbox(RuleBasedStateMachine):
     meeting: Meeting  # given by whoever runs it
     without: frozenset[str] = frozenset()  # rules that are left out
-    meet: tuple[str, ...] = tuple(KINDS)  # what two do at once
+    first: tuple[str, ...] = tuple(KINDS)  # of two at once, what the one may do that is held open
+    other: tuple[str, ...] = tuple(KINDS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -235,20 +236,21 @@ class Outbox(RuleBasedStateMachine):
         lanes.pause(lane, HOUR, "asked to")
         self.state = look().state
 
-    @precondition(some_row(is_old))
+    @precondition(lambda self: any(is_old(row) for row in self.state.rows.values()) or self._old_keys())
     @rule()
     def purge(self) -> None:
         self.perform(Deed(Purging()))
 
     # --- two at once --------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self._possible(self.first) and self._possible(self.other))
     @rule(first=st.integers(0, 20), other=st.integers(0, 20), number=which, commits=st.booleans())
     def two_at_once(self, first: int, other: int, number: int, commits: bool) -> None:
         """The first is held open while the other runs, then commits or is rolled back; often both want one row."""
-        possible = [name for name in self.meet if KINDS[name].can(self.world, self.state)]
-        if not possible or pick(possible, first) == pick(possible, other) == "purge":
+        kinds = pick(self._possible(self.first), first), pick(self._possible(self.other), other)
+        if kinds == ("purge", "purge"):
             return
-        leading, following = (KINDS[pick(possible, kind)].of(self.world, self.state, number) for kind in (first, other))
+        leading, following = (KINDS[kind].of(self.world, self.state, number) for kind in kinds)
         self._together(leading, following, commits=commits)
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -317,6 +319,9 @@ class Outbox(RuleBasedStateMachine):
         self.state = look().state
         return worker
 
+    def _possible(self, kinds: Sequence[str]) -> list[str]:
+        return [kind for kind in kinds if KINDS[kind].can(self.world, self.state)]
+
     def _lanes_due(self) -> list[str]:
         """Where something can be claimed."""
         due = {row.lane for row in self.state.rows.values() if row.status is Status.PENDING and row.due <= 0}
@@ -326,6 +331,9 @@ class Outbox(RuleBasedStateMachine):
         """Who may find whom dead."""
         holders = sorted({row.worker for row in self.state.rows.values() if row.worker} & self.state.beats.keys())
         return [(worker, other) for other in holders for worker in self.world.workers if worker.id != other]
+
+    def _old_keys(self) -> bool:
+        return any(key.made <= -KEY_LIFE for key in self.state.keys.values())
 
     def _buried(self) -> list[Worker]:
         return [worker for worker in self.world.workers if worker.id not in self.state.beats]

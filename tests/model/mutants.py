@@ -18,13 +18,13 @@ from notifications.outbox import claim, operate, purge, receipts, record, recove
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`rules`: those that can lead to its discovery; `meet`: what two have to do at once. The rest would take time."""
+    """`rules`: those that lead to its discovery; `meet`: what is held open, and what is done meanwhile."""
 
     module: ModuleType
     statement: str  # the constant's name
     clauses: dict[str, str]  # what is there, and what is put in its place
     rules: frozenset[str]
-    meet: tuple[str, ...]
+    meet: tuple[str, str] | None
 
     def live(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Raises: AssertionError where a clause is not in the statement, and nothing would be broken."""
@@ -36,7 +36,7 @@ class Mutant:
 
 
 def mutant(
-    module: ModuleType, statement: str, clauses: dict[str, str], *rules: str, meet: tuple[str, ...] = ()
+    module: ModuleType, statement: str, clauses: dict[str, str], *rules: str, meet: tuple[str, str] | None = None
 ) -> Mutant:
     needed = {"claim", "work", *rules} | ({"two_at_once"} if meet else set())
     return Mutant(module, statement, clauses, frozenset(needed), meet)
@@ -49,8 +49,8 @@ AT_UNKNOWN: Final = "(n.status || '' = 'unknown' AND r.outcome = 'accepted')"
 
 MUTANTS: Final = {
     # claim
-    "a claim that takes without a lock": mutant(claim, "CLAIM", NO_LOCK, meet=("claim",)),
-    "a claim that waits for locks": mutant(claim, "CLAIM", {"SKIP LOCKED": ""}, meet=("claim", "cancel")),
+    "a claim that takes without a lock": mutant(claim, "CLAIM", NO_LOCK, meet=("claim", "claim")),
+    "a claim that waits for locks": mutant(claim, "CLAIM", {"SKIP LOCKED": ""}, meet=("cancel", "claim")),
     "a claim that does not raise the attempt": mutant(
         claim, "CLAIM", {"attempt = n.attempt + 1": "attempt = greatest(1, n.attempt)"}, "give_back"
     ),
@@ -82,6 +82,7 @@ MUTANTS: Final = {
         recover,
         "TAKE_BACK",
         {**NO_LOCK, NO_CLAIM: f"{NO_CLAIM}, finished_at = NULL"},
+        "learn_of_burial",
         meet=("record", "bury"),
     ),
     "a recovery that does not mark": mutant(

@@ -90,8 +90,8 @@ _BOOKS: Final = " UNION ALL ".join(
     f"SELECT '{rule.kind}', example::text FROM ({rule.broken}) AS broken (example)" for rule in RULES
 )
 
-# Everything in one statement, and so of one snapshot; in order, that an example is the same each time. Rows: (notifications, keys, leases, paused lanes, purged,
-# what breaks the books), one row of JSON.
+# Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
+# Rows: (notifications, keys, leases, paused lanes, purged, what breaks the books), one row of JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
@@ -105,8 +105,8 @@ SELECT
          FROM receipt r WHERE r.notification_id = n.id),
         (extract(epoch FROM n.due_at) * 1000000)::bigint
     ) ORDER BY n.id), '[]') FROM notification n),
-    (SELECT coalesce(json_agg(json_build_array(key, notification_ids[1], {_HOURS.format("created_at")}) ORDER BY key), '[]')
-     FROM idempotency_record),
+    (SELECT coalesce(json_agg(json_build_array(key, notification_ids[1], {_HOURS.format("created_at")})
+                              ORDER BY key), '[]') FROM idempotency_record),
     (SELECT coalesce(json_agg(json_build_array(id, beat) ORDER BY id), '[]') FROM worker),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until > now()),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),

@@ -15,7 +15,7 @@ from .machine import Outbox
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 fixed = settings(
-    max_examples=100,
+    max_examples=150,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
