@@ -1,0 +1,150 @@
+"""What must become of one notification: every edge of the state table, in plain Python beside the SQL.
+
+Each function takes a row as it was and returns it as it must be, or unchanged where the state forbids the edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from channels.contract import Progress
+from notifications.models import MAX_LOSSES
+from notifications.outbox.record import Result
+from notifications.states import Outcome, Status
+from tests.integration.outbox.rows import RESEND as POLICIES
+
+from .state import Ended, Row, Word
+
+DOUBTFUL: Final = frozenset({Outcome.IN_DOUBT, Outcome.LOST, Outcome.UNEXPECTED})
+
+
+def holds(row: Row) -> bool:
+    """Whether its channel's policy for unknown outcomes is `hold`."""
+    return POLICIES[row.channel].hold_unknown
+
+
+def claimed(row: Row, worker: UUID, *, started: bool) -> Row:
+    return replace(row, status=Status.SENDING, attempt=row.attempt + 1, worker=worker, started=started)
+
+
+def is_for(result: Result, row: Row | None) -> bool:
+    """Whether the fence lets this result in."""
+    if row is None or row.attempt != result.claim.attempt:
+        return False
+    if row.status is Status.SENDING:
+        return row.worker == result.claim.worker_id
+    return row.status is Status.UNKNOWN and result.outcome is Outcome.ACCEPTED
+
+
+def recorded(row: Row, result: Result) -> Row:
+    """In time: its status. Always: an attempt, or what came late of one that had ended."""
+    noted = _noted(row, result)
+    if not is_for(result, row):
+        return noted
+    decision = result.decision
+    return replace(
+        noted,
+        status=decision.status,
+        due=_hours(result) if decision.status is Status.PENDING else row.due,
+        tries=row.tries + decision.costs_try,
+        marked=row.marked or decision.possible_duplicate,
+        finished=0 if decision.status in {Status.SENT, Status.FAILED} else None,
+        worker=None,
+        started=False,
+    )
+
+
+def taken_back(row: Row) -> Row:
+    """From a worker that is gone: released if its send had not begun, lost if it had."""
+    lost = row.started
+    parked = lost and (holds(row) or row.losses + 1 >= MAX_LOSSES)
+    return replace(
+        row,
+        status=Status.UNKNOWN if parked else Status.PENDING,
+        due=row.due if parked else 0,
+        losses=row.losses + lost,
+        marked=row.marked or lost,
+        attempts=(
+            *row.attempts,
+            Ended(row.attempt, Outcome.LOST if lost else Outcome.RELEASED, marked=row.marked and lost),
+        ),
+        worker=None,
+        started=False,
+    )
+
+
+def replayed(row: Row) -> Row:
+    if row.status not in {Status.FAILED, Status.UNKNOWN} or row.expired:
+        return row
+    return replace(
+        row,
+        status=Status.PENDING,
+        due=0,
+        tries=0,
+        losses=0,
+        finished=None,
+        marked=row.marked or row.status is Status.UNKNOWN,
+        replays=row.replays + 1,
+    )
+
+
+def canceled(row: Row) -> Row:
+    if row.status not in {Status.PENDING, Status.FAILED, Status.UNKNOWN}:
+        return row
+    return replace(row, status=Status.CANCELED, finished=0)
+
+
+def expired(row: Row) -> Row:
+    if row.status is not Status.PENDING or not row.expired:
+        return row
+    return replace(row, status=Status.FAILED, finished=0)
+
+
+def settled(row: Row) -> Row:
+    """By all that its provider has said: `delivered` of any attempt, less than that of the latest alone."""
+    told = {word.attempt for word in row.words}
+    attempts = tuple(
+        replace(each, late=Outcome.ACCEPTED.value) if each.number in told and each.outcome in DOUBTFUL else each
+        for each in row.attempts
+    )
+    row = replace(row, attempts=attempts)
+    status = _by_words(row)
+    if status is None:
+        return row
+    if row.status is Status.SENDING:
+        attempts = (*attempts, Ended(row.attempt, Outcome.ACCEPTED, marked=row.marked))
+    return replace(row, status=status, attempts=attempts, finished=0, worker=None, started=False)
+
+
+def told(row: Row, word: Word) -> Row:
+    return settled(replace(row, words=row.words | {word}))
+
+
+def _by_words(row: Row) -> Status | None:
+    every = {word.rank for word in row.words}
+    of_latest = max((word.rank for word in row.words if word.attempt == row.attempt), default=0)
+    if Progress.DELIVERED in every:
+        return None if row.status in {Status.DELIVERED, Status.CANCELED} else Status.DELIVERED
+    if of_latest == Progress.UNDELIVERED and row.status in {Status.SENT, Status.UNKNOWN}:
+        return Status.FAILED
+    if of_latest == Progress.TAKEN and row.status is Status.UNKNOWN:
+        return Status.SENT
+    return None
+
+
+def _noted(row: Row, result: Result) -> Row:
+    number, outcome = result.claim.attempt, result.outcome
+    if any(each.number == number for each in row.attempts):
+        late = tuple(
+            replace(each, late=outcome.value) if each.number == number and each.outcome is not outcome else each
+            for each in row.attempts
+        )
+        return replace(row, attempts=late)
+    marked = result.claim.possible_duplicate and outcome is not Outcome.RELEASED
+    return replace(row, attempts=(*row.attempts, Ended(number, outcome, marked=marked)))
+
+
+def _hours(result: Result) -> int:
+    return round(result.decision.delay.total_seconds() / 3600)

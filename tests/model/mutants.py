@@ -1,0 +1,121 @@
+"""Fences and locks, each removed on purpose: what the model must find.
+
+A mutant replaces clauses of one statement. Not here is what nothing could find, because another fence stands behind it:
+the worker's id in the record (a number of an attempt is given to one worker alone), the mark of what is replayed from
+`unknown` (it has one already); nor what a CHECK constraint refuses to store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+from notifications.outbox import claim, operate, purge, receipts, record, recover
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`rules`: those that lead to its discovery; `meet`: what is held open, and what is done meanwhile."""
+
+    module: ModuleType
+    statement: str  # the constant's name
+    clauses: dict[str, str]  # what is there, and what is put in its place
+    rules: frozenset[str]
+    meet: tuple[str, str] | None
+
+    def live(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Raises: AssertionError where a clause is not in the statement, and nothing would be broken."""
+        sql: str = getattr(self.module, self.statement)
+        for clause, instead in self.clauses.items():
+            assert clause in sql, f"{clause!r} is not in {self.statement}"
+            sql = sql.replace(clause, instead)
+        monkeypatch.setattr(self.module, self.statement, sql)
+
+
+def mutant(
+    module: ModuleType, statement: str, clauses: dict[str, str], *rules: str, meet: tuple[str, str] | None = None
+) -> Mutant:
+    needed = {"claim", "work", *rules} | ({"two_at_once"} if meet else set())
+    return Mutant(module, statement, clauses, frozenset(needed), meet)
+
+
+NO_CLAIM: Final = "worker_id = NULL, claimed_at = NULL, started_at = NULL"
+NO_LOCK: Final = {"FOR UPDATE SKIP LOCKED": ""}
+AT_SENDING: Final = "(n.status || '' = 'sending' AND n.worker_id = r.worker)"
+AT_UNKNOWN: Final = "(n.status || '' = 'unknown' AND r.outcome = 'accepted')"
+
+MUTANTS: Final = {
+    # claim
+    "a claim that takes without a lock": mutant(claim, "CLAIM", NO_LOCK, meet=("claim", "claim")),
+    "a claim that waits for locks": mutant(claim, "CLAIM", {"SKIP LOCKED": ""}, meet=("cancel", "claim")),
+    "a claim that does not raise the attempt": mutant(
+        claim, "CLAIM", {"attempt = n.attempt + 1": "attempt = greatest(1, n.attempt)"}, "give_back"
+    ),
+    "a claim before its time": mutant(claim, "CLAIM", {"AND due_at <= now()": ""}, "accept"),
+    "a claim of a whole batch with one that kills": mutant(
+        claim, "CLAIM", {"AND (due.number = 1 OR due.lossy = 0)": ""}, "wear"
+    ),
+    # record
+    "a record without the attempt": mutant(record, "RECORD", {"AND n.attempt = r.attempt": ""}, "record", "give_back"),
+    "a record without the status": mutant(record, "RECORD", {AT_SENDING: "true"}, "record", "bury"),
+    "any late result settles": mutant(record, "RECORD", {AT_UNKNOWN: "n.status || '' = 'unknown'"}, "record", "bury"),
+    "a late success settles anything": mutant(
+        record, "RECORD", {AT_UNKNOWN: "(n.status || '' <> 'sending' AND r.outcome = 'accepted')"}, "record", "bury"
+    ),
+    "a doubt that is not marked": mutant(
+        record, "RECORD", {"possible_duplicate = n.possible_duplicate OR r.doubles,": ""}
+    ),
+    "a start without a fence": mutant(
+        record,
+        "RECORD",
+        {"AND n.attempt = %(next_attempt)s::int": "", "AND n.worker_id = %(next_worker)s::uuid": ""},
+        "bury",
+    ),
+    # recovery
+    "a burial without the beat": mutant(
+        recover, "BURY", {"AND beat = %(beat)s": ""}, "bury", meet=("look around", "bury")
+    ),
+    "a recovery without a lock": mutant(
+        recover,
+        "TAKE_BACK",
+        {**NO_LOCK, NO_CLAIM: f"{NO_CLAIM}, finished_at = NULL"},
+        "learn_of_burial",
+        meet=("record", "bury"),
+    ),
+    "a recovery that does not mark": mutant(
+        recover, "TAKE_BACK", {"possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',": ""}, "bury"
+    ),
+    "a recovery that sends again what is held": mutant(
+        recover, "TAKE_BACK", {"coalesce(p.hold, true)": "false"}, "bury"
+    ),
+    "a recovery that counts no losses": mutant(
+        recover, "TAKE_BACK", {"losses = n.losses + (j.outcome = 'lost')::int,": ""}, "bury"
+    ),
+    # operators
+    "a cancel of what is being sent": mutant(
+        operate,
+        "CANCEL",
+        {
+            "'pending', 'failed', 'unknown'": "'pending', 'sending'",
+            "finished_at = now()": f"finished_at = now(), {NO_CLAIM}",
+        },
+        "cancel",
+    ),
+    "a replay of what was sent": mutant(
+        operate, "REPLAY", {"('failed', 'unknown')": "('failed', 'unknown', 'sent')"}, "replay"
+    ),
+    "a replay that forgets the mark": mutant(
+        operate, "REPLAY", {"n.possible_duplicate OR n.status || '' = 'unknown'": "false"}, "replay"
+    ),
+    # receipts
+    "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),
+    "a receipt without a lock": mutant(receipts, "LOCK", {"FOR UPDATE": ""}, meet=("record", "tell")),
+    # purge
+    "a purge without a lock": mutant(purge, "DELETE_NOTIFICATIONS", NO_LOCK, "wait", meet=("replay", "purge")),
+    "a purge of keys that are needed": mutant(
+        purge, "DELETE_RECORDS", {"n.status IN ('pending', 'sending', 'unknown')": "false"}, "accept", "wait", "purge"
+    ),
+}

@@ -1,0 +1,137 @@
+"""Everybody around the outbox: workers with what each believes, a provider that knows what really reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+
+from notifications import retry
+from notifications.outbox import workers
+from notifications.outbox.claim import Claim
+from notifications.outbox.record import Result
+from notifications.states import Event, Outcome, Status
+from tests.integration.outbox import rows
+
+from .actions import HOUR
+
+Attempt = tuple[UUID, int]  # notification, number
+
+# What a worker hears of a send, and whether the provider took it.
+FATES: Final = {
+    "taken": (Outcome.ACCEPTED, True),
+    "taken, and the answer lost": (Outcome.IN_DOUBT, True),
+    "lost on the way": (Outcome.IN_DOUBT, False),
+    "busy": (Outcome.TRANSIENT, False),
+    "too many": (Outcome.RATE_LIMITED, False),
+    "refused": (Outcome.PERMANENT, False),
+    "a bug of ours, once it was taken": (Outcome.UNEXPECTED, True),
+}
+WAIT: Final = HOUR  # before what is tried again: whole hours, that nothing falls due by itself meanwhile
+
+
+@dataclass
+class Hand:
+    """A claim that a worker holds, or believes to hold."""
+
+    claim: Claim
+    may_send: bool
+    hour: int  # of the claim
+    result: Result | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        return self.claim.id, self.claim.attempt
+
+
+@dataclass
+class Worker:
+    """A process. It may be slow to learn what has become of its lease and its claims; `hands` is all it knows."""
+
+    id: UUID
+    seen: dict[UUID, int] = field(default_factory=dict)  # beats of the others, at its last look
+    hands: dict[Attempt, Hand] = field(default_factory=dict)
+
+    def register(self) -> None:
+        connection.ensure_connection()
+        workers.register(connection.connection, self.id, host="", pid=1)
+
+    def take(self, claims: list[Claim], *, started: bool, hour: int) -> None:
+        for claim in claims:
+            hand = Hand(claim, may_send=started, hour=hour)
+            self.hands[hand.attempt] = hand
+
+    def unsent(self) -> list[Hand]:
+        return [hand for hand in self.hands.values() if hand.result is None]
+
+    def to_begin(self) -> list[Hand]:
+        """Claims whose send must be marked first, and that it believes to be under its lease."""
+        return [hand for hand in self.unsent() if not hand.may_send and hand.claim.worker_id == self.id]
+
+    def to_send(self) -> list[Hand]:
+        return [hand for hand in self.unsent() if hand.may_send and hand.claim.worker_id == self.id]
+
+    def known(self) -> list[Hand]:
+        return [hand for hand in self.hands.values() if hand.result is not None]
+
+    def batch(self, order: Sequence[int] | None = None) -> list[Hand]:
+        """What it knows, or of that some in this order; of one notification one result, as in any thread's batch."""
+        known = self.known()
+        some = known if order is None else [known[number] for number in order if number < len(known)]
+        return list({hand.claim.id: hand for hand in some or known[:1]}.values())
+
+
+@dataclass
+class World:
+    hour: int = 0
+    workers: list[Worker] = field(default_factory=list)
+    accepted: set[UUID] = field(default_factory=set)
+    taken: set[Attempt] = field(default_factory=set)  # by the provider
+    over: dict[Attempt, bool] = field(default_factory=dict)  # its last word on one: whether it was delivered
+    _made: int = 0
+
+    def new_id(self) -> UUID:
+        """In the order of time, as the service's own are, and the same in every run; long ago, so that a purge asks
+        only when it was finished."""
+        self._made += 1
+        return UUID(int=(1_600_000_000_000 << 80) | (7 << 76) | (2 << 62) | self._made)
+
+    def send(self, hand: Hand, fate: str) -> None:
+        """What a thread does with a claim that it may send. The database hears nothing of it yet."""
+        left = self._life_left(hand)
+        if left is not None and left <= timedelta(0):
+            hand.result = rows.result(
+                hand.claim, Outcome.RELEASED, decision=retry.Decision(Event.EXPIRE, Status.FAILED)
+            )
+            return
+        outcome, taken = FATES[fate]
+        if taken:
+            self.taken.add(hand.attempt)
+        decision = retry.decide(
+            outcome,
+            tries=hand.claim.tries,
+            hold_unknown=rows.RESEND[hand.claim.channel].hold_unknown,
+            retry_after=WAIT,
+            expires_in=left,
+        )
+        hand.result = rows.result(hand.claim, outcome, decision=decision)
+
+    def give_back(self, hand: Hand) -> None:
+        """Its send never began: the process stops, or its lease is in doubt."""
+        hand.result = rows.result(hand.claim, Outcome.RELEASED)
+
+    def reached(self, id_: UUID) -> list[int]:
+        """The attempts by which the recipient has it, or may yet get it."""
+        return sorted(number for taken, number in self.taken if taken == id_ and self.over.get((id_, number), True))
+
+    def unreported(self) -> list[Attempt]:
+        return sorted(self.taken - self.over.keys())
+
+    def _life_left(self, hand: Hand) -> timedelta | None:
+        if hand.claim.expires_in is None:
+            return None
+        return timedelta(seconds=hand.claim.expires_in) - (self.hour - hand.hour) * HOUR
