@@ -20,7 +20,7 @@ from django.db import connection
 
 from channels.contract import Progress
 from notifications.outbox import operate, purge, receipts, recover, workers
-from notifications.outbox.accept import Answer, NewNotification, insert, read_record
+from notifications.outbox.accept import Answer, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
 from notifications.states import FINISHED, Event, Outcome, Status
@@ -96,9 +96,10 @@ class Accepting(Action):
             created_at=now,
         )
         answer = Answer(202, "", self.id.bytes)
-        if insert(new, answer, operation=OPERATION, key=self.key, fingerprint=b"", key_wait=None):
+        use = Use(CLIENT, OPERATION, self.key, b"")
+        if insert(new, answer, use):
             return self.id
-        known = read_record(CLIENT, OPERATION, self.key or "")
+        known = read_record(use)
         assert known is not None, "the key was taken, and then unknown"
         return UUID(bytes=known.answer.body)
 

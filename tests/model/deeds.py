@@ -55,7 +55,10 @@ def claim(world: World, worker: Worker, lane: str, batch: int, *, quick: bool, l
     claiming = Claiming(worker.id, lane, batch, started=quick and lane != "sms")
     if lost:
         return Deed(claiming)
-    return Deed(claiming, lambda _: worker.take(claiming.claims, started=claiming.started, hour=world.hour))
+    return Deed(
+        claiming,
+        lambda _: worker.take(claiming.claims, lane=claiming.lane, started=claiming.started, hour=world.hour),
+    )
 
 
 def record(

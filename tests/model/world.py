@@ -39,6 +39,7 @@ class Hand:
     """A claim that a worker holds, or believes to hold."""
 
     claim: Claim
+    channel: str
     may_send: bool
     hour: int  # of the claim
     result: Result | None = None
@@ -60,9 +61,9 @@ class Worker:
         connection.ensure_connection()
         workers.register(connection.connection, self.id, host="", pid=1)
 
-    def take(self, claims: list[Claim], *, started: bool, hour: int) -> None:
+    def take(self, claims: list[Claim], *, lane: str, started: bool, hour: int) -> None:
         for claim in claims:
-            hand = Hand(claim, may_send=started, hour=hour)
+            hand = Hand(claim, lane.partition(":")[0], may_send=started, hour=hour)
             self.hands[hand.attempt] = hand
 
     def unsent(self) -> list[Hand]:
@@ -114,7 +115,7 @@ class World:
         decision = retry.decide(
             outcome,
             tries=hand.claim.tries,
-            hold_unknown=rows.RESEND[hand.claim.channel].hold_unknown,
+            hold_unknown=rows.RESEND[hand.channel].hold_unknown,
             retry_after=WAIT,
             expires_in=left,
         )
