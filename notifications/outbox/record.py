@@ -18,7 +18,7 @@ T = TypeVar("T")
 # The fence is id, attempt, worker and status. The status is compared as `status || ''`, so that no partial index can
 # match and rows are found by primary key: by the claimed index the planner walked dead entries (a third of the rate).
 # A late result (its claim was taken away meanwhile) changes no status, but for a success of the very attempt that is
-# unknown; it is noted in `late_outcome` of the attempt row that recovery wrote.
+# unknown; it is noted in `late_outcome` of the attempt row that recovery wrote, unless a receipt has told of a success.
 # The notification %(next)s (null for none) is marked as started in the same transaction, under the same fence.
 # Parameters: arrays, ages in seconds before now. One that would hold nothing but what most results have (accepted,
 # sent, no word of the provider's) is left empty: `unnest` fills it up with nulls. Index: primary keys.
@@ -61,7 +61,7 @@ WITH result AS (
            detail, provider_id, backend, worker, doubled
     FROM result
     ON CONFLICT (notification_id, number) DO UPDATE SET late_outcome = excluded.outcome
-        WHERE attempt.outcome <> excluded.outcome
+        WHERE attempt.outcome <> excluded.outcome AND attempt.late_outcome <> 'accepted'
 ), next AS (
     UPDATE notification n SET started_at = now()
     WHERE n.id = %(next)s::uuid AND n.attempt = %(next_attempt)s::int

@@ -137,13 +137,14 @@ def _by_words(row: Row) -> Status | None:
 def _noted(row: Row, result: Result) -> Row:
     number, outcome = result.claim.attempt, result.outcome
     if any(each.number == number for each in row.attempts):
-        late = tuple(
-            replace(each, late=outcome.value) if each.number == number and each.outcome is not outcome else each
-            for each in row.attempts
-        )
-        return replace(row, attempts=late)
+        return replace(row, attempts=tuple(_late(each, result) for each in row.attempts))
     marked = result.claim.possible_duplicate and outcome is not Outcome.RELEASED
     return replace(row, attempts=(*row.attempts, Ended(number, outcome, marked=marked)))
+
+
+def _late(ended: Ended, result: Result) -> Ended:
+    news = ended.number == result.claim.attempt and ended.outcome is not result.outcome
+    return replace(ended, late=result.outcome.value) if news and ended.late != Outcome.ACCEPTED else ended
 
 
 def _hours(result: Result) -> int:

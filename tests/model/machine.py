@@ -228,6 +228,8 @@ class Outbox(RuleBasedStateMachine):
     def wait(self, hours: int) -> None:
         pass_hours(hours)
         self.world.hour += hours
+        for worker in self.world.workers:
+            worker.forget(self.world.hour - RETENTION)
         self.state = look().state
 
     @precondition(lambda self: not self.state.paused)

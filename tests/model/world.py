@@ -66,6 +66,10 @@ class Worker:
             hand = Hand(claim, lane.partition(":")[0], may_send=started, hour=hour)
             self.hands[hand.attempt] = hand
 
+    def forget(self, hour: int) -> None:
+        """What it claimed by then: nobody is paused for as long as finished notifications are kept."""
+        self.hands = {attempt: hand for attempt, hand in self.hands.items() if hand.hour > hour}
+
     def unsent(self) -> list[Hand]:
         return [hand for hand in self.hands.values() if hand.result is None]
 

@@ -87,3 +87,16 @@ def test_a_receipt_before_our_own_record_ends_the_claim_once() -> None:
 def test_a_receipt_for_nothing_we_know_is_kept_and_changes_nothing() -> None:
     assert receive(uuid4(), attempt=1, provider_id="SM1", progress=Progress.DELIVERED) is None
     assert (Receipt.objects.count(), Attempt.objects.count()) == (1, 0)
+
+
+def test_a_success_that_a_receipt_told_is_not_forgotten_for_a_late_doubt() -> None:
+    """A worker that was paused in a send, while another recovered its claim and the provider reported on it."""
+    id_, worker = rows.accepted(lane="sms"), rows.worker()
+    (claimed,) = rows.claimed(worker, lane="sms")
+    bury(worker, observed_beat=0, policies=rows.RESEND)
+    receive(id_, attempt=1, provider_id="SM1", progress=Progress.TAKEN)
+
+    rows.recorded(rows.result(claimed, Outcome.IN_DOUBT, hold=True))
+
+    assert rows.row(id_).status == "sent"
+    assert rows.outcomes(id_) == [(1, "lost", "accepted", False)]
