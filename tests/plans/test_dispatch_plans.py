@@ -38,14 +38,21 @@ def claiming(batch: int) -> dict[str, object]:
 
 
 def recording(batch: int) -> dict[str, object]:
-    each: dict[str, Any] = {
-        "attempts": 1, "workers": OWN, "outcomes": "accepted", "statuses": "sent", "delays": 0.0, "tries": 0,
-        "doubles": False, "doubled": False, "codes": "", "details": "", "provider_ids": "SM1",
-        "backends": "slack_webhook", "started": 0.2, "finished": 0.1,
-    }  # fmt: skip
+    def all_of(value: object) -> str:
+        return "{" + ",".join([str(value)] * batch) + "}"
+
+    usual: dict[str, object] = dict.fromkeys(
+        ["outcomes", "statuses", "delays", "tries", "doubles", "doubled", "codes", "details"], []
+    )
     return {
-        "ids": [id_of(tables.SENDING_OWN + n) for n in range(batch)],
-        **{name: [value] * batch for name, value in each.items()},
+        **usual,
+        "ids": "{" + ",".join(str(id_of(tables.SENDING_OWN + n)) for n in range(batch)) + "}",
+        "attempts": all_of(1),
+        "workers": all_of(OWN),
+        "provider_ids": ["SM1"] * batch,
+        "backend": "slack_webhook",
+        "started": all_of(0.2),
+        "finished": all_of(0.1),
         "next": id_of(tables.SENDING_OWN + batch),
         "next_attempt": 1,
         "next_worker": OWN,
