@@ -6,8 +6,6 @@ leaves them.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db import connection
 
@@ -42,14 +40,14 @@ def recording(batch: int) -> dict[str, object]:
         return "{" + ",".join([str(value)] * batch) + "}"
 
     usual: dict[str, object] = dict.fromkeys(
-        ["outcomes", "statuses", "delays", "tries", "doubles", "doubled", "codes", "details"], []
+        ["outcomes", "statuses", "delays", "tries", "doubles", "doubled", "codes", "details"], "{}"
     )
     return {
         **usual,
         "ids": "{" + ",".join(str(id_of(tables.SENDING_OWN + n)) for n in range(batch)) + "}",
         "attempts": all_of(1),
         "workers": all_of(OWN),
-        "provider_ids": ["SM1"] * batch,
+        "provider_ids": all_of('"SM1"'),
         "backend": "slack_webhook",
         "started": all_of(0.2),
         "finished": all_of(0.1),

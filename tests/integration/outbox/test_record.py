@@ -182,3 +182,24 @@ def test_a_success_clears_the_error_of_the_try_before() -> None:
     rows.recorded(rows.result(second, Outcome.ACCEPTED, code="200"))
 
     assert rows.row(id_).error_code == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NULL", 'a "quoted" word', "back\\slash\\", "{a,b}", "two\nlines\tand a tab", "", "ß \U0001f600", " spaces ", "'; --"],
+)
+def test_what_a_provider_says_is_kept_to_the_letter(text: str) -> None:
+    worker = rows.worker()
+    rows.accepted()
+    rows.accepted()
+    first, second = rows.claimed(worker)
+
+    rows.recorded(
+        rows.result(first, Outcome.PERMANENT, code=text, detail=text, provider_id=text),
+        rows.result(second, Outcome.ACCEPTED),
+    )
+
+    kept = Attempt.objects.get(notification_id=first.id)
+    assert (kept.code, kept.detail, kept.provider_id) == (text, text, text)
+    other = Attempt.objects.get(notification_id=second.id)
+    assert (other.code, other.detail, other.provider_id) == ("", "", "")
