@@ -123,7 +123,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0 if ROLE == "worker" else None,
         # A look before each request is a round trip. A worker's statement that finds its connection broken is tried
-        # again, and the web server sees on the socket that the other end has hung up (wsgi.py).
+        # again, and the web server sees on the socket that the other end has hung up (web_database.py).
         "CONN_HEALTH_CHECKS": False,
         "ATOMIC_REQUESTS": False,
     }

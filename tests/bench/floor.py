@@ -36,9 +36,7 @@ class Floor(Outbox):
             program = str(_WHEEL / "pginstall18" / "bin" / "pgbench")
             command = [program, "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", str(CLIENTS), "-T", "300"]
             cursor = ["-D", "due=1970-01-01Z", "-D", "last=00000000-0000-0000-0000-000000000000"]
-            clients = subprocess.Popen(
-                [*command, *cursor, "-f", str(script), self.url], stdout=subprocess.DEVNULL
-            )
+            clients = subprocess.Popen([*command, *cursor, "-f", str(script), self.url], stdout=subprocess.DEVNULL)
             try:
                 yield
             finally:
