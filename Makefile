@@ -14,7 +14,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench-horizon check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test faults bench bench-quick bench-horizon check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -83,6 +83,12 @@ migrations: $(VENV)/.dev ## Check that the migrations match the models
 deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 	$(PY) manage.py check --deploy --fail-level WARNING
 
+bench: $(VENV)/.bench ## Measure us beside what people use instead (half an hour); a part: make bench ARGS="--only drain"
+	@exec $(PY) -m tests.bench $(ARGS)
+
+bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a change (5 minutes)
+	@exec $(PY) -m tests.bench --quick $(ARGS)
+
 bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes takes from the drain (5 minutes)
 	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
@@ -128,6 +134,10 @@ $(VENV)/.embedded: requirements/embedded.txt $(VENV)/.made
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.made
 	$(call install,$<)
 	@touch $(VENV)/.embedded # which is a part of it
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.made
+	$(call install,$<)
+	@touch $(VENV)/.dev $(VENV)/.embedded # which are parts of it
 
 # pip is quiet and may take minutes: a dot every two seconds shows that it lives.
 define install

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 from uuid import UUID
 
 from django.db import connection
@@ -11,23 +10,16 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch
 
 from notifications.models import Attempt, Client, Notification, Worker
+from notifications.outbox import api_keys
 from notifications.outbox.statement import run
-
-# Only a key that is neither revoked nor expired by the database's clock. Index: api_key's unique digest, primary key.
-# Rows: (client's id, name, is active, seconds until the key expires or null), at most one.
-CLIENT_OF_KEY: Final = """
-SELECT c.id, c.name, c.is_active, extract(epoch FROM k.expires_at - now())::float8
-FROM api_key k JOIN client c ON c.id = k.client_id
-WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-"""
 
 
 def client_of_key(digest: bytes) -> tuple[Client, float | None] | None:
     """The client, active or not, of a good key, and the seconds until the key expires (None: never)."""
-    rows = run(CLIENT_OF_KEY, {"digest": digest})
-    if not rows:
+    found = api_keys.client_of_key(digest)
+    if found is None:
         return None
-    id_, name, is_active, expires_in = rows[0]
+    id_, name, is_active, expires_in = found
     return Client(id=id_, name=name, is_active=is_active), expires_in
 
 

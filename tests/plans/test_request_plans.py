@@ -13,6 +13,7 @@ from notifications import selectors
 from notifications.models import Client
 from notifications.outbox import receipts
 from notifications.outbox.accept import INSERT_KEYED, READ_RECORD
+from notifications.outbox.api_keys import CLIENT_OF_KEY
 from notifications.outbox.operate import CANCEL, REPLAY
 from tests.plans import tables
 from tests.plans.explained import Plan, explained, explained_query
@@ -80,7 +81,7 @@ def asked(read: Callable[[], object]) -> Plan:
 
 
 def test_an_api_key_is_found_by_its_digest(stage: str, mode: str) -> None:
-    plan = explained(selectors.CLIENT_OF_KEY, {"digest": tables.digest(777)}, mode=mode)
+    plan = explained(CLIENT_OF_KEY, {"digest": tables.digest(777)}, mode=mode)
 
     assert "api_key_digest_key" in plan.indexes, plan
     assert not plan.read_whole, plan
