@@ -86,11 +86,12 @@ class Service:
             yield url
 
     @contextmanager
-    def workers(self, *, processes: int = PROCESSES, threads: int = 24, **environment: str) -> Iterator[None]:
-        """Worker processes as `make run` starts them, each with its lease."""
+    def workers(self, *, processes: int = PROCESSES, threads: int = 24, queue: str = "") -> Iterator[None]:
+        """Worker processes as `make run` starts them, each with its lease; all threads for one queue, or for each."""
+        served = ("--queues", queue) if queue else ()
         with ExitStack() as stack, self.connect() as connection:
             for _ in range(processes):
-                server = stack.enter_context(self._running(worker_command(threads), **environment))
+                server = stack.enter_context(self._running((*worker_command(threads), *served)))
             leases = "SELECT 1 FROM worker OFFSET %s"
             _await(lambda: connection.execute(leases, [processes - 1]).fetchone() is not None, server)
             yield
@@ -137,6 +138,12 @@ class Service:
             )
             connection.execute("ANALYZE notification")
 
+    def accept_in_process(self, count: int) -> dict[int, int]:
+        """Accept so many one after the other: their numbers, and the moment (ns) at which each was committed."""
+        command = [sys.executable, "-m", "tests.bench.accepting", str(count)]
+        ran = subprocess.run(command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, check=True)
+        return {int(number): int(moment) for number, moment in map(bytes.split, ran.stdout.splitlines())}
+
     # --- how ---------------------------------------------------------------------------------------------
 
     def _manage(self, *arguments: str) -> str:
@@ -147,11 +154,11 @@ class Service:
         return ran.stdout.decode().strip()
 
     @contextmanager
-    def _running(self, command: tuple[str, ...], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _running(self, command: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
         server = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**self._environment, **environment},
+            env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -170,8 +177,8 @@ class Service:
 class Outbox(Service):
     """The same as a queue that empties itself into nowhere (`tests.bench.peers.Drains`)."""
 
-    def __init__(self, server: Postgres, database: str) -> None:
-        super().__init__(server, database, BENCH_NOWHERE="1", WORKER_THREADS="24")
+    def __init__(self, server: Postgres, database: str, *, nowhere: bool = True, **environment: str) -> None:
+        super().__init__(server, database, BENCH_NOWHERE="1" if nowhere else "", **environment)
         self.name = "ours"
         self._remaining = Remaining(self.url, "notification", open_when="status <> 'sent'")
 

@@ -77,6 +77,15 @@ def redis() -> Iterator[str]:
             server.wait(timeout=20)
 
 
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Its URL."""
+    from tests.brokers import rabbitmq as started  # pytest, which it skips with, is a part of the bench's requirements
+
+    with started() as url:
+        yield url
+
+
 def await_port(port: int, server: subprocess.Popen[bytes], *, seconds: float = 60) -> None:
     until = monotonic() + seconds
     while monotonic() < until:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain
+from tests.bench.parts import accept, batch, drain, latency, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
@@ -10,4 +10,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "accept": accept.run,
     "batch": batch.run,
     "drain": drain.run,
+    "waiting": waiting.run,
+    "smtp": smtp.run,
+    "latency": latency.run,
 }

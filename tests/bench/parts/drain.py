@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from time import perf_counter, sleep
 
@@ -68,10 +69,15 @@ def _rounds(bench: Bench, wanted: dict[str, tuple[Callable[[], Drains], int]]) -
 
 
 def rate(bench: Bench, system: Drains, count: int) -> float:
-    """From the first that is finished to the last."""
+    """Jobs per second."""
+    return drained(bench, system, count, system.working())
+
+
+def drained(bench: Bench, system: Drains, count: int, working: AbstractContextManager[None]) -> float:
+    """Jobs per second, from the first that is finished to the last."""
     system.fill(count)
     bench.postgres.settle()
-    with system.working():
+    with working:
         began = _await(system.begun)
         return count / (_await(system.done) - began)
 
