@@ -1,5 +1,6 @@
 """The worker's entry for Dramatiq's command line: `dramatiq notifier.worker --processes 1 --threads 24`."""
 
+import gc
 import os
 import signal
 
@@ -20,3 +21,7 @@ from notifications.lifecycle import WorkerLife  # noqa: E402
 
 broker = dramatiq.get_broker()
 WorkerLife().join(broker)
+
+# What is loaded by now is never garbage: a full collection that looks at it again stops every thread for long.
+gc.collect()
+gc.freeze()

@@ -1,5 +1,6 @@
 """The web server's entry: `granian --interface wsgi notifier.wsgi:application`."""
 
+import gc
 import multiprocessing.process
 import os
 import signal
@@ -36,3 +37,7 @@ if environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
     threading.Thread(target=_end_with, args=(_parent,), name="lifeline", daemon=True).start()
 
 application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT, limits=settings.BODY_LIMITS)
+
+# What is loaded by now is never garbage: a full collection that looks at it again stops every thread for long.
+gc.collect()
+gc.freeze()
