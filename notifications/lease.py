@@ -61,9 +61,12 @@ class Lease:
         return self._id == worker_id and monotonic() - self._renewed < STALE_AFTER
 
     def dead(self) -> list[tuple[UUID, int]]:
-        """Other workers whose beat stands still, with that beat."""
+        """Other workers whose beat stands still, with that beat; none while our own renewal is overdue."""
         with self._lock:
-            limit = monotonic() - DEAD_AFTER + _EARLY
+            now = monotonic()
+            if now - self._renewed > STALE_AFTER:
+                return []  # the database stands still for everybody, and its first answer may not be to us
+            limit = now - DEAD_AFTER + _EARLY
             return [(worker, beat) for worker, (beat, since) in self._seen.items() if since <= limit]
 
     def _run(self) -> None:

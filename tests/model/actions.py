@@ -58,6 +58,10 @@ class Action(ABC):
         after, _ = self.must(before)
         return frozenset(id_ for id_, row in before.rows.items() if after.rows.get(id_) != row)
 
+    def may_lock(self, before: State) -> frozenset[UUID]:
+        """The same with rows that it may come to lock, or not, as Postgres plans it."""
+        return self.locks(before)
+
 
 def changed(state: State, ids: Sequence[UUID], edge: Edge) -> State:
     """The same, but for what became of these, as far as they are there."""
@@ -332,7 +336,7 @@ class Replaying(Action):
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
         return _moved(before, self.ids, edges.replayed)
 
-    def locks(self, before: State) -> frozenset[UUID]:
+    def may_lock(self, before: State) -> frozenset[UUID]:
         return frozenset(self.ids) & before.rows.keys()
 
 
@@ -348,7 +352,7 @@ class Canceling(Action):
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
         return _moved(before, self.ids, edges.canceled)
 
-    def locks(self, before: State) -> frozenset[UUID]:
+    def may_lock(self, before: State) -> frozenset[UUID]:
         return frozenset(self.ids) & before.rows.keys()
 
 

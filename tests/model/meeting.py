@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeVar
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -71,9 +72,25 @@ def judge(
     """
     if waited and not other.waits:
         raise Broken(f"{other} waited for {first}")
-    passed = NOBODY if waited else first.locks(before)
-    alone, told_alone = other.must(before, passed)
     must_say(first.must(before)[1], said)
+    try:
+        _judge(first, other, before, after, answer, passed=NOBODY if waited else first.locks(before), commits=commits)
+    except Broken:
+        more = NOBODY if waited else first.may_lock(before)
+        _judge(first, other, before, after, answer, passed=more, commits=commits)
+
+
+def _judge(
+    first: Action,
+    other: Action,
+    before: State,
+    after: State,
+    answer: object,
+    *,
+    passed: frozenset[UUID],
+    commits: bool,
+) -> None:
+    alone, told_alone = other.must(before, passed)
     if not commits:
         must_be(alone, after)
         must_say(told_alone, answer)
@@ -81,7 +98,8 @@ def judge(
     second, told_second = other.must(first.must(before)[0], passed)
     reverse, _ = first.must(alone)
     must_be(_nearest(after, second, reverse), after)
-    must_say(told_second if waited and answer == told_second else told_alone, answer)
+    if answer != told_second:
+        must_say(told_alone, answer)
 
 
 def _nearest(after: State, one: State, other: State) -> State:
