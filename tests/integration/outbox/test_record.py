@@ -186,7 +186,17 @@ def test_a_success_clears_the_error_of_the_try_before() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["NULL", 'a "quoted" word', "back\\slash\\", "{a,b}", "two\nlines\tand a tab", "", "ß \U0001f600", " spaces ", "'; --"],
+    [
+        "NULL",
+        'a "quoted" word',
+        "back\\slash\\",
+        "{a,b}",
+        "two\nlines\tand a tab",
+        "",
+        "ß \U0001f600",
+        " spaces ",
+        "'; --",
+    ],
 )
 def test_what_a_provider_says_is_kept_to_the_letter(text: str) -> None:
     worker = rows.worker()
