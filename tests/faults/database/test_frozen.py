@@ -26,8 +26,7 @@ def test_while_the_server_stands_still_every_client_is_told_so_in_time(
     template: Template, service_on: ServiceOn
 ) -> None:
     with template.server() as server, service_on(server.url) as service:
-        service.start_web()
-        service.start_worker()
+        service.start()
         web, worker = service.running
         with service.load(clients=CLIENTS, rate=0):
             service.until_more_are_accepted(50)
