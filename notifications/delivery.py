@@ -92,7 +92,14 @@ class Delivery:
             began = monotonic()
             try:
                 with self.holdings.claiming():
-                    claims = claim(lane, worker_id=worker_id, batch=batch, started=started, cursors=positions)
+                    claims = claim(
+                        lane,
+                        worker_id=worker_id,
+                        batch=batch,
+                        started=started,
+                        cursors=positions,
+                        first=pace.turn(),
+                    )
                     self.holdings.take(claims)
             except DatabaseError as error:
                 log.warning("claim.failed", lane=lane, error=type(error).__name__)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Final
+
+from notifications.states import Priority
 
 # A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
 SLOW_SEND: Final = 0.005  # seconds
@@ -13,6 +16,9 @@ LARGEST_BATCH: Final = 500  # claimed and recorded in one statement; larger ones
 # Of a lane whose sends are quicker than a statement: while one thread waits for the database the other has the
 # processor. More would only take it from each other.
 QUICK_THREADS: Final = 2
+# Of ten claims of a lane eight take what is high first, one what is normal and one what is low: under a flood of what
+# is high the others get a tenth each, and where nothing is high they lose nothing.
+TURNS: Final = (*[Priority.HIGH] * 4, Priority.NORMAL, *[Priority.HIGH] * 4, Priority.LOW)
 WEIGHT: Final = 0.1  # of the last send in the average: one that was held up makes no lane slow
 
 
@@ -38,6 +44,7 @@ class Pace:
     def __init__(self) -> None:
         self.claiming = threading.Lock()
         self.batch = 0  # the channel's own number counts where this is less
+        self._turns = cycle(TURNS)
         self._average: float | None = None  # seconds
         self._lock = threading.Lock()
         self._threads = 0
@@ -68,6 +75,10 @@ class Pace:
                 return False
             self._threads -= 1
             return True
+
+    def turn(self) -> Priority:
+        """Which priority the next claim takes first; while `claiming` is held."""
+        return next(self._turns)
 
     def sent(self, took: float) -> None:
         average = self._average

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.statement import run
 from notifications.states import Priority
 
-# Claims up to %(batch)s due notifications of %(lane)s, high priority first, oldest first; raises `attempt`, the fence.
+# Claims up to %(batch)s due notifications of %(lane)s, oldest first; raises `attempt`, the fence. Of the priorities one
+# comes first and the others fill up what it leaves.
 # One index descent per priority, each from its cursor (the last key this worker claimed there): under a pinned snapshot
 # vacuum removes nothing, and a scan from the start would walk every dead entry again. A paused lane yields nothing.
 # A notification with losses is claimed alone: if it kills its worker, it takes no other down with it.
@@ -26,16 +27,20 @@ _DUE: Final = """
       AND NOT EXISTS (SELECT 1 FROM lane_state WHERE lane = %(lane)s AND paused_until > now())
     ORDER BY due_at, id LIMIT {limit} FOR UPDATE SKIP LOCKED
 """
-CLAIM: Final = f"""
-WITH high AS MATERIALIZED ({_DUE.format(priority=0, limit="%(batch)s::bigint")}),
-normal AS MATERIALIZED ({_DUE.format(priority=1, limit="%(batch)s::bigint - (SELECT count(*) FROM high)")}),
-low AS MATERIALIZED ({
-    _DUE.format(priority=2, limit="%(batch)s::bigint - (SELECT count(*) FROM high) - (SELECT count(*) FROM normal)")
-}),
+
+
+def _claim(first: int, second: int, third: int) -> LiteralString:
+    batch: LiteralString = "%(batch)s::bigint"
+    after_first: LiteralString = f"{batch} - (SELECT count(*) FROM first)"
+    after_second: LiteralString = f"{after_first} - (SELECT count(*) FROM second)"
+    return f"""
+WITH first AS MATERIALIZED ({_due(first, batch)}),
+second AS MATERIALIZED ({_due(second, after_first)}),
+third AS MATERIALIZED ({_due(third, after_second)}),
 due AS (
     SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy,
-           lead(priority) OVER place IS DISTINCT FROM priority AS last
-    FROM (SELECT * FROM high UNION ALL SELECT * FROM normal UNION ALL SELECT * FROM low) AS found
+           lead(priority) OVER place IS DISTINCT FROM priority OR lead(losses) OVER place > 0 AS last
+    FROM (SELECT * FROM first UNION ALL SELECT * FROM second UNION ALL SELECT * FROM third) AS found
     WINDOW place AS (ORDER BY priority, due_at, id)
 )
 UPDATE notification n
@@ -48,6 +53,17 @@ RETURNING due.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correla
           extract(epoch FROM n.expires_at - now())::float8, n.priority,
           CASE WHEN due.last OR due.lossy > 0 THEN n.due_at END AS due_at
 """
+
+
+def _due(priority: int, limit: LiteralString) -> LiteralString:
+    columns: dict[int, LiteralString] = {0: "0", 1: "1", 2: "2"}
+    return _DUE.replace("{priority}", columns[priority]).replace("{limit}", limit)
+
+
+CLAIM: Final = _claim(Priority.HIGH, Priority.NORMAL, Priority.LOW)
+# What claims in turn, now and then, so that nothing waits for as long as something above it comes in.
+CLAIM_NORMAL_FIRST: Final = _claim(Priority.NORMAL, Priority.LOW, Priority.HIGH)
+CLAIM_LOW_FIRST: Final = _claim(Priority.LOW, Priority.NORMAL, Priority.HIGH)
 
 
 class Claim(NamedTuple):
@@ -84,17 +100,27 @@ class Position:
 START: Final = Position(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before anything that was ever accepted
 
 
-def claim(lane: str, *, worker_id: UUID, batch: int, started: bool, cursors: Mapping[int, Position]) -> list[Claim]:
+def claim(
+    lane: str,
+    *,
+    worker_id: UUID,
+    batch: int,
+    started: bool,
+    cursors: Mapping[int, Position],
+    first: Priority = Priority.HIGH,
+) -> list[Claim]:
     """Claim up to `batch` notifications of a lane for a live worker; fewer when fewer are due or others hold them.
 
+    `first`: the priority that fills the batch before the others do. They come in the order of priority all the same.
     Raises: django.db.OperationalError; then nothing was claimed, or the relay finds the claim without an owner.
     """
     parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
     for priority in Priority:
         position = cursors.get(priority, START)
-        parameters[f"due_{priority.value}"] = position.due_at
-        parameters[f"id_{priority.value}"] = position.id
-    rows = run(CLAIM, parameters)
+        parameters[f"due_{priority}"] = position.due_at
+        parameters[f"id_{priority}"] = position.id
+    statement = {Priority.HIGH: CLAIM, Priority.NORMAL: CLAIM_NORMAL_FIRST, Priority.LOW: CLAIM_LOW_FIRST}[first]
+    rows = run(statement, parameters)
     rows.sort(key=_place)
     return [Claim._make((*row[1:], worker_id)) for row in rows]
 

@@ -6,10 +6,12 @@ leaves them.
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import pytest
 from django.db import connection
 
-from notifications.outbox.claim import CLAIM, START
+from notifications.outbox.claim import CLAIM, CLAIM_LOW_FIRST, CLAIM_NORMAL_FIRST, START
 from notifications.outbox.operate import EXPIRE
 from notifications.outbox.record import RECORD
 from notifications.outbox.recover import BURY, TAKE_BACK
@@ -57,9 +59,13 @@ def recording(batch: int) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("batch", [1, 20, 200])
-def test_a_claim_begins_at_its_cursor_and_touches_what_it_takes(stage: str, mode: str, batch: int) -> None:
-    plan = explained(CLAIM, claiming(batch), mode=mode)
+@pytest.mark.parametrize(
+    ("statement", "batch"), [(CLAIM, 1), (CLAIM, 20), (CLAIM, 500), (CLAIM_NORMAL_FIRST, 20), (CLAIM_LOW_FIRST, 20)]
+)
+def test_a_claim_begins_at_its_cursor_and_touches_what_it_takes(
+    stage: str, mode: str, statement: LiteralString, batch: int
+) -> None:
+    plan = explained(statement, claiming(batch), mode=mode)
 
     assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
     assert not plan.read_whole, plan
@@ -83,7 +89,7 @@ def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None
     assert plan.pages <= 20, plan
 
 
-@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.parametrize("batch", [1, 300])
 def test_a_record_finds_its_rows_by_primary_key(stage: str, mode: str, batch: int) -> None:
     plan = explained(RECORD, recording(batch), mode=mode)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import ExitStack
 
 import pytest
 
 from notifications.pace import LARGEST_BATCH, QUICK_THREADS, SLOW_SEND, Pace
+from notifications.states import Priority
 
 
 def quick() -> Pace:
@@ -87,3 +89,9 @@ def test_of_a_quick_lane_s_threads_all_but_two_go_however_they_ask() -> None:
     assert sorted(left) == [False] * QUICK_THREADS + [True] * (8 - QUICK_THREADS)
     with pace.working() as place:
         assert not place.left_if_crowded()  # those that left are not counted twice
+
+
+def test_of_ten_claims_one_begins_with_what_is_normal_and_one_with_what_is_low() -> None:
+    pace = Pace()
+    turns = Counter(pace.turn() for _ in range(100))
+    assert turns == {Priority.HIGH: 80, Priority.NORMAL: 10, Priority.LOW: 10}

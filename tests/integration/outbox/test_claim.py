@@ -1,4 +1,5 @@
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -98,6 +99,31 @@ def test_one_with_losses_is_claimed_alone() -> None:
     batches = [[c.id for c in rows.claimed(worker)] for _ in range(4)]
 
     assert batches == [[plain], [lossy], [last], []]
+
+
+def test_the_cursor_comes_as_far_as_what_was_claimed_before_one_with_losses() -> None:
+    ids = [rows.accepted() for _ in range(3)]
+    Notification.objects.filter(pk=ids[2]).update(losses=1)
+
+    claims = rows.claimed(rows.worker())
+
+    assert [(c.id, c.due_at) for c in claims] == [(ids[0], None), (ids[1], rows.row(ids[1]).due_at)]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"), [(Priority.HIGH, {0: 4}), (Priority.NORMAL, {1: 3, 2: 1}), (Priority.LOW, {2: 3, 1: 1})]
+)
+def test_the_priority_that_comes_first_fills_the_batch_and_the_others_what_it_leaves(
+    first: Priority, expected: dict[int, int]
+) -> None:
+    for priority, count in ((0, 5), (1, 3), (2, 3)):
+        for _ in range(count):
+            rows.accepted(priority=priority)
+
+    claims = claim("slack:ops", worker_id=rows.worker(), batch=4, started=True, cursors={}, first=first)
+
+    assert Counter(c.priority for c in claims) == expected
+    assert [c.priority for c in claims] == sorted(c.priority for c in claims)
 
 
 def test_the_cursor_passes_over_what_lies_before_it() -> None:
