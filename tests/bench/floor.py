@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
+from uuid import uuid4
 
-from notifications.outbox.claim import CLAIM
+from notifications.outbox.claim import CLAIM, START
 from notifications.outbox.record import RECORD
 from tests.bench.ours import Outbox
 from tests.bench.servers import Postgres
@@ -42,6 +43,12 @@ class Floor(Outbox):
             finally:
                 clients.terminate()
                 clients.wait()
+
+
+def claiming(batch: int) -> tuple[LiteralString, dict[str, object]]:
+    """Our claim as a worker's first: the statement and its parameters."""
+    start = {f"due_{n}": START.due_at for n in range(3)} | {f"id_{n}": START.id for n in range(3)}
+    return CLAIM, {"lane": "slack", "batch": batch, "started": True, "worker": uuid4(), **start}
 
 
 def _script() -> str:

@@ -184,7 +184,15 @@ class Outbox(Service):
 
     def fill(self, count: int) -> None:  # type: ignore[override]
         self.clear()
+        self.add(count)
+        self.watch()
+
+    def add(self, count: int) -> None:
+        """More of them, behind what is there."""
         super().fill(count)
+
+    def watch(self) -> None:
+        """Count from here: `begun` and `done` are of what is pending now."""
         self._remaining.restart()
 
     @contextmanager

@@ -78,11 +78,11 @@ def drained(bench: Bench, system: Drains, count: int, working: AbstractContextMa
     system.fill(count)
     bench.postgres.settle()
     with working:
-        began = _await(system.begun)
-        return count / (_await(system.done) - began)
+        began = await_(system.begun)
+        return count / (await_(system.done) - began)
 
 
-def _await(reached: Callable[[], bool]) -> float:
+def await_(reached: Callable[[], bool]) -> float:
     until = perf_counter() + LONGEST
     while not reached():
         if perf_counter() > until:
