@@ -132,9 +132,12 @@ class Campaign:
 
     def _kill_all_workers(self) -> None:
         lives = [worker.await_life() for worker in self._workers]
-        # Those who were to see what becomes of earlier deaths die, too.
+        # Those who were to see what becomes of earlier deaths die, too, be it of one worker or of all.
         watches = [watch for watch in self._watches if not watch.ended_at]
         self._watches = [watch for watch in self._watches if watch not in watches]
+        for _, earlier in self._blackouts:
+            watches += [watch for watch in earlier if not watch.ended_at]
+            earlier[:] = [watch for watch in earlier if watch.ended_at]
         watches += [
             self._recoveries.watch(life.worker.id, died_at=worker.kill(whole=True))
             for life, worker in zip(lives, self._workers, strict=True)
