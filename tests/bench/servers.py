@@ -1,8 +1,7 @@
-"""What the bench starts: a Postgres as production would run it, and Redis, each in a folder that goes with it."""
+"""What the bench starts: a Postgres as production would run it, and the brokers of the tests."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -17,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from notifier import embedded
-from tests.ports import free_port
+from tests.brokers import rabbitmq as rabbitmq
+from tests.brokers import redis as redis  # without persistence, as where it carries a queue at its fastest
 
 # Durability is Postgres' default: fsync and synchronous_commit on. What is set holds for every side of a comparison.
 SETTINGS: Final = {"max_wal_size": "4GB", "shared_buffers": "512MB", "max_connections": "200"}
@@ -57,33 +57,6 @@ def postgres() -> Iterator[Postgres]:
         folder.chmod(0o711)  # where we are root the server runs as another user
         with embedded.Server(folder, SETTINGS):
             yield Postgres(folder)
-
-
-@contextmanager
-def redis() -> Iterator[str]:
-    """Its URL; without persistence, as it is when it carries a queue at its fastest."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise SystemExit("The bench needs redis-server for two of the peers (Debian: apt-get install redis-server).")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="notifier-bench-redis-") as folder:
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
-        try:
-            await_port(port, server)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
-
-
-@contextmanager
-def rabbitmq() -> Iterator[str]:
-    """Its URL."""
-    from tests.brokers import rabbitmq as started  # pytest, which it skips with, is a part of the bench's requirements
-
-    with started() as url:
-        yield url
 
 
 def await_port(port: int, server: subprocess.Popen[bytes], *, seconds: float = 60) -> None:

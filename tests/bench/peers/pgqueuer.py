@@ -9,49 +9,27 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from time import perf_counter
 from typing import Final
 
-from tests.bench.peers.children import Crew, module, run, wait_for_go
+from tests.bench.peers.children import module, wait_for_go
+from tests.bench.peers.in_postgres import PROCESSES, InPostgres
 from tests.bench.peers.remaining import Remaining
 
 BATCH: Final = 500
-PROCESSES: Final = 2
 TASK: Final = "nothing"
 FILL_SIZE: Final = 1_000
 
 
-class PgQueuer:
-    """Drains and Enqueues."""
-
+class PgQueuer(InPostgres):
     def __init__(self, database_url: str) -> None:
-        self.name = f"pgqueuer {version('pgqueuer')}, batch {BATCH}, {PROCESSES} processes"
-        self._url = database_url
-        self._crew = Crew()
-        self._remaining = Remaining(database_url, "pgqueuer")
-
-    def fill(self, count: int) -> None:
-        run([*module("pgqueuer"), "fill", str(count)], DATABASE_URL=self._url)
-        self._remaining.restart()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        with self._crew.working([[*module("pgqueuer"), "work"]] * PROCESSES, {"DATABASE_URL": self._url}):
-            yield
-
-    def begun(self) -> bool:
-        self._crew.check()
-        return self._remaining.begun()
-
-    def done(self) -> bool:
-        self._crew.check()
-        return self._remaining.done()
-
-    def enqueue(self, count: int, size: int) -> float:
-        return float(run([*module("pgqueuer"), "enqueue", str(count), str(size)], DATABASE_URL=self._url))
+        super().__init__(
+            database_url,
+            name=f"pgqueuer {version('pgqueuer')}, batch {BATCH}, {PROCESSES} processes",
+            program=module("pgqueuer"),
+            remaining=Remaining(database_url, "pgqueuer"),
+        )
 
 
 async def enqueue(count: int, size: int) -> float:

@@ -8,52 +8,30 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from tests.bench.peers.children import Crew, module, run, wait_for_go
+from tests.bench.peers.children import module, wait_for_go
+from tests.bench.peers.in_postgres import PROCESSES, InPostgres
 from tests.bench.peers.remaining import Remaining
 
 if TYPE_CHECKING:
     from procrastinate import App
     from procrastinate.types import JSONDict
 
-PROCESSES: Final = 2
 CONCURRENCY: Final = 8  # jobs at a time in each
 FILL_SIZE: Final = 1_000
 
 
-class Procrastinate:
-    """Drains and Enqueues."""
-
+class Procrastinate(InPostgres):
     def __init__(self, database_url: str) -> None:
-        self.name = f"procrastinate {version('procrastinate')}, {PROCESSES} processes, concurrency {CONCURRENCY} each"
-        self._url = database_url
-        self._crew = Crew()
-        self._remaining = Remaining(database_url, "procrastinate_jobs", open_when="status IN ('todo', 'doing')")
-
-    def fill(self, count: int) -> None:
-        run([*module("procrastinate"), "fill", str(count)], DATABASE_URL=self._url)
-        self._remaining.restart()
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        with self._crew.working([[*module("procrastinate"), "work"]] * PROCESSES, {"DATABASE_URL": self._url}):
-            yield
-
-    def begun(self) -> bool:
-        self._crew.check()
-        return self._remaining.begun()
-
-    def done(self) -> bool:
-        self._crew.check()
-        return self._remaining.done()
-
-    def enqueue(self, count: int, size: int) -> float:
-        return float(run([*module("procrastinate"), "enqueue", str(count), str(size)], DATABASE_URL=self._url))
+        super().__init__(
+            database_url,
+            name=f"procrastinate {version('procrastinate')}, {PROCESSES} processes, concurrency {CONCURRENCY} each",
+            program=module("procrastinate"),
+            remaining=Remaining(database_url, "procrastinate_jobs", open_when="status IN ('todo', 'doing')"),
+        )
 
 
 def application() -> App:
