@@ -23,7 +23,7 @@ from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
-from notifications.pace import Pace, Place
+from notifications.pace import Pace
 from notifications.recorder import Recorder, is_quick
 from notifications.states import Outcome
 
@@ -58,13 +58,13 @@ class Delivery:
             log.error("lane.unknown_channel", lane=lane)  # it stays pending until the settings know the channel again
             return
         pace = self._paces[lane]
-        with pace.working() as place:
-            self._drain(lane, known, pace, place)
+        with pace.working():
+            self._drain(lane, known, pace)
 
-    def _drain(self, lane: str, known: Channel, pace: Pace, place: Place) -> None:
+    def _drain(self, lane: str, known: Channel, pace: Pace) -> None:
         until = monotonic() + DRAIN_FOR
         in_full_flow = False
-        while not self.stopping.is_set() and not place.left_if_crowded():
+        while not self.stopping.is_set() and not pace.superfluous:
             if monotonic() > until:
                 nudge.request(lane)
                 return

@@ -22,22 +22,6 @@ TURNS: Final = (*[Priority.HIGH] * 4, Priority.NORMAL, *[Priority.HIGH] * 4, Pri
 WEIGHT: Final = 0.1  # of the last send in the average: one that was held up makes no lane slow
 
 
-class Place:
-    """One thread's at a lane."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._left = False
-
-    def left_if_crowded(self) -> bool:
-        """Whether there were more threads than the lane has use for, and this was the one to go."""
-        self._left = self._left or self._pace.give_up_a_place(if_crowded=True)
-        return self._left
-
-    def leave(self) -> None:
-        self._left = self._left or self._pace.give_up_a_place(if_crowded=False)
-
-
 class Pace:
     """One lane's, in one process; shared by its threads."""
 
@@ -46,8 +30,7 @@ class Pace:
         self.batch = 0  # the channel's own number counts where this is less
         self._turns = cycle(TURNS)
         self._average: float | None = None  # seconds
-        self._lock = threading.Lock()
-        self._threads = 0
+        self._threads: list[int] = []  # at work here, in the order in which they came
 
     @property
     def quick(self) -> bool:
@@ -57,24 +40,22 @@ class Pace:
     @property
     def staffed(self) -> bool:
         """Whether another thread of this process would be of no use."""
-        return self.quick and self._threads >= QUICK_THREADS
+        return self.quick and len(self._threads) >= QUICK_THREADS
 
     @contextmanager
-    def working(self) -> Iterator[Place]:
-        with self._lock:
-            self._threads += 1
-        place = Place(self)
+    def working(self) -> Iterator[None]:
+        """Around a thread's work on the lane."""
+        me = threading.get_ident()
+        self._threads.append(me)
         try:
-            yield place
+            yield
         finally:
-            place.leave()
+            self._threads.remove(me)
 
-    def give_up_a_place(self, *, if_crowded: bool) -> bool:
-        with self._lock:
-            if if_crowded and not (self.quick and self._threads > QUICK_THREADS):
-                return False
-            self._threads -= 1
-            return True
+    @property
+    def superfluous(self) -> bool:
+        """Whether this thread is of no use. Those that came first are not: however many ask at once, two are left."""
+        return self.quick and threading.get_ident() not in self._threads[:QUICK_THREADS]
 
     def turn(self) -> Priority:
         """Which priority the next claim takes first; while `claiming` is held."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from contextlib import ExitStack
 
 import pytest
 
@@ -61,34 +60,48 @@ def test_a_slow_lane_is_claimed_as_its_channel_says() -> None:
     assert pace.batch == 0
 
 
-def test_a_slow_lane_keeps_every_thread() -> None:
-    pace = Pace()
-    with ExitStack() as stack:
-        places = [stack.enter_context(pace.working()) for _ in range(8)]
-        assert not any(place.left_if_crowded() for place in places)
-        assert not pace.staffed
+def at_work(pace: Pace, threads: int) -> list[bool]:
+    """Of so many threads at work at once, whether each is superfluous, in the order in which they came."""
+    turns = [threading.Event() for _ in range(threads)]
+    all_asked = threading.Barrier(threads)
+    all_there = threading.Barrier(threads)
+
+    def work(number: int) -> None:
+        turns[number].wait(10)
+        with pace.working():
+            if number + 1 < threads:
+                turns[number + 1].set()
+            all_there.wait(10)
+            superfluous = pace.superfluous
+            all_asked.wait(10)
+        results[number] = superfluous
+
+    results: dict[int, bool] = {}
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    turns[0].set()
+    for worker in workers:
+        worker.join()
+    return [results[number] for number in range(threads)]
 
 
-def test_of_a_quick_lane_s_threads_all_but_two_go_however_they_ask() -> None:
+def test_a_slow_lane_has_use_for_every_thread() -> None:
+    assert at_work(Pace(), 8) == [False] * 8
+
+
+def test_of_a_quick_lane_s_threads_two_are_left_though_all_ask_at_once() -> None:
     pace = quick()
-    left: list[bool] = []
-    start = threading.Barrier(8)
+    assert at_work(pace, 8) == [False] * QUICK_THREADS + [True] * (8 - QUICK_THREADS)
+    assert at_work(pace, 2) == [False, False]  # nothing is left of those before
 
-    def work() -> None:
-        with pace.working() as place:
-            start.wait()
-            left.append(place.left_if_crowded())
-            start.wait()
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(left) == [False] * QUICK_THREADS + [True] * (8 - QUICK_THREADS)
-    with pace.working() as place:
-        assert not place.left_if_crowded()  # those that left are not counted twice
+def test_a_quick_lane_with_two_threads_wants_no_more() -> None:
+    pace = quick()
+    assert not pace.staffed
+    with pace.working(), pace.working():
+        assert pace.staffed
+    assert not pace.staffed
 
 
 def test_of_ten_claims_one_begins_with_what_is_normal_and_one_with_what_is_low() -> None:
