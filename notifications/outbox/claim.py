@@ -39,19 +39,22 @@ second AS MATERIALIZED ({_due(second, after_first)}),
 third AS MATERIALIZED ({_due(third, after_second)}),
 due AS (
     SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy,
-           lead(priority) OVER place IS DISTINCT FROM priority OR lead(losses) OVER place > 0 AS last
+           priority
     FROM (SELECT * FROM first UNION ALL SELECT * FROM second UNION ALL SELECT * FROM third) AS found
     WINDOW place AS (ORDER BY priority, due_at, id)
+), taken AS (
+    SELECT id, number, lead(priority) OVER (ORDER BY number) IS DISTINCT FROM priority AS last
+    FROM due WHERE due.number = 1 OR due.lossy = 0
 )
 UPDATE notification n
 SET status = 'sending', attempt = n.attempt + 1, worker_id = %(worker)s, claimed_at = now(),
     started_at = CASE WHEN %(started)s THEN now() END
-FROM due
-WHERE n.id = due.id AND (due.number = 1 OR due.lossy = 0)
-RETURNING due.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
+FROM taken
+WHERE n.id = taken.id
+RETURNING taken.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
           extract(epoch FROM n.expires_at - now())::float8, n.priority,
-          CASE WHEN due.last OR due.lossy > 0 THEN n.due_at END AS due_at
+          CASE WHEN taken.last THEN n.due_at END AS due_at
 """
 
 

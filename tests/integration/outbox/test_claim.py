@@ -108,6 +108,8 @@ def test_the_cursor_comes_as_far_as_what_was_claimed_before_one_with_losses() ->
     claims = rows.claimed(rows.worker())
 
     assert [(c.id, c.due_at) for c in claims] == [(ids[0], None), (ids[1], rows.row(ids[1]).due_at)]
+    alone = rows.claimed(rows.worker())
+    assert [(c.id, c.due_at) for c in alone] == [(ids[2], rows.row(ids[2]).due_at)]
 
 
 @pytest.mark.parametrize(
