@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Metadata, Moment, StrictSerializer, Text
 from notifications.models import Attempt, Notification
-from notifications.services import MOST_IN_BATCH, NOTIFICATIONS_PATH, NotificationRequest
+from notifications.services import MOST_IN_BATCH, MOST_PROBLEMS, NOTIFICATIONS_PATH, NotificationRequest
 from notifications.states import Priority, Status
-
-MOST_PROBLEMS: Final = 50  # named of one batch: whoever has more to mend has made the same mistake many times
 
 
 def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
@@ -25,17 +23,19 @@ def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
 class Acceptable(StrictSerializer):
     """The base of the bodies that become a notification."""
 
-    # How this body calls what the channels call `to`, for the field named in an error.
+    # The channel of a body that has no such field, and how the body calls what the channels call `to`.
+    of_channel: ClassVar[str] = ""
     names: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def read(cls, posted: Mapping[str, Any]) -> Any:
         """What the service is asked for. Raises: ValidationError."""
-        return cls.wanted(cls.values(posted))
-
-    @staticmethod
-    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
-        raise NotImplementedError
+        values = cls.values(posted)
+        for name, own in cls.names.items():
+            values[name] = values.pop(own)
+        if cls.of_channel:
+            values["channel"] = cls.of_channel
+        return NotificationRequest(**values)
 
 
 class NewNotification(Acceptable):
@@ -53,9 +53,9 @@ class NewNotification(Acceptable):
     priority = _choice([priority.name.lower() for priority in Priority], default="normal")
     metadata = Metadata(default=dict)
 
-    @staticmethod
-    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
-        return NotificationRequest(**{**values, "priority": Priority[values["priority"].upper()]})
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values = super().to_internal_value(data)
+        return {**values, "priority": Priority[values["priority"].upper()]}
 
 
 class NewBatch(Acceptable):
@@ -101,36 +101,26 @@ class NewBatch(Acceptable):
 
 
 class NewSlackMessage(Acceptable):
-    message = Text()
+    of_channel = "slack"
 
-    @staticmethod
-    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
-        return NotificationRequest(channel="slack", message=values["message"])
+    message = Text()
 
 
 class NewMail(Acceptable):
+    of_channel = "email"
+    names = {"to": "send_to"}
+
     message = Text()
     send_to = Text(help_text="An email address.")
     subject = Text()
 
-    names = {"to": "send_to"}
-
-    @staticmethod
-    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
-        return NotificationRequest(
-            channel="email", to=values["send_to"], message=values["message"], subject=values["subject"]
-        )
-
 
 class NewSms(Acceptable):
-    message = Text()
-    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.")
-
+    of_channel = "sms"
     names = {"to": "send_to_number"}
 
-    @staticmethod
-    def wanted(values: Mapping[str, Any]) -> NotificationRequest:
-        return NotificationRequest(channel="sms", to=values["send_to_number"], message=values["message"])
+    message = Text()
+    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.")
 
 
 class PageQuery(StrictSerializer):

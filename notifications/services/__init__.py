@@ -8,6 +8,7 @@ transaction do so in sorted order, or two of them can wait for each other.
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.services.accepting import (
     MOST_IN_BATCH,
+    MOST_PROBLEMS,
     NOTIFICATIONS_PATH,
     Accepted,
     accept,
@@ -19,6 +20,7 @@ from notifications.services.operating import cancel, create_api_key, receive_rep
 
 __all__ = [
     "MOST_IN_BATCH",
+    "MOST_PROBLEMS",
     "NOTIFICATIONS_PATH",
     "Accepted",
     "KeyInUse",
