@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import pytest
 
+from notifications.actors import Actors
 from notifications.cursors import Cursors
+from notifications.delivery import Delivery
+from notifications.lease import Lease
 from notifications.models import Notification
 from notifications.outbox import lanes
 from notifications.outbox.claim import claim
 from notifications.outbox.workers import glance
+from notifications.relay import Relay
 
 from . import rows
 
@@ -72,3 +77,15 @@ def test_a_commit_that_came_late_is_seen_and_an_old_one_is_left_to_the_look_at_e
 
     Notification.objects.filter(pk=late).update(due_at=datetime.now(UTC) - timedelta(minutes=20))
     assert glance(cursors.places()) == {}
+
+
+def test_a_lane_that_was_never_claimed_from_is_due_when_the_last_whole_look_said_so() -> None:
+    delivery = Delivery(Lease())
+    relay = Relay(delivery, Actors(delivery))
+    worker = rows.worker()
+    rows.accepted(send_at=datetime.now(UTC) + timedelta(minutes=3))
+    relay._due_in(worker)
+    relay._whole_next = monotonic() + 60  # as after a look that took seconds
+    assert delivery.cursors.places() == []
+
+    assert relay._due_in(worker)[LANE] == pytest.approx(180, abs=10)
