@@ -18,7 +18,7 @@ _django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 - the settings need the lines above
 
-from notifier import environment  # noqa: E402
+from notifier import environment  # noqa: E402 - as above
 from notifier.bodies import ChunkedBodies  # noqa: E402
 
 

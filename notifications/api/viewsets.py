@@ -45,20 +45,19 @@ class AcceptingViewSet(ViewSet):
         posted = cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
         key = idempotency_key(request)
         operation = f"POST {request.path.rstrip('/')}"
+        asked = fingerprint(posted)
         try:
             accepted = self.store(
                 _client(request),
                 self.body.read(posted),
                 key=key,
                 operation=operation,
-                fingerprint=fingerprint(posted),
+                fingerprint=asked,
                 correlation_id=getattr(request, "correlation_id", ""),
             )
         except (ValidationError, services.Refused) as error:
             # What was accepted once stays accepted, though its time be past or its webhook gone since.
-            replayed = key and services.replay_answer(
-                _client(request), operation=operation, key=key, fingerprint=fingerprint(posted)
-            )
+            replayed = key and services.replay_answer(_client(request), operation=operation, key=key, fingerprint=asked)
             if not replayed:
                 raise self._in_words_of_the_body(error) from None
             accepted = replayed

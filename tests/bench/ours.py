@@ -182,7 +182,7 @@ class Outbox(Service):
         self.name = "ours"
         self._remaining = Remaining(self.url, "notification", open_when="status <> 'sent'")
 
-    def fill(self, count: int) -> None:  # type: ignore[override]
+    def fill(self, count: int) -> None:  # type: ignore[override] - a queue of the bench has one lane
         self.clear()
         self.add(count)
         self.watch()
