@@ -38,7 +38,7 @@ def test_a_worker_whose_clock_is_ten_minutes_off_sends_what_is_due_and_nothing_e
     site.post(*(f"message {n}" for n in range(POSTS)))
     eventually(lambda: Notification.objects.filter(status="sent").count() == POSTS + 1, what="all that is due sent")
 
-    said = next(json.loads(line) for line in worker.log.splitlines() if "lane.resumed" in line)
+    said = next(json.loads(line) for line in worker.log.splitlines() if "lane.paused" in line)
     assert abs(datetime.fromisoformat(said["timestamp"]) - now() - off) < OFF / 10, "its clock was not off"
     assert Notification.objects.get(status="pending").body == "for later"
     assert set(Worker.objects.values_list("id", flat=True)) == leases
