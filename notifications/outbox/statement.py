@@ -44,7 +44,7 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
         with ours.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             _allow_plans(raw)
             cursor.execute(sql, parameters, prepare=True)
-            rows = cursor.fetchall() if cursor.description else []
+            rows = [] if cursor.rownumber is None else cursor.fetchall()  # None: the statement gives no rows
     finally:
         raw.remove_notice_handler(notice)
     if warnings:
