@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -51,7 +51,7 @@ WITH waiting AS MATERIALIZED (
     INSERT INTO idempotency_record
         (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
     SELECT %(client)s, %(operation)s, %(key)s::text, %(fingerprint)s, %(answer_status)s, %(location)s, %(answer)s,
-           %(ids)s::uuid[], %(created_at)s
+           %(ids)s::text::uuid[], %(created_at)s
     FROM waiting
     ON CONFLICT (client_id, operation, key) DO NOTHING
     RETURNING 1
@@ -158,13 +158,13 @@ def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
     }
     if use.key is None:
         return bool(run(INSERT_UNKEYED, parameters))
-    return bool(run(INSERT_KEYED, parameters | _record(answer, use) | {"ids": [new.id]}))
+    return bool(run(INSERT_KEYED, parameters | _record(answer, use, [str(new.id)])))
 
 
 def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bool:
     """The same for all of a batch, which shares client, correlation id and time of acceptance."""
     first = news[0]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": str(new.id),
             "channel": new.channel,
@@ -189,11 +189,12 @@ def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bo
     if use.key is None:
         run(INSERT_MANY_UNKEYED, parameters)
         return True
-    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use) | {"ids": [new.id for new in news]}))
+    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use, [row["id"] for row in rows])))
 
 
-def _record(answer: Answer, use: Use) -> dict[str, object]:
+def _record(answer: Answer, use: Use, ids: Sequence[str]) -> dict[str, object]:
     return {
+        "ids": f"{{{','.join(ids)}}}",
         "operation": use.operation,
         "fingerprint": use.fingerprint,
         "answer_status": answer.status,
