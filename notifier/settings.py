@@ -67,9 +67,11 @@ INSTALLED_APPS = [
     "channels",
 ]
 
+CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
+
 MIDDLEWARE = [
     "notifier.middleware.RequestLog",  # outermost: it sees every answer, a panic's too
-    "corsheaders.middleware.CorsMiddleware",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "notifier.middleware.Probes",  # before the one that refuses unknown hosts
@@ -163,7 +165,6 @@ if environment.flag("TRUST_FORWARDED_PROTO", default=False):
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 
-CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/.*$"
 CORS_ALLOW_HEADERS = [
     "accept",

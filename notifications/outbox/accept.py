@@ -10,7 +10,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from psycopg.types.json import Json
 
 from notifications.outbox.statement import run
 
@@ -22,7 +21,7 @@ _NOTIFICATION_COLUMNS: Final = """
     attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at
 """
 _NOTIFICATION_VALUES: Final = """
-    %(id)s, %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s, %(body)s, %(metadata)s, %(priority)s,
+    %(id)s, %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s, %(body)s, %(metadata)s::jsonb, %(priority)s,
     greatest(now(), %(send_at)s::timestamptz), %(expires_at)s::timestamptz, 'pending',
     0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
 """
@@ -148,7 +147,7 @@ def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
         "recipient": new.recipient,
         "subject": new.subject,
         "body": new.body,
-        "metadata": Json(new.metadata),
+        "metadata": json.dumps(new.metadata) if new.metadata else "{}",
         "priority": new.priority,
         "send_at": new.send_at,
         "expires_at": new.expires_at,
