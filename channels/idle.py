@@ -26,7 +26,9 @@ FAREWELL: Final = timedelta(seconds=2)  # for all that are closed at once: no sl
 class Closable(Protocol):
     """What can be kept."""
 
-    sock: socket.socket | None  # None once it is closed
+    @property
+    def sock(self) -> socket.socket | None:
+        """None once it is closed."""
 
     def close(self) -> None:
         """At once, without a word."""
