@@ -136,7 +136,7 @@ class SettingProblem:
 
 
 class Session(Protocol):
-    """A run of sends that may share one connection; used by one thread at a time."""
+    """A run of sends, one after the other; used by one thread at a time."""
 
     def send(self, message: Message) -> Receipt:
         """Send once, within the backend's total deadline.
