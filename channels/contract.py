@@ -136,7 +136,7 @@ class SettingProblem:
 
 
 class Session(Protocol):
-    """A run of sends that may share one connection; used by one thread at a time."""
+    """A run of sends, one after the other; used by one thread at a time."""
 
     def send(self, message: Message) -> Receipt:
         """Send once, within the backend's total deadline.
@@ -188,3 +188,6 @@ class Backend(ABC):
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:
         """Open a run of sends. Connecting happens at the first, so that its errors belong to a message."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close, or leave it to what keeps their connections
+        """Close what is kept open between sessions: the process is about to stop. A send after it connects anew."""

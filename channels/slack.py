@@ -6,14 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
-from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-
-from channels import deadline, text
+from channels import text
 from channels.contract import (
     Backend,
     ChannelError,
@@ -71,6 +67,7 @@ class SlackWebhook(Backend):
 
     def __init__(self, webhooks: Mapping[str, str]) -> None:
         self._webhooks = webhooks
+        self._http = HttpOnce(limit=self.send_timeout)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> SlackWebhook:
@@ -107,15 +104,10 @@ class SlackWebhook(Backend):
 
     @contextmanager
     def session(self) -> Iterator[_Session]:
-        http = HttpOnce(limit=self.send_timeout, tls=self._tls)
-        try:
-            yield _Session(http, self._webhooks)
-        finally:
-            http.close()
+        yield _Session(self._http, self._webhooks)
 
-    @cached_property
-    def _tls(self) -> SSLContext:
-        return deadline.tls_context()
+    def close(self) -> None:
+        self._http.close()
 
 
 class _Session:
@@ -128,7 +120,7 @@ class _Session:
         if url is None:
             raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
         headers = {"X-Correlation-ID": message.correlation_id}
-        answer = self._http.send(requests.Request("POST", url, json={"text": message.body}, headers=headers))
+        answer = self._http.post(url, json={"text": message.body}, headers=headers)
         if answer.status == 200 and answer.text.strip() == "ok":
             return Receipt(code="200", detail="ok")
         path = urlsplit(url).path

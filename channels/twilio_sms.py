@@ -8,19 +8,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
-from ssl import SSLContext
 from typing import Any
 
 import phonenumbers
-import requests
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from channels import deadline, text
+from channels import text
 from channels.contract import (
     Backend,
     ChannelError,
@@ -102,6 +99,7 @@ class TwilioSms(Backend):
         self._from_number = from_number
         self._messaging_service_sid = messaging_service_sid
         self._base_url = base_url
+        self._http = HttpOnce(limit=self.send_timeout)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> TwilioSms:
@@ -151,11 +149,10 @@ class TwilioSms(Backend):
 
     @contextmanager
     def session(self) -> Iterator[_Session]:
-        http = HttpOnce(limit=self.send_timeout, tls=self._tls)
-        try:
-            yield _Session(self, http)
-        finally:
-            http.close()
+        yield _Session(self, self._http)
+
+    def close(self) -> None:
+        self._http.close()
 
     def read_report(self, *, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> DeliveryReport:
         """A status callback, signed with our auth token: https://www.twilio.com/docs/usage/security."""
@@ -196,10 +193,6 @@ class TwilioSms(Backend):
         given = {name: value for name, value in optional.items() if value}
         return client.messages.create(to=message.to, body=message.body, **given)
 
-    @cached_property
-    def _tls(self) -> SSLContext:
-        return deadline.tls_context()
-
 
 class _Session:
     def __init__(self, backend: TwilioSms, http: HttpOnce) -> None:
@@ -235,14 +228,14 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
         method: str,
         uri: str,
         params: dict[str, object] | None = None,
-        data: dict[str, object] | None = None,
+        data: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,
         allow_redirects: bool = False,  # noqa: FBT001, FBT002 - the library's signature
     ) -> Response:
         headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
-        answer = self._http.send(requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth))
+        answer = self._http.post(uri, form=data or {}, headers=headers, auth=auth)
         if answer.status != 201:
             raise _error(answer, self._message)
         self.created = True

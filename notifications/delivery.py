@@ -24,7 +24,7 @@ from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
-from notifications.recorder import Recorder, is_quick
+from notifications.recorder import Ledger, Recorder, is_quick
 from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
@@ -47,9 +47,10 @@ class Delivery:
         self.lease = lease
         self.holdings = Holdings()
         self.stopping = threading.Event()
-        self.troubled: frozenset[str] = frozenset()  # lanes to be resumed at their next success; set by the relay
+        self.troubled: frozenset[str] = frozenset()  # lanes to be reopened at their next success; set by the relay
         self.cursors = Cursors()
         self._paces: dict[str, Pace] = defaultdict(Pace)
+        self._ledgers = {name: Ledger(reported=known.backend.gives_reports) for name, known in channels().items()}
 
     def drain(self, lane: str) -> None:
         """Work on a lane until nothing is due, the time is up or the process stops."""
@@ -112,7 +113,7 @@ class Delivery:
     def _deliver(
         self, claims: list[Claim], lane: str, known: Channel, pace: Pace, *, claimed: float, one_by_one: bool
     ) -> None:
-        recorder = Recorder(self.holdings, self.stopping, reported=known.backend.gives_reports)
+        recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.name])
         remaining = claims[::-1]
         try:
             with structlog.contextvars.bound_contextvars(lane=lane, send=None), _session(known) as session:

@@ -9,6 +9,7 @@ import structlog
 from django.db import Error as DatabaseError
 from dramatiq.middleware import Middleware
 
+from channels.registry import channels
 from notifications.actors import Actors
 from notifications.delivery import Delivery, policies
 from notifications.lease import Lease
@@ -50,6 +51,11 @@ class WorkerLife(Middleware):
         self._relay.stop()
         self._actors.join(LAST_SENDS)
         self._lease.stop()
+        self._retire()
+        for known in channels().values():
+            known.backend.close()
+
+    def _retire(self) -> None:
         worker_id = self._lease.worker_id
         if worker_id is None:
             return

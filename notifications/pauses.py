@@ -45,9 +45,9 @@ def after(failure: ChannelError | None, lane: str) -> bool:
 
 
 def end(lane: str) -> None:
-    """Open a lane that has succeeded again."""
+    """Forget the pause of a lane that has succeeded after it."""
     try:
-        if lanes.resume(lane):
+        if lanes.succeed(lane):
             log.info("lane.resumed", lane=lane)
     except DatabaseError:
         log.warning("lane.resume_failed", lane=lane)  # the relay still knows it as troubled

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseError
@@ -16,6 +18,7 @@ from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.statement import give_back
 from notifications.pace import LARGEST_BATCH, SLOW_SEND
 from notifications.states import Outcome
+from notifications.together import Together
 
 MOST_IN_LINE: Final = 100  # correlation ids in one line of log
 OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
@@ -27,13 +30,51 @@ STOPPING_PATIENCE: Final = 8.0
 log = structlog.get_logger(__name__)
 
 
-class Recorder:
-    """Used by one thread. `reported`: whether the provider reports delivery, perhaps before its send is recorded."""
+class Ledger:
+    """What threads that send by the same backend record together, where each sends slowly.
 
-    def __init__(self, holdings: Holdings, stopping: threading.Event, *, reported: bool) -> None:
+    `reported`: whether the provider reports delivery, perhaps before its send is recorded.
+    """
+
+    def __init__(self, *, reported: bool) -> None:
+        self._record = Together(_record)
+        self._apply = Together(_apply) if reported else None
+
+    def record(self, results: Sequence[Result], next_claim: Claim | None) -> Recorded:
+        asked = _Record(results, next_claim)
+        # A batch is worth a statement of its own.
+        return _record([asked]) if len(results) > 1 else self._record.ask(asked)
+
+    def apply_receipts(self, results: Sequence[Result]) -> None:
+        if self._apply and results:
+            self._apply.ask([result.claim.id for result in results])
+
+
+class _Record(NamedTuple):
+    results: Sequence[Result]
+    next_claim: Claim | None
+
+
+def _record(asked: Sequence[_Record]) -> Recorded:
+    return record(
+        [result for one in asked for result in one.results],
+        now=monotonic(),
+        next_claims=[one.next_claim for one in asked if one.next_claim],
+    )
+
+
+def _apply(asked: Sequence[Sequence[UUID]]) -> bool:
+    receipts.apply_stored([id_ for ids in asked for id_ in ids])
+    return True
+
+
+class Recorder:
+    """Used by one thread."""
+
+    def __init__(self, holdings: Holdings, stopping: threading.Event, ledger: Ledger) -> None:
         self._holdings = holdings
         self._stopping = stopping
-        self._reported = reported
+        self._ledger = ledger
         self._results: list[Result] = []
         self._oldest = 0.0
 
@@ -61,9 +102,8 @@ class Recorder:
         recorded: Recorded | None = None
         while True:
             try:
-                recorded = recorded or record(self._results, now=monotonic(), next_claim=next_claim)
-                if self._reported:
-                    receipts.apply_stored([result.claim.id for result in self._results])
+                recorded = recorded or self._ledger.record(self._results, next_claim)
+                self._ledger.apply_receipts(self._results)
                 break
             except DatabaseError as error:
                 log.warning("record.retried", results=len(self._results), error=type(error).__name__)
@@ -85,7 +125,7 @@ class Recorder:
         self._log_quick()
         self._holdings.drop(result.claim for result in self._results)
         self._results = []
-        return recorded.next_started
+        return next_claim is not None and next_claim.id in recorded.started
 
     def _log_quick(self) -> None:
         quick = [result for result in self._results if is_quick(result)]

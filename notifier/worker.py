@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
 os.environ["NOTIFIER_ROLE"] = "worker"  # before the settings are read: a worker's threads share a connection pool
@@ -11,6 +12,8 @@ import django
 
 from notifier import lifeline
 
+# Dramatiq's command collects what its children write by a pipe and writes it itself: twice the work for each line.
+sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 # Dramatiq forks this process; should its parent be killed, SIGTERM here still finishes what is being sent.
 lifeline.end_with_parent(signal.SIGTERM)
 django.setup()

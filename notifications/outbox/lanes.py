@@ -21,8 +21,12 @@ ON CONFLICT (lane) DO UPDATE SET
 RETURNING extract(epoch FROM paused_until - now())::float8, failures
 """
 
-# Opens a lane again: a send succeeded, or an operator says so. Index: primary key. Rows: (lane) if it had a state.
+# Opens a lane again: an operator says so. Index: primary key. Rows: (lane) if it had a state.
 RESUME: Final = "DELETE FROM lane_state WHERE lane = %(lane)s RETURNING lane"
+
+# Forgets a pause that is over: a send has succeeded since. One that began before the pause may end within it, and says
+# nothing. Index: primary key. Rows: (lane) if there was one.
+SUCCEED: Final = "DELETE FROM lane_state WHERE lane = %(lane)s AND paused_until <= now() RETURNING lane"
 
 
 def pause(lane: str, duration: timedelta, reason: str) -> float:
@@ -40,6 +44,10 @@ def pause_growing(lane: str, shortest: timedelta, longest: timedelta, reason: st
 
 def resume(lane: str) -> bool:
     return bool(run(RESUME, {"lane": lane}))
+
+
+def succeed(lane: str) -> bool:
+    return bool(run(SUCCEED, {"lane": lane}))
 
 
 def _pause(lane: str, duration: timedelta, reason: str, *, growing: bool, longest: timedelta) -> float:

@@ -17,10 +17,10 @@ from notifications.states import Outcome, Status
 # match and rows are found by primary key: by the claimed index the planner walked dead entries (a third of the rate).
 # A late result (its claim was taken away meanwhile) changes no status, but for a success of the very attempt that is
 # unknown; it is noted in `late_outcome` of the attempt row that recovery wrote, unless a receipt has told of a success.
-# The notification %(next)s (null for none) is marked as started in the same transaction, under the same fence.
+# The notifications of %(next)s are marked as started in the same transaction, under the same fence.
 # Parameters: arrays, ages in seconds before now. One that would hold nothing but what most results have (accepted,
 # sent, no word of the provider's) is left empty: `unnest` fills it up with nulls. Index: primary keys.
-# Rows: (id, started): one for each result that came late, and one for %(next)s if it may be sent.
+# Rows: (id, started): one for each result that came late, and one for each of %(next)s that may be sent.
 RECORD: Final = """
 WITH result AS (
     SELECT id, attempt, worker, coalesce(outcome, 'accepted') AS outcome, coalesce(status, 'sent') AS status,
@@ -62,8 +62,10 @@ WITH result AS (
         WHERE attempt.outcome <> excluded.outcome AND attempt.late_outcome <> 'accepted'
 ), next AS (
     UPDATE notification n SET started_at = now()
-    WHERE n.id = %(next)s::uuid AND n.attempt = %(next_attempt)s::int
-      AND n.worker_id = %(next_worker)s::uuid AND n.status || '' = 'sending'
+    FROM unnest(
+        %(next)s::text::uuid[], %(next_attempts)s::text::int[], %(next_workers)s::text::uuid[]
+    ) AS s (id, attempt, worker)
+    WHERE n.id = s.id AND n.attempt = s.attempt AND n.worker_id = s.worker AND n.status || '' = 'sending'
     RETURNING n.id
 )
 SELECT r.id, false FROM result r WHERE NOT EXISTS (SELECT 1 FROM applied a WHERE a.id = r.id)
@@ -91,11 +93,11 @@ class Recorded:
     """What the statement did."""
 
     late: frozenset[UUID]  # results that came too late and changed no status
-    next_started: bool  # whether the next send may begin
+    started: frozenset[UUID]  # of the next, those whose send may begin
 
 
-def record(results: Sequence[Result], *, now: float, next_claim: Claim | None = None) -> Recorded:
-    """Write results of one backend, and mark `next_claim` as started.
+def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim] = ()) -> Recorded:
+    """Write results of one backend, and mark `next_claims` as started.
 
     `now`: the monotonic clock, against which the results' own times are ages. Safe to repeat: a second time changes
     nothing. Raises: django.db.OperationalError; then it is not known what was written, and repeating settles it.
@@ -120,12 +122,15 @@ def record(results: Sequence[Result], *, now: float, next_claim: Claim | None = 
             "backend": results[0].backend if results else "",
             "started": _array(now - r.started for r in results),
             "finished": _array(now - r.finished for r in results),
-            "next": next_claim and next_claim.id,
-            "next_attempt": next_claim and next_claim.attempt,
-            "next_worker": next_claim and next_claim.worker_id,
+            "next": _array(claim.id for claim in next_claims),
+            "next_attempts": _array(claim.attempt for claim in next_claims),
+            "next_workers": _array(claim.worker_id for claim in next_claims),
         },
     )
-    return Recorded(late=frozenset(row[0] for row in rows if not row[1]), next_started=any(row[1] for row in rows))
+    return Recorded(
+        late=frozenset(id_ for id_, started in rows if not started),
+        started=frozenset(id_ for id_, started in rows if started),
+    )
 
 
 _NO: Final = False

@@ -31,8 +31,8 @@ SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT 
 # Indexes: notification_ready, notification_claimed, notification_expiring.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
 # that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
-# ('troubled', lane, null, 0) for each lane whose pause has ended and that has not succeeded since, and ('overdue', '',
-# null, 0) if something pending has expired.
+# ('troubled', lane, null, 0) for each lane that was paused and has not succeeded since the pause ended, and
+# ('overdue', '', null, 0) if something pending has expired.
 SWEEP: Final = """
 WITH RECURSIVE lanes AS (
     (SELECT lane FROM notification WHERE status = 'pending' ORDER BY lane LIMIT 1)
@@ -59,7 +59,7 @@ UNION ALL
 SELECT DISTINCT 'missing', '', n.worker_id, 0::float8 FROM notification n
 WHERE n.status = 'sending' AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = n.worker_id)
 UNION ALL
-SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state WHERE paused_until <= now()
+SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state
 UNION ALL
 SELECT 'overdue', '', NULL::uuid, 0::float8
 WHERE EXISTS (SELECT 1 FROM notification WHERE status = 'pending' AND expires_at <= now())

@@ -20,6 +20,13 @@ USER, PASSWORD = "bench", "a-password-of-the-bench"
 
 
 class _Nowhere:
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, session: Any, _envelope: Any, name: str, replies: list[str]
+    ) -> list[str]:
+        session.host_name = name
+        # As the usual relays do. aiosmtpd takes commands that come together as well, and only does not say so.
+        return [*replies[:-1], "250-PIPELINING", replies[-1]]
+
     async def handle_DATA(self, *_: Any) -> str:  # noqa: N802 - aiosmtpd's name
         return "250 OK"
 

@@ -44,12 +44,14 @@ MESSAGE = Message(
 
 
 def outcome(backend: Backend, message: Message) -> Receipt | ChannelError:
-    """What one send in a session of its own comes to."""
-    with backend.session() as session:
-        try:
+    """What one send in a session of its own comes to, over a connection of its own."""
+    try:
+        with backend.session() as session:
             return session.send(message)
-        except ChannelError as error:
-            return error
+    except ChannelError as error:
+        return error
+    finally:
+        backend.close()
 
 
 def kind(result: Receipt | ChannelError) -> str:

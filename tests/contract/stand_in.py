@@ -79,7 +79,7 @@ class StandIn:
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
-        self._ended = 0
+        self.ended = 0
         self._tls = tls
         self._stopping = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -97,7 +97,7 @@ class StandIn:
             for sock in self._open:
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which another thread may read
-        eventually(lambda: self._ended == self.connections, what="every connection is closed")
+        eventually(lambda: self.ended == self.connections, what="every connection is closed")
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -136,7 +136,7 @@ class StandIn:
                 self.converse(Wire(secured, incoming, self._stopping))
         with self._lock:
             self._open -= {sock, secured}
-            self._ended += 1
+            self.ended += 1
 
 
 class Silent(StandIn):

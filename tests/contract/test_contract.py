@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 
 import pytest
 
-from channels.contract import ChannelError, Receipt, TransientError
+from channels.contract import Backend, ChannelError, Receipt, TransientError
 from tests.contract.conftest import Authority
 from tests.contract.providers import SECRETS, Provider, kind, outcome, served
 from tests.contract.stand_in import Drip, Instead, Rude, Silent, SpeaksFirst
+from tests.eventually import eventually
 from tests.ports import free_port
 
 SHORT = timedelta(seconds=0.5)
 AMPLE = 5  # seconds: far more than SHORT on a busy machine, far less than a drip takes
+
+
+def _send_one(backend: Backend, provider: Provider) -> Receipt:
+    with backend.session() as session:
+        return session.send(provider.message)
 
 
 def test_an_accepted_message_is_sent_once(provider: Provider) -> None:
@@ -112,6 +119,40 @@ def test_a_session_sends_a_batch_over_one_connection(provider: Provider) -> None
         for _ in range(5):
             session.send(provider.message)
         assert (len(provider.taken(stand_in)), stand_in.connections) == (5, 1)
+
+
+def test_batches_within_a_few_seconds_share_a_connection(provider: Provider) -> None:
+    with served(provider) as stand_in:
+        backend = provider.backend(stand_in.port)
+        for _ in range(3):
+            with backend.session() as session:
+                session.send(provider.message)
+        backend.close()
+        assert (len(provider.taken(stand_in)), stand_in.connections) == (3, 1)
+
+
+def test_two_threads_at_once_share_no_connection(provider: Provider) -> None:
+    with served(provider) as stand_in:
+        backend = provider.backend(stand_in.port)
+        with backend.session() as session:
+            session.send(provider.message)  # one is kept now
+        assert isinstance(provider.accepts, bytes)
+        both_wait = Drip(provider.accepts, pause=0.02)
+        provider.answer(stand_in, both_wait)
+        with ThreadPoolExecutor(2) as threads:
+            sent = [threads.submit(_send_one, backend, provider) for _ in range(2)]
+            assert all(isinstance(one.result(), Receipt) for one in sent)
+        backend.close()
+        assert (len(provider.taken(stand_in)), stand_in.connections) == (3, 2)
+
+
+def test_a_backend_that_was_closed_connects_anew(provider: Provider) -> None:
+    with served(provider) as stand_in:
+        backend = provider.backend(stand_in.port)
+        assert isinstance(outcome(backend, provider.message), Receipt)  # and closes it
+        eventually(lambda: stand_in.ended == 1, what="the connection is closed")
+        assert isinstance(outcome(backend, provider.message), Receipt)
+        assert stand_in.connections == 2
 
 
 def test_a_session_goes_on_after_a_refusal(provider: Provider) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-import requests
 
-from channels import deadline
 from channels.contract import ConfigurationError
 from channels.http_once import HttpOnce
 from tests.contract.stand_in import HttpStandIn, http_answer
@@ -16,9 +14,9 @@ LIMIT = timedelta(seconds=10)
 
 
 def sends(stand_in: HttpStandIn, times: int, **options: timedelta) -> None:
-    http = HttpOnce(limit=LIMIT, tls=deadline.tls_context(), **options)
+    http = HttpOnce(limit=LIMIT, **options)
     for _ in range(times):
-        http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/", data=b"hello"))
+        http.post(f"http://127.0.0.1:{stand_in.port}/", json="hello", headers={})
     http.close()
 
 
@@ -45,9 +43,9 @@ def test_a_cookie_of_one_answer_does_not_go_with_the_next_request() -> None:
     "url", ["", "hooks.example.com/x", "ftp://127.0.0.1/", "http://", "https://a:b:c/", "http://[::1/"]
 )
 def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
-    http = HttpOnce(limit=LIMIT, tls=deadline.tls_context())
+    http = HttpOnce(limit=LIMIT)
     with pytest.raises(ConfigurationError) as error:
-        http.send(requests.Request("POST", url))
+        http.post(url, headers={})
     assert error.value.code == "invalid_url"
     http.close()
 
@@ -55,7 +53,7 @@ def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
 def test_an_endless_answer_is_cut() -> None:
     with HttpStandIn() as stand_in:
         stand_in.answer = http_answer(200, b"x" * 5_000_000)
-        http = HttpOnce(limit=LIMIT, tls=deadline.tls_context())
-        answer = http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/"))
+        http = HttpOnce(limit=LIMIT)
+        answer = http.post(f"http://127.0.0.1:{stand_in.port}/", headers={})
         http.close()
         assert len(answer.text) == 64 * 1024

@@ -19,10 +19,12 @@ from tests.contract.stand_in import Answer, Drip, Instead, SmtpStandIn
 SHORT = timedelta(seconds=0.5)
 
 
-@pytest.fixture
-def relay() -> Iterator[SmtpStandIn]:
+@pytest.fixture(params=["one by one", "pipelining"])
+def relay(request: pytest.FixtureRequest) -> Iterator[SmtpStandIn]:
     with served(Smtp()) as stand_in:
         assert isinstance(stand_in, SmtpStandIn)
+        if request.param == "pipelining":
+            stand_in.replies["EHLO"] = SmtpStandIn.YES["EHLO"].replace(b"8BITMIME", b"PIPELINING")
         yield stand_in
 
 
@@ -199,3 +201,24 @@ def test_a_refusal_does_not_show_the_recipient(relay: SmtpStandIn) -> None:
     error = answered(relay, "RCPT", b"550 5.1.1 <ada@example.com>: unknown\r\n")
     assert isinstance(error, ChannelError)
     assert (error.code, error.detail) == ("550 5.1.1", "answered 550: 5.1.1 <<hidden>>: unknown")
+
+
+def test_commands_leave_together_only_where_the_relay_says_so(relay: SmtpStandIn) -> None:
+    answered(relay, "MAIL", b"450 later\r\n")
+    assert ("RCPT" in relay.verbs) == (relay.replies.get("EHLO") is not None)
+
+
+def test_a_no_stands_though_the_relay_goes_without_another_word(relay: SmtpStandIn) -> None:
+    relay.replies["DATA"] = relay.replies["RSET"] = Instead.HANG_UP
+    assert kind(answered(relay, "RCPT", b"550 5.1.1 no such user\r\n")) == "permanent"
+
+
+def test_a_refused_mail_that_the_relay_waits_for_is_not_sent_empty(relay: SmtpStandIn) -> None:
+    answered(relay, "RCPT", b"550 5.1.1 no such user\r\n")
+    assert relay.mails == []
+
+
+def test_a_sender_of_any_script_is_named(relay: SmtpStandIn) -> None:
+    options = {"sender": "Grüße Ada <shop@example.com>", "host": "localhost", "port": relay.port, "security": "none"}
+    outcome(SmtpEmail(**options), Smtp().message)
+    assert email.message_from_bytes(relay.mails[0], policy=email.policy.default)["From"] == options["sender"]

@@ -186,9 +186,9 @@ class Recording(Action):
 
     def do(self) -> tuple[frozenset[UUID], bool]:
         for _ in range(1 + self.again):
-            said = record(self.results, now=monotonic(), next_claim=self.begin)
+            said = record(self.results, now=monotonic(), next_claims=[self.begin] if self.begin else [])
         receipts.apply_stored([result.claim.id for result in self.results])
-        return said.late, said.next_started
+        return said.late, bool(said.started)
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, tuple[frozenset[UUID], bool]]:
         state = before

@@ -71,7 +71,7 @@ MUTANTS: Final = {
     "a start without a fence": mutant(
         record,
         "RECORD",
-        {"AND n.attempt = %(next_attempt)s::int": "", "AND n.worker_id = %(next_worker)s::uuid": ""},
+        {"AND n.attempt = s.attempt AND n.worker_id = s.worker": ""},
         "bury",
     ),
     # recovery

@@ -53,9 +53,9 @@ def recording(batch: int) -> dict[str, object]:
         "backend": "slack_webhook",
         "started": all_of(0.2),
         "finished": all_of(0.1),
-        "next": id_of(tables.SENDING_OWN + batch),
-        "next_attempt": 1,
-        "next_worker": OWN,
+        "next": "{" + ",".join(str(id_of(tables.SENDING_OWN + batch + n)) for n in range(batch)) + "}",
+        "next_attempts": all_of(1),
+        "next_workers": all_of(OWN),
     }
 
 
@@ -89,14 +89,14 @@ def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None
     assert plan.pages <= 20, plan
 
 
-@pytest.mark.parametrize("batch", [1, 300])
+@pytest.mark.parametrize("batch", [1, 200])
 def test_a_record_finds_its_rows_by_primary_key(stage: str, mode: str, batch: int) -> None:
     plan = explained(RECORD, recording(batch), mode=mode)
 
     assert plan.indexes == {"notification_pkey"}, plan
     assert not plan.read_whole, plan
-    assert plan.rows == batch + 1, plan
-    assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
+    assert plan.rows == 2 * batch, plan  # as many results as sends that begin
+    assert plan.pages <= PAGES_A_ROW * 2 * batch + PAGES_AT_LEAST, plan
 
 
 def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str) -> None:
@@ -104,9 +104,9 @@ def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str)
     plain = RECORD.replace("n.status || '' = 'sending'", "n.status = 'sending'")
     assert plain != RECORD
 
-    plan = explained(plain, recording(100), mode=mode)
+    plan = explained(plain, recording(1), mode=mode)
 
-    assert (plan.pages > 3 * (PAGES_A_ROW * 100 + PAGES_AT_LEAST)) == ("dead" in stage), plan
+    assert (plan.pages > 3 * (PAGES_A_ROW * 2 + PAGES_AT_LEAST)) == ("dead" in stage), plan
 
 
 def test_taking_back_touches_what_the_dead_worker_held(stage: str, mode: str) -> None:

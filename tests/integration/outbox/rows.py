@@ -73,7 +73,7 @@ def result(of: Claim, outcome: Outcome, *, hold: bool = False, **fields: Any) ->
 
 
 def recorded(*results: Result, next_claim: Claim | None = None) -> Recorded:
-    return record(results, now=monotonic(), next_claim=next_claim)
+    return record(results, now=monotonic(), next_claims=[next_claim] if next_claim else [])
 
 
 def row(id_: UUID) -> Notification:

@@ -27,7 +27,7 @@ from notifications.models import Client, IdempotencyRecord, Notification, Worker
 from notifications.outbox import operate, purge, receipts, recover, workers
 from notifications.outbox.record import Result
 from notifications.outbox.statement import direct_connection
-from notifications.recorder import Recorder
+from notifications.recorder import Ledger, Recorder
 from notifications.relay import Relay
 from notifications.services import Accepted, NotificationRequest, Unavailable, accept
 from notifications.states import Outcome
@@ -202,7 +202,7 @@ def test_a_start_that_came_second_is_refused(second: Second) -> None:
     with second.overtaken_by(lambda: rows.recorded(next_claim=claim)) as start:
         bury(worker)
 
-    assert not start.result().next_started
+    assert not start.result().started
 
 
 # --- a batch with one row gone ----------------------------------------------------------------------------
@@ -242,7 +242,7 @@ PROGRESS = pytest.mark.parametrize(
 
 
 def recorded_by_a_worker(result: Result) -> None:
-    recorder = Recorder(Holdings(), threading.Event(), reported=True)
+    recorder = Recorder(Holdings(), threading.Event(), Ledger(reported=True))
     recorder.add(result)
     recorder.flush()
 

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from notifications import retry
 from notifications.models import Attempt, Notification, Worker
+from notifications.outbox.record import record
 from notifications.outbox.recover import bury
 from notifications.states import Event, Outcome, Status
 
@@ -139,8 +140,21 @@ def test_the_next_send_is_started_in_the_same_statement() -> None:
 
     written = rows.recorded(rows.result(first, Outcome.ACCEPTED), next_claim=second)
 
-    assert written.next_started
+    assert written.started == {second.id}
     assert (rows.row(done).status, rows.row(next_).started_at is not None) == ("sent", True)
+
+
+def test_each_of_several_starts_stands_on_its_own_fence() -> None:
+    lost, kept = rows.accepted(lane="sms"), rows.accepted(lane="sms")
+    gone, alive = rows.worker(), rows.worker()
+    (first,) = rows.claimed(gone, lane="sms", started=False, batch=1)
+    (second,) = rows.claimed(alive, lane="sms", started=False)
+    bury(gone, observed_beat=0, policies=rows.RESEND)
+
+    written = record([], now=monotonic(), next_claims=[first, second])
+
+    assert (written.started, written.late) == ({kept}, frozenset())
+    assert rows.row(lost).started_at is None
 
 
 def test_a_start_is_refused_once_the_claim_is_gone() -> None:
@@ -149,7 +163,7 @@ def test_a_start_is_refused_once_the_claim_is_gone() -> None:
     (claimed,) = rows.claimed(worker, lane="sms", started=False)
     bury(worker, observed_beat=0, policies=rows.RESEND)
 
-    assert not rows.recorded(next_claim=claimed).next_started
+    assert not rows.recorded(next_claim=claimed).started
 
 
 def test_what_postgres_cannot_store_is_replaced() -> None:
