@@ -70,8 +70,8 @@ class Drain:
     cursors: Cursors = field(default_factory=lambda: Cursors(whole_at_least=NEVER))
 
     def claim(self, batch: int, *, in_full_flow: bool) -> list[Claim]:
-        positions, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
-        claims = claim(LANE, worker_id=self.id, batch=batch, started=True, cursors=positions)
+        stretches, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
+        claims = claim(LANE, worker_id=self.id, batch=batch, started=True, stretches=stretches)
         self.cursors.advance(LANE, claims, whole=whole, took=0.0)
         return claims
 
@@ -79,7 +79,7 @@ class Drain:
         """Until a claim comes back empty: in full flow without looking back, like a worker's own."""
         in_full_flow = False
         while claims := self.claim(batch, in_full_flow=in_full_flow):
-            in_full_flow = len(claims) == batch
+            in_full_flow = any(each.more for each in claims)
             rows.recorded(*(rows.result(each, Outcome.ACCEPTED) for each in claims))
 
     def sees_due(self) -> bool:

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from notifications.cursors import Cursors
 from notifications.outbox.claim import claim
+from notifications.outbox.stretches import EVERYWHERE
 from tests.eventually import eventually
 
 from . import rows
@@ -27,8 +28,8 @@ class Drain:
         self.worker = rows.worker()
 
     def claim(self, *, in_full_flow: bool, batch: int = 10) -> list[UUID]:
-        positions, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
-        claims = claim(LANE, worker_id=self.worker, batch=batch, started=True, cursors=positions)
+        stretches, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
+        claims = claim(LANE, worker_id=self.worker, batch=batch, started=True, stretches=stretches)
         self.cursors.advance(LANE, claims, whole=whole, took=0.0)
         return [each.id for each in claims]
 
@@ -36,15 +37,18 @@ class Drain:
 def test_in_full_flow_a_claim_begins_where_the_last_one_ended() -> None:
     drain = Drain()
     first = [rows.accepted() for _ in range(3)]
-    assert drain.claim(in_full_flow=False) == first
+    rows.accepted()
+    assert drain.claim(in_full_flow=False, batch=3) == first
 
-    positions, whole = drain.cursors.begin(LANE, in_full_flow=True)
+    stretches, whole = drain.cursors.begin(LANE, in_full_flow=True)
 
-    assert (positions[1].id, whole) == (first[-1], False)
+    last = rows.row(first[-1])
+    assert [stretch.reached for stretch in stretches if stretch.high == 1] == [(last.due_at, last.id)]
+    assert not whole
 
 
 def test_the_first_claim_of_all_looks_from_the_start() -> None:
-    assert Cursors().begin(LANE, in_full_flow=True) == ({}, True)
+    assert Cursors().begin(LANE, in_full_flow=True) == (list(EVERYWHERE), True)
 
 
 def test_a_commit_that_came_late_is_found_when_the_flow_ebbs() -> None:
@@ -62,12 +66,12 @@ def test_a_commit_that_came_late_is_found_when_the_flow_ebbs() -> None:
     thread = threading.Thread(target=slow_caller)
     thread.start()
     begun.wait(10)
-    prompt = rows.accepted()
-    assert drain.claim(in_full_flow=False) == [prompt]
+    prompt = [rows.accepted() for _ in range(2)]
+    assert drain.claim(in_full_flow=False, batch=1) == prompt[:1]
     late.set()
     thread.join(10)
 
-    assert drain.claim(in_full_flow=True) == []
+    assert drain.claim(in_full_flow=True) == prompt[1:]
     assert drain.claim(in_full_flow=False) == ids
 
 
