@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain, latency, smtp, waiting
+from tests.bench.parts import accept, batch, drain, fairness, latency, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
@@ -13,4 +13,5 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "waiting": waiting.run,
     "smtp": smtp.run,
     "latency": latency.run,
+    "fairness": fairness.run,
 }
