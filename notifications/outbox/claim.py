@@ -19,8 +19,11 @@ MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
 # have more divide what the others leave. A client's rows are found by one descent of the index, from where they were
 # claimed up to: under a pinned snapshot vacuum removes nothing, and a scan from the start would walk every dead entry
 # again. A paused lane yields nothing.
-# They are sent in rounds, one of each client in each. One with losses is claimed alone: if it kills its worker, it
-# takes no other down with it.
+# They are sent in rounds, one of each client in each (`sending` counts them). One with losses is claimed alone: if it
+# kills its worker, it takes no other down with it.
+# A client may have more if it took its whole share, or if not all of its part (of a priority: who is known to have
+# more, or the others) was looked at, because the batch was full, too many clients wait, or one has losses.
+# What is taken is compared as a number, so that the planner expects few rows and finds them by primary key.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
 # `due_at` is told of each client's last in each priority alone, where the next claim begins: reading a time is dear.
 # Index: notification_ready. Rows: (place in the order of sending, then as Claim below).

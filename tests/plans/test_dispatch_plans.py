@@ -70,7 +70,8 @@ def test_a_claim_begins_at_its_cursors_and_touches_what_it_takes(stage: str, mod
 
     assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
     assert not plan.read_whole, plan
-    assert plan.rows <= 2 * batch + 3 * len(CLIENTS), plan  # found once, updated once; and the first of each client
+    # Found once, updated once; and the first of each client, or the one behind its share.
+    assert plan.rows <= 2 * batch + 4 * len(CLIENTS), plan
     assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
 
 
