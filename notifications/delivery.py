@@ -77,7 +77,7 @@ class Delivery:
             claims = self._claim(lane, pace, batch=batch, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
                 return
-            was_in_full_flow, in_full_flow = in_full_flow, len(claims) >= batch
+            was_in_full_flow, in_full_flow = in_full_flow, any(each.more for each in claims)
             pace.claimed(batch, full=in_full_flow)
             if in_full_flow and not (was_in_full_flow and pace.staffed):
                 nudge.request(lane)  # more than one thread's worth: recruit another, here or elsewhere
@@ -89,7 +89,7 @@ class Delivery:
             return []  # the relay nudges again when there is a lease
         # One of our threads at a time: side by side each would walk over the rows that the others are locking.
         with pace.claiming:
-            positions, whole = self.cursors.begin(lane, in_full_flow=in_full_flow)
+            stretches, whole = self.cursors.begin(lane, in_full_flow=in_full_flow, first=pace.turn())
             began = monotonic()
             try:
                 with self.holdings.claiming():
@@ -98,8 +98,7 @@ class Delivery:
                         worker_id=worker_id,
                         batch=batch,
                         started=started,
-                        cursors=positions,
-                        first=pace.turn(),
+                        stretches=stretches,
                     )
                     self.holdings.take(claims)
             except DatabaseError as error:

@@ -81,7 +81,7 @@ class Notification(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(
-                fields=["lane", "priority", "due_at", "id"],
+                fields=["lane", "priority", "client", "due_at", "id"],
                 condition=Q(status="pending"),
                 name="notification_ready",
             ),

@@ -94,7 +94,7 @@ class Relay:
         began = monotonic()
         if began < self._whole_next:
             places = self._delivery.cursors.places()
-            claimed_from = {lane for lane, _, _ in places}
+            claimed_from = {lane for lane, _ in places}
             expected = {lane: at - began for lane, at in self._expected.items() if lane not in claimed_from}
             return expected | workers.glance(places)
         seen = workers.sweep(worker_id)

@@ -2,71 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from operator import itemgetter
-from typing import Final, LiteralString, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.statement import run
-from notifications.states import Priority
+from notifications.outbox.stretches import ARRAYS, COLUMNS, EVERYWHERE, WAITING, Stretch, as_parameters
 
-# Claims up to %(batch)s due notifications of %(lane)s, oldest first; raises `attempt`, the fence. Of the priorities one
-# comes first and the others fill up what it leaves.
-# One index descent per priority, each from its cursor (the last key this worker claimed there): under a pinned snapshot
-# vacuum removes nothing, and a scan from the start would walk every dead entry again. A paused lane yields nothing.
-# A notification with losses is claimed alone: if it kills its worker, it takes no other down with it.
+MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
+
+# Claims up to %(batch)s due notifications of %(lane)s; raises `attempt`, the fence. The priorities take turns as the
+# stretches name them: each fills what those before it leave.
+# Within a priority every client that has something due gets an equal share, oldest first, and those that are known to
+# have more divide what the others leave. A client's rows are found by one descent of the index, from where they were
+# claimed up to: under a pinned snapshot vacuum removes nothing, and a scan from the start would walk every dead entry
+# again. A paused lane yields nothing.
+# They are sent in rounds, one of each client in each (`sending` counts them). One with losses is claimed alone: if it
+# kills its worker, it takes no other down with it.
+# A client may have more if it took its whole share, or if not all of its part (of a priority: who is known to have
+# more, or the others) was looked at, because the batch was full, too many clients wait, or one has losses.
+# What is taken is compared as a number, so that the planner expects few rows and finds them by primary key.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
-# `due_at` is told of the last of each priority alone, where the next claim begins: reading a time is dear.
+# `due_at` is told of each client's last in each priority alone, where the next claim begins: reading a time is dear.
 # Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
-_DUE: Final = """
-    SELECT id, priority, due_at, losses FROM notification
-    WHERE lane = %(lane)s AND priority = {priority} AND status = 'pending' AND due_at <= now()
-      AND (due_at, id) >= (%(due_{priority})s::timestamptz, %(id_{priority})s::uuid)
+CLAIM: Final = f"""
+WITH waiting AS MATERIALIZED (
+    SELECT s.number, s.priority, w.client_id, w.known,
+           CASE WHEN w.known THEN s.reached_due ELSE s.since END AS from_due,
+           CASE WHEN w.known THEN s.reached_id ELSE '00000000-0000-0000-0000-000000000000' END AS from_id
+    FROM unnest({ARRAYS}) WITH ORDINALITY AS s ({COLUMNS}, number)
+    CROSS JOIN LATERAL ({WAITING.replace("{lane}", "%(lane)s")}) AS w
+    WHERE w.due_at <= now()
       AND NOT EXISTS (SELECT 1 FROM lane_state WHERE lane = %(lane)s AND paused_until > now())
-    ORDER BY due_at, id LIMIT {limit} FOR UPDATE SKIP LOCKED
-"""
-
-
-def _claim(first: int, second: int, third: int) -> LiteralString:
-    batch: LiteralString = "%(batch)s::bigint"
-    after_first: LiteralString = f"{batch} - (SELECT count(*) FROM first)"
-    after_second: LiteralString = f"{after_first} - (SELECT count(*) FROM second)"
-    return f"""
-WITH first AS MATERIALIZED ({_due(first, batch)}),
-second AS MATERIALIZED ({_due(second, after_first)}),
-third AS MATERIALIZED ({_due(third, after_second)}),
-due AS (
-    SELECT id, row_number() OVER place AS number, count(*) FILTER (WHERE losses > 0) OVER place AS lossy,
-           priority
-    FROM (SELECT * FROM first UNION ALL SELECT * FROM second UNION ALL SELECT * FROM third) AS found
-    WINDOW place AS (ORDER BY priority, due_at, id)
+    LIMIT least((SELECT %(batch)s::bigint), {MOST_CLIENTS})
+), client AS (
+    SELECT *, row_number() OVER (ORDER BY turn, known, number) AS rank,
+           greatest(1, %(batch)s::bigint / CASE WHEN known THEN known_ones ELSE all_ones END) AS share
+    FROM (
+        SELECT *, min(number) OVER same AS turn, count(*) OVER same AS all_ones,
+               count(*) FILTER (WHERE known) OVER same AS known_ones
+        FROM waiting WINDOW same AS (PARTITION BY priority)
+    ) AS counted
+), found AS MATERIALIZED (
+    SELECT own.id, own.losses, c.rank, 2 * c.turn + c.known::int AS part, own.place = c.share AS more,
+           (c.priority::bigint << 50) + (own.place << 20) + c.rank AS sending
+    FROM (SELECT * FROM client ORDER BY rank) AS c CROSS JOIN LATERAL (
+        SELECT id, losses, row_number() OVER () AS place FROM (
+            SELECT id, losses FROM notification
+            WHERE lane = %(lane)s AND priority = c.priority AND client_id = c.client_id AND status = 'pending'
+              AND due_at <= now() AND (due_at, id) >= (c.from_due, c.from_id)
+            ORDER BY due_at, id LIMIT c.share FOR UPDATE SKIP LOCKED
+        ) AS locked
+    ) AS own
+    LIMIT (SELECT %(batch)s::bigint)
+), bounds AS (
+    SELECT min(sending) AS first, min(sending) FILTER (WHERE losses > 0) AS lossy,
+           CASE WHEN max(losses) > 0 OR (SELECT count(*) FROM waiting) = least(%(batch)s::bigint, {MOST_CLIENTS}) THEN 0
+                WHEN count(*) = %(batch)s::bigint THEN max(part) END AS incomplete
+    FROM found
 ), taken AS (
-    SELECT id, number, lead(priority) OVER (ORDER BY number) IS DISTINCT FROM priority AS last
-    FROM due WHERE due.number = 1 OR due.lossy = 0
+    SELECT id, sending, lead(rank) OVER () IS DISTINCT FROM rank AS last, more OR part >= incomplete AS more
+    FROM found CROSS JOIN bounds WHERE (sending = first OR lossy IS NULL OR sending < lossy)::int = 1
 )
 UPDATE notification n
 SET status = 'sending', attempt = n.attempt + 1, worker_id = %(worker)s, claimed_at = now(),
     started_at = CASE WHEN %(started)s THEN now() END
 FROM taken
 WHERE n.id = taken.id
-RETURNING taken.number, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
+RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
-          extract(epoch FROM n.expires_at - now())::float8, n.priority,
-          CASE WHEN taken.last THEN n.due_at END AS due_at
+          extract(epoch FROM n.expires_at - now())::float8, n.priority, n.client_id,
+          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
 """
-
-
-def _due(priority: int, limit: LiteralString) -> LiteralString:
-    columns: dict[int, LiteralString] = {0: "0", 1: "1", 2: "2"}
-    return _DUE.replace("{priority}", columns[priority]).replace("{limit}", limit)
-
-
-CLAIM: Final = _claim(Priority.HIGH, Priority.NORMAL, Priority.LOW)
-# What claims in turn, now and then, so that nothing waits for as long as something above it comes in.
-CLAIM_NORMAL_FIRST: Final = _claim(Priority.NORMAL, Priority.LOW, Priority.HIGH)
-CLAIM_LOW_FIRST: Final = _claim(Priority.LOW, Priority.NORMAL, Priority.HIGH)
 
 
 class Claim(NamedTuple):
@@ -84,23 +93,14 @@ class Claim(NamedTuple):
     possible_duplicate: bool
     expires_in: float | None  # seconds from the claim, by the database's clock; negative: expired already
     priority: int
-    due_at: datetime | None  # of the last in its priority, else None
+    client_id: int
+    due_at: datetime | None  # of the last of its client in its priority, else None
+    more: bool  # and whether that client may have more
     worker_id: UUID
 
     def log_fields(self) -> Mapping[str, object]:
         """What every line of log says while it is being sent."""
         return {"correlation_id": self.correlation_id, "notification_id": str(self.id), "attempt": self.attempt}
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the ready index, within one lane and priority."""
-
-    due_at: datetime
-    id: UUID
-
-
-START: Final = Position(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before anything that was ever accepted
 
 
 def claim(
@@ -109,21 +109,16 @@ def claim(
     worker_id: UUID,
     batch: int,
     started: bool,
-    cursors: Mapping[int, Position],
-    first: Priority = Priority.HIGH,
+    stretches: Sequence[Stretch] = EVERYWHERE,
 ) -> list[Claim]:
     """Claim up to `batch` notifications of a lane for a live worker; fewer when fewer are due or others hold them.
 
-    `first`: the priority that fills the batch before the others do. They come in the order of priority all the same.
+    `stretches`: where to look. The priority that comes first in them fills the batch before the others do; they are
+    sent in the order of priority all the same.
     Raises: django.db.OperationalError; then nothing was claimed, or the relay finds the claim without an owner.
     """
     parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
-    for priority in Priority:
-        position = cursors.get(priority, START)
-        parameters[f"due_{priority}"] = position.due_at
-        parameters[f"id_{priority}"] = position.id
-    statement = {Priority.HIGH: CLAIM, Priority.NORMAL: CLAIM_NORMAL_FIRST, Priority.LOW: CLAIM_LOW_FIRST}[first]
-    rows = run(statement, parameters)
+    rows = run(CLAIM, parameters | as_parameters(stretches))
     rows.sort(key=_place)
     return [Claim._make((*row[1:], worker_id)) for row in rows]
 

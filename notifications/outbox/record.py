@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.claim import Claim
-from notifications.outbox.statement import run
+from notifications.outbox.statement import array, run
 from notifications.retry import Decision
 from notifications.states import Outcome, Status
 
@@ -105,9 +105,9 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
     rows = run(
         RECORD,
         {
-            "ids": _array(r.claim.id for r in results),
-            "attempts": _array(r.claim.attempt for r in results),
-            "workers": _array(r.claim.worker_id for r in results),
+            "ids": array(r.claim.id for r in results),
+            "attempts": array(r.claim.attempt for r in results),
+            "workers": array(r.claim.worker_id for r in results),
             "outcomes": _array_unless_all(Outcome.ACCEPTED, [r.outcome for r in results]),
             "statuses": _array_unless_all(Status.SENT, [r.decision.status for r in results]),
             "delays": _array_unless_all(0.0, [r.decision.delay.total_seconds() for r in results]),
@@ -120,11 +120,11 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
             "details": _texts_unless_none([r.detail for r in results]),
             "provider_ids": _texts_unless_none([r.provider_id for r in results]),
             "backend": results[0].backend if results else "",
-            "started": _array(now - r.started for r in results),
-            "finished": _array(now - r.finished for r in results),
-            "next": _array(claim.id for claim in next_claims),
-            "next_attempts": _array(claim.attempt for claim in next_claims),
-            "next_workers": _array(claim.worker_id for claim in next_claims),
+            "started": array(now - r.started for r in results),
+            "finished": array(now - r.finished for r in results),
+            "next": array(claim.id for claim in next_claims),
+            "next_attempts": array(claim.attempt for claim in next_claims),
+            "next_workers": array(claim.worker_id for claim in next_claims),
         },
     )
     return Recorded(
@@ -136,17 +136,8 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
 _NO: Final = False
 
 
-# Arrays in Postgres' own form: psycopg takes several times as long over each value, and prepares the statement anew
-# for every combination of empty ones.
-
-
-def _array(values: Iterable[object]) -> str:
-    """Of what needs no quotes."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
 def _array_unless_all(usual: object, values: list[Any]) -> str:
-    return "{}" if values.count(usual) == len(values) else _array(values)
+    return "{}" if values.count(usual) == len(values) else array(values)
 
 
 def _texts_unless_none(texts: list[str]) -> str:

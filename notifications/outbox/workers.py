@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from notifications.outbox.claim import Position
 from notifications.outbox.statement import Row, run
+from notifications.outbox.stretches import ARRAYS, COLUMNS, WAITING, Stretch, as_parameters
 
 # A new lease. Rows: none.
 REGISTER: Final = """
@@ -25,8 +25,8 @@ WITH mine AS (UPDATE worker SET beat = beat + 1 WHERE id = %(id)s RETURNING id)
 SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT JOIN worker w ON true
 """
 
-# What wants doing now. One statement, so that an idle worker costs little. A loose scan finds the lanes that hold
-# anything pending, whatever the settings say; for each lane and priority the ready index gives its first due time.
+# What wants doing now. One statement, so that an idle worker costs little. A loose scan of the ready index finds the
+# lanes, priorities and clients that have anything pending, whatever the settings say, and the first due time of each.
 # While some session holds an old snapshot it walks every dead entry of these indexes: see GLANCE.
 # Indexes: notification_ready, notification_claimed, notification_expiring.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due) and ('claim', lane, id, attempt) for each claim
@@ -34,25 +34,19 @@ SELECT w.id, w.beat, EXISTS (SELECT 1 FROM mine) FROM (SELECT 1) AS always LEFT 
 # ('troubled', lane, null, 0) for each lane that was paused and has not succeeded since the pause ended, and
 # ('overdue', '', null, 0) if something pending has expired.
 SWEEP: Final = """
-WITH RECURSIVE lanes AS (
-    (SELECT lane FROM notification WHERE status = 'pending' ORDER BY lane LIMIT 1)
+WITH RECURSIVE waiting AS (
+    (SELECT lane, priority, client_id, due_at FROM notification WHERE status = 'pending'
+     ORDER BY lane, priority, client_id, due_at, id LIMIT 1)
     UNION ALL
-    SELECT (SELECT n.lane FROM notification n WHERE n.status = 'pending' AND n.lane > l.lane ORDER BY n.lane LIMIT 1)
-    FROM lanes l WHERE l.lane IS NOT NULL
+    SELECT next.* FROM waiting w CROSS JOIN LATERAL (
+        SELECT n.lane, n.priority, n.client_id, n.due_at FROM notification n
+        WHERE n.status = 'pending' AND (n.lane, n.priority, n.client_id) > (w.lane, w.priority, w.client_id)
+        ORDER BY n.lane, n.priority, n.client_id, n.due_at, n.id LIMIT 1
+    ) AS next
 )
-SELECT 'lane', l.lane, NULL::uuid, extract(epoch FROM greatest(first.due_at, s.paused_until) - now())::float8
-FROM lanes l
-CROSS JOIN LATERAL (
-    SELECT min(first.due_at) AS due_at
-    FROM (VALUES (0), (1), (2)) AS p (priority)
-    CROSS JOIN LATERAL (
-        SELECT n.due_at FROM notification n
-        WHERE n.status = 'pending' AND n.lane = l.lane AND n.priority = p.priority
-        ORDER BY n.due_at, n.id LIMIT 1
-    ) AS first
-) AS first
-LEFT JOIN lane_state s ON s.lane = l.lane
-WHERE l.lane IS NOT NULL AND first.due_at IS NOT NULL
+SELECT 'lane', w.lane, NULL::uuid, extract(epoch FROM greatest(min(w.due_at), min(s.paused_until)) - now())::float8
+FROM waiting w LEFT JOIN lane_state s ON s.lane = w.lane
+GROUP BY w.lane
 UNION ALL
 SELECT 'claim', lane, id, attempt::float8 FROM notification WHERE status = 'sending' AND worker_id = %(worker)s
 UNION ALL
@@ -65,20 +59,15 @@ SELECT 'overdue', '', NULL::uuid, 0::float8
 WHERE EXISTS (SELECT 1 FROM notification WHERE status = 'pending' AND expires_at <= now())
 """
 
-# When lanes that this process knows are due, each priority from the place behind which it has claimed: dead entries lie
-# before that. Parameters: arrays of equal length. Index: notification_ready. Rows: (lane, seconds until due) of each
-# lane that holds anything pending.
-GLANCE: Final = """
-SELECT k.lane, extract(epoch FROM greatest(min(first.due_at), min(s.paused_until)) - now())::float8
-FROM unnest(%(lanes)s::text[], %(priorities)s::smallint[], %(dues)s::timestamptz[], %(ids)s::uuid[])
-    AS k (lane, priority, due_at, id)
-CROSS JOIN LATERAL (
-    SELECT n.due_at FROM notification n
-    WHERE n.status = 'pending' AND n.lane = k.lane AND n.priority = k.priority AND (n.due_at, n.id) >= (k.due_at, k.id)
-    ORDER BY n.due_at, n.id LIMIT 1
-) AS first
-LEFT JOIN lane_state s ON s.lane = k.lane
-GROUP BY k.lane
+# When lanes that this process knows are due, from the places behind which it has claimed: dead entries lie before that.
+# Parameters: %(lanes)s, one for each stretch. Index: notification_ready. Rows: (lane, seconds until due) of each lane
+# that holds anything pending.
+GLANCE: Final = f"""
+SELECT s.lane, extract(epoch FROM greatest(min(w.due_at), min(l.paused_until)) - now())::float8
+FROM unnest(%(lanes)s::text[], {ARRAYS}) AS s (lane, {COLUMNS})
+CROSS JOIN LATERAL ({WAITING.replace("{lane}", "s.lane")}) AS w
+LEFT JOIN lane_state l ON l.lane = s.lane
+GROUP BY s.lane
 """
 
 
@@ -120,15 +109,7 @@ def sweep(worker_id: UUID) -> Sweep:
     )
 
 
-def glance(places: Sequence[tuple[str, int, Position]]) -> dict[str, float]:
-    """Seconds until something at or behind these places (lane, priority, position) is due, by lane; as in `Sweep`."""
-    rows = run(
-        GLANCE,
-        {
-            "lanes": [lane for lane, _, _ in places],
-            "priorities": [priority for _, priority, _ in places],
-            "dues": [position.due_at for _, _, position in places],
-            "ids": [position.id for _, _, position in places],
-        },
-    )
-    return dict(rows)
+def glance(places: Sequence[tuple[str, Stretch]]) -> dict[str, float]:
+    """Seconds until something in or behind these stretches is due, by lane; as in `Sweep`."""
+    parameters = as_parameters([stretch for _, stretch in places])
+    return dict(run(GLANCE, {"lanes": [lane for lane, _ in places], **parameters}))

@@ -1,6 +1,6 @@
 """Accepts notifications in-process, now and then, and says when each was committed.
 
-python -m tests.bench.accepting COUNT
+python -m tests.bench.accepting COUNT PRIORITY
 
 The first few are not counted: connections are opened and plans are made.
 """
@@ -18,20 +18,21 @@ django.setup()
 
 from notifications.models import Client  # noqa: E402 - models need Django set up
 from notifications.services import NotificationRequest, accept  # noqa: E402 - as above
+from notifications.states import Priority  # noqa: E402 - as above
 
 PAUSE = (0.02, 0.08)  # seconds: longer than a send takes, so that each finds an idle worker
 FIRST = 20
 
 
-def main(count: int) -> None:
+def main(count: int, priority: Priority) -> None:
     client = Client.objects.get(name="bench")
     for number in range(-FIRST, count):
         words = f"number {number} of many" if number >= 0 else "not counted"
-        accept(client, NotificationRequest(channel="slack", message=words), key=str(uuid4()))
+        accept(client, NotificationRequest(channel="slack", message=words, priority=priority), key=str(uuid4()))
         if number >= 0:
             print(number, monotonic_ns(), flush=True)
         sleep(random.uniform(*PAUSE))  # after the last too: its nudge leaves this process
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Priority[sys.argv[2]])

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, LiteralString
 from uuid import uuid4
 
-from notifications.outbox.claim import CLAIM, START
+from notifications.outbox.claim import CLAIM
 from notifications.outbox.record import RECORD
+from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Stretch, as_parameters
 from tests.bench.ours import Outbox
 from tests.bench.servers import Postgres
 
@@ -48,20 +49,22 @@ class Floor(Outbox):
 
 def claiming(batch: int) -> tuple[LiteralString, dict[str, object]]:
     """Our claim as a worker's first: the statement and its parameters."""
-    start = {f"due_{n}": START.due_at for n in range(3)} | {f"id_{n}": START.id for n in range(3)}
-    return CLAIM, {"lane": "slack", "batch": batch, "started": True, "worker": uuid4(), **start}
+    return CLAIM, {"lane": "slack", "batch": batch, "started": True, "worker": uuid4(), **as_parameters(EVERYWHERE)}
 
 
 def _script() -> str:
     nothing = "'{}'"
+    # Everything is one client's, who is known up to where its last claim ended.
+    own = Stretch(1, FIRST, 1, START.due_at, START)
+    stretches = as_parameters([own, Stretch(1, 1, LAST, START.due_at, None), EVERYWHERE[0], EVERYWHERE[2]])
     claim = _filled(
         CLAIM,
         lane="'slack'",
         batch=str(BATCH),
         started="true",
         worker="lpad(to_hex(:client_id + 1), 32, '0')::uuid",
-        **{f"due_{priority}": ":due" for priority in range(3)},
-        **{f"id_{priority}": ":last" for priority in range(3)},
+        **{name: f"'{value}'" for name, value in stretches.items()}
+        | {"reached_dues": "array[:due, NULL, NULL, NULL]", "reached_ids": "array[:last, NULL, NULL, NULL]"},
     )
     record = _filled(
         RECORD,
@@ -83,7 +86,7 @@ def _script() -> str:
 claimed AS (UPDATE notification n{taken}, n.worker_id)
 SELECT coalesce(array_agg(id)::text, '{{}}') AS ids, coalesce(array_agg(attempt)::text, '{{}}') AS attempts,
        coalesce(array_agg(worker_id)::text, '{{}}') AS workers, array_fill(0.0, ARRAY[count(*)::int])::text AS ages,
-       coalesce((array_agg(id ORDER BY number DESC))[1]::text, :last) AS last, coalesce(max(due_at)::text, :due) AS due
+       coalesce((array_agg(id ORDER BY sending DESC))[1]::text, :last) AS last, coalesce(max(due_at)::text, :due) AS due
 FROM claimed \\gset
 {record};
 """

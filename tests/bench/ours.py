@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import psycopg
 
+from notifications.states import Priority
 from notifier.up.commands import web_command, worker_command
 from tests.bench.peers.remaining import Remaining
 from tests.bench.servers import Postgres
@@ -32,9 +33,9 @@ READY_WITHIN: Final = 60.0  # seconds
 FILL: Final = """
 INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at, status,
     attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at)
-SELECT uuidv7(), 1, %(channel)s, %(lane)s, %(recipient)s, %(subject)s,
+SELECT uuidv7(), %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s,
     'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n, '{}',
-    1, now(), 'pending', 0, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, now()
+    %(priority)s, now(), 'pending', 0, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, now()
 FROM generate_series(1, %(count)s) AS n
 """
 RECIPIENTS: Final = {"slack": "default", "email": "someone@example.com", "sms": "+14155552671"}
@@ -123,13 +124,23 @@ class Service:
         with self.connect() as connection:
             connection.execute("TRUNCATE notification, attempt, idempotency_record, receipt, event, lane_state")
 
-    def fill(self, count: int, *, channel: str = "slack", lane: str = "") -> None:
-        """So many notifications that are due now; no worker runs."""
+    def fill(
+        self,
+        count: int,
+        *,
+        channel: str = "slack",
+        lane: str = "",
+        client: int = 1,
+        priority: Priority = Priority.NORMAL,
+    ) -> None:
+        """So many notifications that are due now; whoever has workers running wakes them by something else."""
         with self.connect() as connection:
             connection.execute(
                 FILL,
                 {
                     "count": count,
+                    "client": client,
+                    "priority": priority,
                     "channel": channel,
                     "lane": lane or channel,
                     "recipient": RECIPIENTS[channel],
@@ -138,9 +149,9 @@ class Service:
             )
             connection.execute("ANALYZE notification")
 
-    def accept_in_process(self, count: int) -> dict[int, int]:
+    def accept_in_process(self, count: int, *, priority: Priority = Priority.NORMAL) -> dict[int, int]:
         """Accept so many one after the other: their numbers, and the moment (ns) at which each was committed."""
-        command = [sys.executable, "-m", "tests.bench.accepting", str(count)]
+        command = [sys.executable, "-m", "tests.bench.accepting", str(count), priority.name]
         ran = subprocess.run(command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, check=True)
         return {int(number): int(moment) for number, moment in map(bytes.split, ran.stdout.splitlines())}
 

@@ -213,12 +213,12 @@ def drain(place: Path, drained: Synchronized[int], stop: Event) -> None:
     cursors, worker = Cursors(), uuid4()
     in_full_flow = False
     while not stop.is_set():
-        positions, whole = cursors.begin(LANE, in_full_flow=in_full_flow)
+        stretches, whole = cursors.begin(LANE, in_full_flow=in_full_flow)
         began = monotonic()
-        claims = claim(LANE, worker_id=worker, batch=BATCH, started=True, cursors=positions)
+        claims = claim(LANE, worker_id=worker, batch=BATCH, started=True, stretches=stretches)
         now = monotonic()
         cursors.advance(LANE, claims, whole=whole, took=now - began)
-        in_full_flow = len(claims) >= BATCH
+        in_full_flow = any(each.more for each in claims)
         decision = retry.decide(Outcome.ACCEPTED, tries=0, hold_unknown=False)
         results = [
             Result(claim=each, outcome=Outcome.ACCEPTED, decision=decision, backend="none", started=now, finished=now)

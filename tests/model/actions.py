@@ -148,7 +148,7 @@ class Claiming(Action):
     waits = False
 
     def do(self) -> list[tuple[UUID, int, bool]]:
-        self.claims = claim(self.lane, worker_id=self.worker, batch=self.batch, started=self.started, cursors={})
+        self.claims = claim(self.lane, worker_id=self.worker, batch=self.batch, started=self.started)
         return [(each.id, each.attempt, each.possible_duplicate) for each in self.claims]
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, list[tuple[UUID, int, bool]]]:

@@ -56,7 +56,7 @@ MUTANTS: Final = {
     ),
     "a claim before its time": mutant(claim, "CLAIM", {"AND due_at <= now()": ""}, "accept"),
     "a claim of a whole batch with one that kills": mutant(
-        claim, "CLAIM", {"WHERE due.number = 1 OR due.lossy = 0": ""}, "wear"
+        claim, "CLAIM", {"sending = first OR lossy IS NULL OR sending < lossy": "true"}, "wear"
     ),
     # record
     "a record without the attempt": mutant(record, "RECORD", {"AND n.attempt = r.attempt": ""}, "record", "give_back"),

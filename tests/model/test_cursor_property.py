@@ -1,8 +1,8 @@
 """Whatever happens, in whatever order: what is due is claimed once the drains look, although each begins at its cursor.
 
-Late commits, rows that somebody holds, retries, priorities, `send_at` in the past and several workers, drawn by
-Hypothesis against a real Postgres. Scans from the start are switched off, but for each worker's first: what is found is
-found by the cursors alone.
+Late commits, rows that somebody holds, retries, priorities, clients, `send_at` in the past and several workers, drawn
+by Hypothesis against a real Postgres. Scans from the start are switched off, but for each worker's first: what is found
+is found by the cursors alone.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ NEVER: Final = 1e9  # seconds until a scan from the start
 ROUNDS: Final = 30  # of the relay; each drains all that its glance told of
 
 priorities = st.sampled_from([0, 1, 2])
+clients = st.sampled_from([1, 2, 3, 7])
 workers = st.integers(0, WORKERS - 1)
 ago = st.sampled_from([None, timedelta(seconds=-5), timedelta(hours=5), timedelta(days=300)])  # before now
 fates = st.sampled_from(["accepted", "retry", "in doubt", "released", "later", "refused"])
 
 actions = st.one_of(
-    st.tuples(st.just("accept"), priorities, ago),
-    st.tuples(st.just("accept"), priorities, ago),
-    st.tuples(st.just("begin"), priorities, ago),  # a transaction that accepts, and commits later
+    st.tuples(st.just("accept"), priorities, ago, clients),
+    st.tuples(st.just("accept"), priorities, ago, clients),
+    st.tuples(st.just("begin"), priorities, ago, clients),  # a transaction that accepts, and commits later
     st.tuples(st.just("commit")),
     st.tuples(st.just("hold"), st.integers(0, 20)),  # somebody else's row lock
     st.tuples(st.just("let go")),
@@ -70,8 +71,8 @@ class Drain:
     cursors: Cursors = field(default_factory=lambda: Cursors(whole_at_least=NEVER))
 
     def claim(self, batch: int, *, in_full_flow: bool) -> list[Claim]:
-        positions, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
-        claims = claim(LANE, worker_id=self.id, batch=batch, started=True, cursors=positions)
+        stretches, whole = self.cursors.begin(LANE, in_full_flow=in_full_flow)
+        claims = claim(LANE, worker_id=self.id, batch=batch, started=True, stretches=stretches)
         self.cursors.advance(LANE, claims, whole=whole, took=0.0)
         return claims
 
@@ -79,7 +80,7 @@ class Drain:
         """Until a claim comes back empty: in full flow without looking back, like a worker's own."""
         in_full_flow = False
         while claims := self.claim(batch, in_full_flow=in_full_flow):
-            in_full_flow = len(claims) == batch
+            in_full_flow = any(each.more for each in claims)
             rows.recorded(*(rows.result(each, Outcome.ACCEPTED) for each in claims))
 
     def sees_due(self) -> bool:
@@ -100,10 +101,10 @@ class World:
 
     def act(self, action: tuple[Any, ...]) -> None:
         match action:
-            case ("accept", priority, ago):
-                rows.accepted(lane=LANE, priority=priority, send_at=_send_at(ago))
-            case ("begin", priority, ago):
-                self.late.append(_uncommitted(priority, _send_at(ago)))
+            case ("accept", priority, ago, client):
+                rows.accepted(lane=LANE, priority=priority, send_at=_send_at(ago), client_id=client)
+            case ("begin", priority, ago, client):
+                self.late.append(_uncommitted(priority, _send_at(ago), client))
             case ("commit",) if self.late:
                 _end(self.late.pop())
             case ("hold", number):
@@ -184,10 +185,10 @@ def test_nothing_due_is_left_behind_a_cursor(history: list[tuple[Any, ...]], las
 
 
 LATE_COMMIT: Final = [
-    ("accept", 1, None),
+    ("accept", 1, None, 1),
     ("claim", 0, 1, ["accepted"], False),
-    ("begin", 1, None),
-    ("accept", 1, None),
+    ("begin", 1, None, 1),
+    ("accept", 1, None, 1),
     ("claim", 0, 1, ["accepted"], True),
     ("commit",),
 ]
@@ -204,19 +205,21 @@ def test_without_looking_back_something_would_be(monkeypatch: pytest.MonkeyPatch
 
 @thorough
 @given(
-    commits=st.lists(st.tuples(priorities, st.timedeltas(timedelta(0), timedelta(days=2))), min_size=1, max_size=10),
+    commits=st.lists(
+        st.tuples(priorities, st.timedeltas(timedelta(0), timedelta(days=2)), clients), min_size=1, max_size=10
+    ),
     batch=st.integers(1, 4),
 )
 def test_what_comes_later_than_a_cursor_looks_back_is_found_from_the_start(
-    commits: list[tuple[int, timedelta]], batch: int
+    commits: list[tuple[int, timedelta, int]], batch: int
 ) -> None:
     with world() as made:
         drain = made.drains[0]
         drain.cursors = Cursors(whole_at_least=0.0)
         rows.accepted(lane=LANE)
         drain.drain(batch)
-        for priority, late in commits:  # as a transaction would leave them that took as long
-            id_ = rows.accepted(lane=LANE, priority=priority)
+        for priority, late, client in commits:  # as a transaction would leave them that took as long
+            id_ = rows.accepted(lane=LANE, priority=priority, client_id=client)
             Notification.objects.filter(pk=id_).update(due_at=Now() - late)
 
         drain.drain(batch)
@@ -242,14 +245,14 @@ def _fate(of: Claim, fate: str) -> Any:
     return rows.result(of, outcome, decision=decision, started=now, finished=now)
 
 
-def _uncommitted(priority: int, send_at: datetime | None) -> psycopg.Connection[Any]:
+def _uncommitted(priority: int, send_at: datetime | None, client: int) -> psycopg.Connection[Any]:
     """A transaction that has accepted one in this lane and not yet committed."""
     caller = direct_connection("a slow caller")
     caller.execute("BEGIN")
     caller.execute(
         INSERT_UNKEYED,
         {
-            "id": uuid7(), "client": 1, "channel": "slack", "lane": LANE, "recipient": "ops", "subject": "",
+            "id": uuid7(), "client": client, "channel": "slack", "lane": LANE, "recipient": "ops", "subject": "",
             "body": "late", "metadata": Json({}), "priority": priority, "send_at": send_at, "expires_at": None,
             "correlation_id": "", "key": None, "created_at": datetime.now(UTC),
         },

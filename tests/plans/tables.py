@@ -22,7 +22,8 @@ LANES = ("email", "slack:dev", "slack:ops", "sms")
 LANE = "slack:ops"  # which the history was drained from
 OWN = UUID(int=1)  # a worker that lives, and drained it
 GONE = UUID(int=2)  # one without a lease
-BUSY = 1  # the client whose everything is
+BUSY = 1  # the client whose everything is, but for some of what is pending
+CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
 TABLES = "notification, attempt, idempotency_record, api_key, client, worker, lane_state, event, receipt"
 
@@ -124,6 +125,7 @@ def _run(text: str, parameters: Mapping[str, object] | None = None) -> None:
 
 
 _A_LANE = f"(ARRAY{list(LANES)})[1 + n % 4]"
+_A_CLIENT = f"(ARRAY{list(CLIENTS)})[1 + n / 4 % {len(CLIENTS)}]"
 _A_PRIORITY = "CASE WHEN n / 4 % 150 = 0 THEN 0 WHEN n / 4 % 3 = 0 THEN 2 ELSE 1 END"  # ten high ones due in each lane
 
 
@@ -136,15 +138,16 @@ def _fill(
     priority: str = _A_PRIORITY,
     due: str = _AT,
     worker: UUID | None = None,
+    client: str = str(BUSY),
 ) -> None:
-    """Notifications `first` to `last`; `lane`, `priority` and `due` are SQL of n."""
+    """Notifications `first` to `last`; `lane`, `priority`, `due` and `client` are SQL of n."""
     claimed = f"'{worker}'::uuid, now(), now()" if worker else "NULL, NULL, NULL"
     finished = "now()" if status in {"sent", "failed"} else "NULL"
     _run(
         f"""INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
                 due_at, expires_at, status, attempt, tries, losses, possible_duplicate, worker_id, claimed_at,
                 started_at, provider_id, error_code, correlation_id, idempotency_key, created_at, finished_at)
-            SELECT {_ID}, {BUSY}, split_part({lane}, ':', 1),
+            SELECT {_ID}, {client}, split_part({lane}, ':', 1),
                 {lane}, 'somebody', '', repeat('hello ', 20), '{{}}', {priority}, {due},
                 CASE WHEN n % 10 = 0 THEN now() + interval '1 day' END, '{status}', {int(status != "pending")}, 0, 0,
                 false, {claimed}, '', '', 'c-' || n, 'key-' || n, {_AT}, {finished}
@@ -153,7 +156,7 @@ def _fill(
 
 
 def _fill_live() -> None:
-    _fill(PENDING, LATER - 1, status="pending")
+    _fill(PENDING, LATER - 1, status="pending", client=_A_CLIENT)
     _fill(LATER, SENDING_OWN - 1, status="pending", due="now() + interval '1 day'")
     _fill(SENDING_OWN, SENDING_GONE - 1, status="sending", worker=OWN)
     _fill(SENDING_GONE, FAILED - 1, status="sending", worker=GONE)

@@ -6,19 +6,18 @@ leaves them.
 
 from __future__ import annotations
 
-from typing import LiteralString
-
 import pytest
 from django.db import connection
 
-from notifications.outbox.claim import CLAIM, CLAIM_LOW_FIRST, CLAIM_NORMAL_FIRST, START
+from notifications.outbox.claim import CLAIM
 from notifications.outbox.operate import EXPIRE
 from notifications.outbox.record import RECORD
 from notifications.outbox.recover import BURY, TAKE_BACK
+from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Position, Stretch, as_parameters
 from notifications.outbox.workers import BEAT, GLANCE, SWEEP
 from tests.plans import tables
 from tests.plans.explained import explained
-from tests.plans.tables import CLAIMED, GONE, LANE, LANES, OWN, id_of, moment
+from tests.plans.tables import BUSY, CLAIMED, CLIENTS, GONE, LANE, LANES, OWN, id_of, moment
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
@@ -26,15 +25,18 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 PAGES_A_ROW = 25
 PAGES_AT_LEAST = 100
 
-DRAINED_TO = {"due": moment(tables.HISTORY), "id": id_of(tables.HISTORY)}  # the cursor of the worker that did
+# Of the worker that drained it: the busy client has more; of the others, too, nothing older is left.
+DRAINED_TO = Position(moment(tables.HISTORY), id_of(tables.HISTORY))
+DRAINED = (
+    Stretch(1, FIRST, BUSY, DRAINED_TO.due_at, DRAINED_TO),
+    Stretch(1, BUSY, LAST, DRAINED_TO.due_at, None),
+)
+STRETCHES = (EVERYWHERE[0], *DRAINED, EVERYWHERE[2])
 
 
-def claiming(batch: int) -> dict[str, object]:
-    places: dict[str, object] = {}
-    for priority in (0, 1, 2):
-        places[f"due_{priority}"] = DRAINED_TO["due"] if priority == 1 else START.due_at
-        places[f"id_{priority}"] = DRAINED_TO["id"] if priority == 1 else START.id
-    return {"lane": LANE, "worker": OWN, "batch": batch, "started": True, **places}
+def claiming(batch: int, *stretches: Stretch) -> dict[str, object]:
+    where = as_parameters(stretches or STRETCHES)
+    return {"lane": LANE, "worker": OWN, "batch": batch, "started": True, **where}
 
 
 def recording(batch: int) -> dict[str, object]:
@@ -59,25 +61,24 @@ def recording(batch: int) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(
-    ("statement", "batch"), [(CLAIM, 1), (CLAIM, 20), (CLAIM, 500), (CLAIM_NORMAL_FIRST, 20), (CLAIM_LOW_FIRST, 20)]
-)
-def test_a_claim_begins_at_its_cursor_and_touches_what_it_takes(
-    stage: str, mode: str, statement: LiteralString, batch: int
-) -> None:
-    plan = explained(statement, claiming(batch), mode=mode)
+@pytest.mark.parametrize("batch", [1, 20, 500])
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_claim_begins_at_its_cursors_and_touches_what_it_takes(stage: str, mode: str, batch: int, first: int) -> None:
+    stretches = sorted(STRETCHES, key=lambda stretch: (stretch.priority - first) % 3)
+
+    plan = explained(CLAIM, claiming(batch, *stretches), mode=mode)
 
     assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
     assert not plan.read_whole, plan
-    assert plan.rows == 2 * batch, plan  # found once, updated once
+    # Found once, updated once; and the first of each client, or the one behind its share.
+    assert plan.rows <= 2 * batch + 4 * len(CLIENTS), plan
     assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
 
 
-def test_without_its_cursor_a_claim_would_walk_the_dead(stage: str, mode: str) -> None:
-    """What the tests above would see, if it were so."""
-    start = {"due_1": START.due_at, "id_1": START.id}
-
-    plan = explained(CLAIM, claiming(20) | start, mode=mode)
+@pytest.mark.parametrize("stretch", [EVERYWHERE[1], DRAINED[0]._replace(reached=START)])
+def test_without_its_cursors_a_claim_would_walk_the_dead(stage: str, mode: str, stretch: Stretch) -> None:
+    """What the test above would see, if it were so: of a client that has a cursor of its own, and of the others."""
+    plan = explained(CLAIM, claiming(20, stretch), mode=mode)
 
     assert (plan.pages > 10 * (PAGES_A_ROW * 20 + PAGES_AT_LEAST)) == ("dead" in stage), plan
 
@@ -120,16 +121,19 @@ def test_taking_back_touches_what_the_dead_worker_held(stage: str, mode: str) ->
 
 
 def test_a_glance_looks_only_where_this_process_has_come_to(stage: str, mode: str) -> None:
-    places = [(lane, priority, START.due_at, START.id) for lane in LANES for priority in (0, 1, 2)]
-    drained = (LANE, 1, DRAINED_TO["due"], DRAINED_TO["id"])
-    places = [drained if place[:2] == drained[:2] else place for place in places]
-    named = dict(zip(("lanes", "priorities", "dues", "ids"), map(list, zip(*places, strict=True)), strict=True))
+    places = [
+        (lane, stretch)
+        for lane in LANES
+        for priority in (0, 1, 2)
+        for stretch in (DRAINED if (lane, priority) == (LANE, 1) else [EVERYWHERE[priority]])
+    ]
+    named = {"lanes": [lane for lane, _ in places], **as_parameters([stretch for _, stretch in places])}
 
     plan = explained(GLANCE, named, mode=mode)
 
     assert plan.indexes == {"notification_ready"}, plan
-    assert plan.rows == len(places), plan
-    assert plan.pages <= 10 * len(places), plan
+    assert plan.rows <= len(places) * len(CLIENTS), plan
+    assert plan.pages <= 10 * len(places) * len(CLIENTS), plan
 
 
 def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: str, mode: str) -> None:
@@ -137,7 +141,7 @@ def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: st
 
     assert plan.indexes == {"notification_ready", "notification_claimed", "notification_expiring"}, plan
     assert not plan.read_whole, plan
-    assert plan.rows <= 3 * CLAIMED + 10 * len(LANES), plan
+    assert plan.rows <= 3 * CLAIMED + 3 * len(LANES) * len(CLIENTS), plan
     if "dead" not in stage:  # there it walks them all: the relay does so a twentieth of the time, and glances between
         assert plan.pages <= 5 * CLAIMED + PAGES_AT_LEAST, plan
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain, latency, memory, sizes, smtp, waiting
+from tests.bench.parts import accept, batch, drain, fairness, latency, memory, sizes, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
@@ -15,6 +15,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "waiting": waiting.run,
     "smtp": smtp.run,
     "latency": latency.run,
+    "fairness": fairness.run,
     "sizes": sizes.run,
     "memory": memory.run,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from statistics import median, quantiles
 
+from notifications.states import Priority
 from tests.bench.ours import Service
 from tests.bench.provider import provider
 from tests.bench.report import Result
@@ -37,9 +38,14 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def _times(bench: Bench, service: Service, provider: subprocess.Popen[bytes]) -> list[float]:
+    return times(service, provider, posts=100 if bench.quick else POSTS)
+
+
+def times(
+    service: Service, provider: subprocess.Popen[bytes], *, posts: int, priority: Priority = Priority.NORMAL
+) -> list[float]:
     """Milliseconds of each post, by the one clock that all processes of a machine share."""
-    posts = 100 if bench.quick else POSTS
-    committed = service.accept_in_process(posts)
+    committed = service.accept_in_process(posts, priority=priority)
     assert provider.stdout is not None
     came: dict[int, int] = {}
     while len(came) < posts:

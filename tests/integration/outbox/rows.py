@@ -54,7 +54,7 @@ def worker() -> UUID:
 
 
 def claimed(worker_id: UUID, *, lane: str = "slack:ops", batch: int = 10, started: bool = True) -> list[Claim]:
-    return claim(lane, worker_id=worker_id, batch=batch, started=started, cursors={})
+    return claim(lane, worker_id=worker_id, batch=batch, started=started)
 
 
 def result(of: Claim, outcome: Outcome, *, hold: bool = False, **fields: Any) -> Result:

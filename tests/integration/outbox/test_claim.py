@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 
+from notifications.cursors import Cursors
 from notifications.models import Notification
 from notifications.outbox import lanes
-from notifications.outbox.claim import Position, claim
+from notifications.outbox.claim import claim
+from notifications.outbox.stretches import FIRST, LAST, START, Position, Stretch
 from notifications.states import Outcome, Priority
 
 from . import rows
@@ -122,7 +124,8 @@ def test_the_priority_that_comes_first_fills_the_batch_and_the_others_what_it_le
         for _ in range(count):
             rows.accepted(priority=priority)
 
-    claims = claim("slack:ops", worker_id=rows.worker(), batch=4, started=True, cursors={}, first=first)
+    stretches, _ = Cursors().begin("slack:ops", in_full_flow=False, first=first)
+    claims = claim("slack:ops", worker_id=rows.worker(), batch=4, started=True, stretches=stretches)
 
     assert Counter(c.priority for c in claims) == expected
     assert [c.priority for c in claims] == sorted(c.priority for c in claims)
@@ -131,9 +134,12 @@ def test_the_priority_that_comes_first_fills_the_batch_and_the_others_what_it_le
 def test_the_cursor_passes_over_what_lies_before_it() -> None:
     rows.accepted()
     second = rows.row(rows.accepted())
-    cursors = {Priority.NORMAL: Position(second.due_at, second.id)}
+    stretches = [
+        Stretch(1, FIRST, 1, START.due_at, Position(second.due_at, second.id)),
+        Stretch(1, 1, LAST, START.due_at, None),
+    ]
 
-    claims = claim("slack:ops", worker_id=rows.worker(), batch=10, started=True, cursors=cursors)
+    claims = claim("slack:ops", worker_id=rows.worker(), batch=10, started=True, stretches=stretches)
 
     assert [c.id for c in claims] == [second.id]
 

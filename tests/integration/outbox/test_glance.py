@@ -25,8 +25,8 @@ LANE = "slack:ops"
 
 
 def drained(cursors: Cursors, worker: object) -> None:
-    positions, whole = cursors.begin(LANE, in_full_flow=False)
-    claims = claim(LANE, worker_id=worker, batch=10, started=True, cursors=positions)  # type: ignore[arg-type]
+    stretches, whole = cursors.begin(LANE, in_full_flow=False)
+    claims = claim(LANE, worker_id=worker, batch=10, started=True, stretches=stretches)  # type: ignore[arg-type]
     cursors.advance(LANE, claims, whole=whole, took=0.0)
 
 
