@@ -14,7 +14,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-horizon check lint format types imports migrations deploy init up down logs \
+.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -91,6 +91,9 @@ bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a ch
 
 bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (an hour, 20 GB of disk)
 	@exec $(PY) -m tests.bench.growth $(ARGS)
+
+bench-chart: $(VENV)/.bench ## Draw docs/performance/ from what bench and bench-growth have written
+	@exec $(PY) -m tests.bench.chart bench.json bench-growth.json docs/performance
 
 bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes takes from the drain (5 minutes)
 	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -16,6 +17,9 @@ LOCAL_LIMIT, ADDRESS_LIMIT = 64, 254
 HIDDEN_FROM = 6  # characters; a body of "a" must not turn every other word into <hidden>
 DETAIL_LIMIT = 300  # characters; an operator's line, not a provider's page
 
+# What no provider, and no Postgres text, can hold: NUL and halves of surrogate pairs.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
 
 def one_line(words: str, *, hide: Iterable[str] = ()) -> str:
     """A provider's words on one line, cut short, without what must not be in a log or an error."""
@@ -28,8 +32,7 @@ def one_line(words: str, *, hide: Iterable[str] = ()) -> str:
 
 
 def require_storable(field: str, words: str) -> None:
-    """Refuse what no provider, and no Postgres text, can hold: NUL and halves of surrogate pairs."""
-    if "\x00" in words or any("\ud800" <= char <= "\udfff" for char in words):
+    if UNSTORABLE.search(words):
         raise Unacceptable(field, "invalid_characters", "holds a NUL or half of a surrogate pair")
 
 

@@ -79,6 +79,8 @@ def validated(request: NotificationRequest) -> tuple[Channel, str]:
 
 
 def _wrong_times(request: NotificationRequest) -> Problem | None:
+    if request.send_at is None and request.expires_at is None:
+        return None
     now = datetime.now(UTC)
     for name, moment in (("send_at", request.send_at), ("expires_at", request.expires_at)):
         if moment is not None and moment.tzinfo is None:

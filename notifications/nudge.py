@@ -17,7 +17,10 @@ import structlog
 from channels.registry import channel_of
 
 ACTOR: Final = "dispatch"
-DEBOUNCE: Final = 0.005  # seconds: the first nudge of a lane leaves at once, those right behind it leave together
+# The first nudge leaves at once, those right behind it leave together. While they keep coming the pauses grow: workers
+# are awake then, and each nudge costs as much as a third of a request.
+DEBOUNCE: Final = 0.005  # seconds, doubled up to the next
+DEBOUNCE_LONGEST: Final = 0.02
 COMPLAIN_EVERY: Final = 10.0  # seconds between log lines about a broker that is away
 
 log = structlog.get_logger(__name__)
@@ -52,14 +55,17 @@ class Nudger:
             self._wanted.notify()
 
     def _run(self) -> None:
+        pause = DEBOUNCE
         while True:
+            pause = min(DEBOUNCE_LONGEST, 2 * pause)
             with self._wanted:
                 while not self._lanes:
                     self._wanted.wait()
+                    pause = DEBOUNCE
                 lanes, self._lanes = self._lanes, set()
             for lane in sorted(lanes):
                 self._send(lane)
-            sleep(DEBOUNCE)
+            sleep(pause)
 
     def _send(self, lane: str) -> None:
         try:

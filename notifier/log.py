@@ -122,7 +122,10 @@ def _put_first(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _to_json(event: dict[str, Any], **_: Any) -> str:
-    return json.dumps(event, ensure_ascii=False, default=str)
+    return _encoder.encode(event)
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 def _only_with_traceback(record: logging.LogRecord) -> bool:

@@ -31,9 +31,10 @@ log = structlog.get_logger("notifier.request")
 
 def correlation_id(request: HttpRequest) -> str:
     """The caller's X-Correlation-ID if it is safe, else the trace id of its `traceparent`, else a new one."""
-    if _SAFE.fullmatch(given := request.headers.get(CORRELATION_HEADER, "")):
+    given: str = request.META.get("HTTP_X_CORRELATION_ID", "")  # `headers` would read them all
+    if _SAFE.fullmatch(given):
         return given
-    if match := _TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+    if match := _TRACEPARENT.fullmatch(request.META.get("HTTP_TRACEPARENT", "")):
         return match["trace"] or match["later"]
     return str(uuid_utils.uuid7())
 

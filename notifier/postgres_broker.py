@@ -25,6 +25,8 @@ from notifications import nudge
 from notifications.outbox.statement import Row, direct_connection
 
 NOTIFY_CHANNEL: Final = "notifier_nudge"
+# A nudge is no promise: its commit waits for no disk. The rows that it tells of were committed before.
+NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 RECONNECT_EVERY: Final = 0.5  # seconds
 LISTEN_FOR: Final = 1.0  # seconds between looks at whether to stop
 
@@ -109,7 +111,7 @@ class PostgresBroker(Broker):
             try:
                 if self._sender is None or self._sender_owner != os.getpid():
                     self._sender, self._sender_owner = direct_connection("notifier nudge"), os.getpid()
-                self._sender.execute("SELECT pg_notify(%s, %s)", (NOTIFY_CHANNEL, lane), prepare=True)
+                self._sender.execute(NOTIFY, (NOTIFY_CHANNEL, lane), prepare=True)
             except (psycopg.Error, DatabaseError) as error:
                 self._hang_up()
                 raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]

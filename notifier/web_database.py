@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 from django.core.signals import request_started
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -37,9 +37,10 @@ def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def _drop_dead_connection(**_: Any) -> None:
     """A server that ended or restarted has hung up: seen on the socket, where a `SELECT 1` would be a round trip."""
-    raw = connection.connection
-    if raw is not None and not connection.in_atomic_block and (raw.closed or _has_spoken(raw.fileno())):
-        connection.close()
+    ours = connections[DEFAULT_DB_ALIAS]
+    raw = ours.connection
+    if raw is not None and not ours.in_atomic_block and (raw.closed or _has_spoken(raw.fileno())):
+        ours.close()
 
 
 def _has_spoken(descriptor: int) -> bool:

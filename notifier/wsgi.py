@@ -41,3 +41,5 @@ application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT, limits=s
 # What is loaded by now is never garbage: a full collection that looks at it again stops every thread for long.
 gc.collect()
 gc.freeze()
+# A request makes hundreds of objects and hardly a cycle among them: look after a few dozen requests, not after each.
+gc.set_threshold(20_000, 20, 50)

@@ -62,7 +62,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Client, None]:
-        match = _HEADER.fullmatch(request.headers.get("Authorization", "").strip())
+        match = _HEADER.fullmatch(request.META.get("HTTP_AUTHORIZATION", "").strip())
         client = _known.client(credentials.digest(match[1])) if match else None
         if client is None:
             raise NotAuthenticated

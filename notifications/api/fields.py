@@ -6,19 +6,28 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
+from django.core.validators import ProhibitNullCharactersValidator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
-from rest_framework.fields import SkipField
+from rest_framework import serializers, validators
+
+from channels.text import UNSTORABLE
 
 UNKNOWN_FIELD = serializers.ErrorDetail("There is no such field.", code="unknown_field")
+_REQUIRED = serializers.ErrorDetail("This field is required.", code="required")
 METADATA_LIMIT = 4096  # bytes of its JSON: labels for the caller's own use, not a second message
 
 # RFC 3339, section 5.6; the offset is not optional there either.
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+_LOOK_AT_EACH_CHARACTER = (
+    validators.ProhibitSurrogateCharactersValidator,
+    ProhibitNullCharactersValidator,
+)
 
 
 class Text(serializers.CharField):
@@ -27,10 +36,12 @@ class Text(serializers.CharField):
     default_error_messages: ClassVar = {
         "invalid": "This must be a string.",
         "blank": "This must not be blank.",
+        "invalid_characters": "This holds a NUL or half of a surrogate pair.",
     }
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trim_whitespace=False, **options)
+        self.validators = [each for each in self.validators if not isinstance(each, _LOOK_AT_EACH_CHARACTER)]
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         if type(data) is not str:
@@ -38,7 +49,10 @@ class Text(serializers.CharField):
         # What the rest of DRF's way comes to for a string.
         if not self.allow_blank and (not data or data.isspace()):
             self.fail("blank")
-        self.run_validators(data)
+        if UNSTORABLE.search(data):
+            self.fail("invalid_characters")
+        if self.validators:
+            self.run_validators(data)
         return data
 
     def to_internal_value(self, data: Any) -> str:
@@ -100,25 +114,33 @@ class StrictSerializer(serializers.Serializer[Any]):
     @classmethod
     def values(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """What was given, validated, defaults included. Raises: ValidationError, naming every field to mend."""
-        return dict(_shared(cls).run_validation(given))
+        return _shared(cls).to_internal_value(given)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
+        known = self._known
         values: dict[str, Any] = {}
         problems: dict[str, Any] = {}
-        for name, field in self.fields.items():
-            try:
-                values[name] = field.run_validation(data.get(name, serializers.empty))
-            except serializers.ValidationError as error:
-                problems[name] = error.detail
-            except SkipField:
-                pass
-        if not data.keys() <= self.fields.keys():
-            unknown = [name for name in data if name not in self.fields]
+        for name, field in known.items():
+            if name in data:
+                try:
+                    values[name] = field.run_validation(data[name])
+                except serializers.ValidationError as error:
+                    problems[name] = error.detail
+            elif field.default is not serializers.empty:
+                values[name] = field.default() if callable(field.default) else field.default
+            elif field.required:
+                problems[name] = [_REQUIRED]
+        if not data.keys() <= known.keys():
+            unknown = [name for name in data if name not in known]
             for name in unknown[:20]:
                 problems[str(name)[:100]] = [UNKNOWN_FIELD]
         if problems:
             raise serializers.ValidationError(problems)
         return values
+
+    @cached_property
+    def _known(self) -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
+        return dict(self.fields)  # which is slower to read than a plain dictionary
 
 
 @cache

@@ -46,6 +46,8 @@ def _too_large(limit: int) -> Problem:
 
 
 def _check_charset(media_type: str) -> None:
+    if ";" not in media_type:
+        return
     header = Message()
     header["Content-Type"] = media_type
     charset = header.get_param("charset", "utf-8")

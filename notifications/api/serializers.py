@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -18,6 +18,9 @@ def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
     """One of a few names; the refusal lists them and does not repeat what was sent."""
     refusal = f"This must be one of {', '.join(names)}."
     return serializers.ChoiceField(names, error_messages={"invalid_choice": refusal}, **options)
+
+
+PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
 
 
 class Acceptable(StrictSerializer):
@@ -50,12 +53,13 @@ class NewNotification(Acceptable):
     subject = Text(default="", allow_blank=True, help_text="Email only.")
     send_at = Moment(default=None, allow_null=True, help_text="Not before this; at most a year ahead.")
     expires_at = Moment(default=None, allow_null=True, help_text="Never sent after this.")
-    priority = _choice([priority.name.lower() for priority in Priority], default="normal")
+    priority = _choice(list(PRIORITIES), default="normal")
     metadata = Metadata(default=dict)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values = super().to_internal_value(data)
-        return {**values, "priority": Priority[values["priority"].upper()]}
+        values["priority"] = PRIORITIES[values["priority"]]
+        return values
 
 
 class NewBatch(Acceptable):

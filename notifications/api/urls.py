@@ -17,13 +17,13 @@ router.register("mail", viewsets.MailViewSet, basename="mail")
 router.register("sms", viewsets.SmsViewSet, basename="sms")
 
 urlpatterns = [
+    path("api/v1/", include(router.urls)),  # first, because it is asked most
+    path("api/v1/receipts/<slug:channel>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
     path("", pages.index, name="index"),
     path("problems", pages.problems, name="problems"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", pages.SwaggerView.as_view(), name="docs"),
-    path("api/v1/receipts/<slug:channel>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
-    path("api/v1/", include(router.urls)),
     re_path(r"^api/", problems.nothing_here),
 ]

@@ -16,7 +16,7 @@ from rest_framework.viewsets import ViewSet
 
 from notifications import selectors, services
 from notifications.api import schema
-from notifications.api.keys import idempotency_key
+from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
     Acceptable,
@@ -122,7 +122,7 @@ def _client(request: Request) -> Client:
 
 def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:
     headers = {"Location": accepted.location} if accepted.location else {}
-    if key := request.headers.get("Idempotency-Key"):
+    if key := request.META.get(KEY_HEADER):
         headers["Idempotency-Key"] = key
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"

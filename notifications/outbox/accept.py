@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from psycopg.types.json import Json
 
 from notifications.outbox.statement import run
 
@@ -22,7 +21,7 @@ _NOTIFICATION_COLUMNS: Final = """
     attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at
 """
 _NOTIFICATION_VALUES: Final = """
-    %(id)s, %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s, %(body)s, %(metadata)s, %(priority)s,
+    %(id)s, %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s, %(body)s, %(metadata)s::jsonb, %(priority)s,
     greatest(now(), %(send_at)s::timestamptz), %(expires_at)s::timestamptz, 'pending',
     0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
 """
@@ -51,7 +50,7 @@ WITH waiting AS MATERIALIZED (
     INSERT INTO idempotency_record
         (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
     SELECT %(client)s, %(operation)s, %(key)s::text, %(fingerprint)s, %(answer_status)s, %(location)s, %(answer)s,
-           %(ids)s::uuid[], %(created_at)s
+           %(ids)s::text::uuid[], %(created_at)s
     FROM waiting
     ON CONFLICT (client_id, operation, key) DO NOTHING
     RETURNING 1
@@ -148,7 +147,7 @@ def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
         "recipient": new.recipient,
         "subject": new.subject,
         "body": new.body,
-        "metadata": Json(new.metadata),
+        "metadata": json.dumps(new.metadata) if new.metadata else "{}",
         "priority": new.priority,
         "send_at": new.send_at,
         "expires_at": new.expires_at,
@@ -158,13 +157,13 @@ def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
     }
     if use.key is None:
         return bool(run(INSERT_UNKEYED, parameters))
-    return bool(run(INSERT_KEYED, parameters | _record(answer, use) | {"ids": [new.id]}))
+    return bool(run(INSERT_KEYED, parameters | _record(answer, use, [str(new.id)])))
 
 
 def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bool:
     """The same for all of a batch, which shares client, correlation id and time of acceptance."""
     first = news[0]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": str(new.id),
             "channel": new.channel,
@@ -189,11 +188,12 @@ def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bo
     if use.key is None:
         run(INSERT_MANY_UNKEYED, parameters)
         return True
-    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use) | {"ids": [new.id for new in news]}))
+    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use, [row["id"] for row in rows])))
 
 
-def _record(answer: Answer, use: Use) -> dict[str, object]:
+def _record(answer: Answer, use: Use, ids: Sequence[str]) -> dict[str, object]:
     return {
+        "ids": f"{{{','.join(ids)}}}",
         "operation": use.operation,
         "fingerprint": use.fingerprint,
         "answer_status": answer.status,

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from weakref import WeakSet
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.utils import OperationalError
 
 Row = tuple[Any, ...]
@@ -28,22 +28,23 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
 
     Raises: django.db's errors, as the ORM does; CommitInDoubt.
     """
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
+    ours = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at each use
+    ours.close_if_health_check_failed()
+    ours.ensure_connection()
+    ours.validate_no_broken_transaction()
     warnings: list[str] = []
 
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.severity_nonlocalized == "WARNING":
             warnings.append(diagnostic.message_primary or "warning")
 
-    raw: psycopg.Connection[Row] = connection.connection
+    raw: psycopg.Connection[Row] = ours.connection
     raw.add_notice_handler(notice)
     try:
-        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        with ours.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             _allow_plans(raw)
             cursor.execute(sql, parameters, prepare=True)
-            rows = cursor.fetchall() if cursor.description else []
+            rows = [] if cursor.rownumber is None else cursor.fetchall()  # None: the statement gives no rows
     finally:
         raw.remove_notice_handler(notice)
     if warnings:

@@ -66,7 +66,7 @@ def accept(
     Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
     """
     new = _new(client, request, datetime.now(UTC), correlation_id)
-    shown = {**_shown(new), "idempotency_key": key}
+    shown = {**_shown(new, _moment(new.created_at)), "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
     return _stored(
@@ -99,7 +99,8 @@ def accept_batch(
             problems += [replace(each, field=f"notifications[{place}].{each.field}") for each in error.problems]
     if problems:
         raise Refused(*problems[:MOST_PROBLEMS])
-    shown = {"notifications": [_shown(new) for new in news], "idempotency_key": key}
+    created_at = _moment(now)
+    shown = {"notifications": [_shown(new, created_at) for new in news], "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, "", _json(shown))
     if fingerprint is None:
         fingerprint = idempotency.fingerprint([request.fingerprint().hex() for request in requests])
@@ -141,14 +142,19 @@ def _new(client: Client, request: NotificationRequest, now: datetime, correlatio
     )
 
 
-def _shown(new: NewNotification) -> dict[str, Any]:
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _shown(new: NewNotification, created_at: str) -> dict[str, Any]:
+    name = str(new.id)
     return {
-        "id": str(new.id),
+        "id": name,
         "channel": new.channel,
         "to": new.recipient,
         "status": Status.PENDING.value,
-        "created_at": new.created_at.isoformat().replace("+00:00", "Z"),
-        "links": {"self": f"{NOTIFICATIONS_PATH}/{new.id}"},
+        "created_at": created_at,
+        "links": {"self": f"{NOTIFICATIONS_PATH}/{name}"},
     }
 
 

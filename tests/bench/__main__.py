@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.bench import report, servers
-from tests.bench.parts import PARTS
+from tests.bench.parts import LONG, PARTS
 from tests.bench.sides import Bench
 
 
@@ -23,10 +23,11 @@ def main() -> int:
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="smaller loads and three runs: a look after a change")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--runs", type=int, help="of each side (default: 5, quick 3)")
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
+    parts = options.only or [part for part in PARTS if not (options.quick and part in LONG)]
 
     console = Console()
     results: list[report.Result] = []
@@ -37,7 +38,7 @@ def main() -> int:
         Progress(*columns, console=console, transient=True) as progress,
     ):
         bench = Bench(postgres, redis, options.runs or (3 if options.quick else 5), options.quick, progress)
-        for name in options.only:
+        for name in parts:
             found = list(PARTS[name](bench))
             results += found
             report.show(found, console)

@@ -43,6 +43,7 @@ class Load:
     """What one burst came to."""
 
     rate: float  # requests a second
+    seconds: float
     p50: float  # ms
     p99: float  # ms
 
@@ -67,7 +68,8 @@ def post(url: str, body: object, headers: Mapping[str, str], *, seconds: float, 
     found = json.loads(ran.stdout.strip().splitlines()[-1])
     if found["bad"] or not found["requests"]:
         raise SystemExit(f"{url}: {found['bad']} of {found['requests']} requests failed\n{ran.stdout}")
-    return Load(found["requests"] / (found["us"] / 1e6), found["p50"] / 1000, found["p99"] / 1000)
+    seconds = found["us"] / 1e6
+    return Load(found["requests"] / seconds, seconds, found["p50"] / 1000, found["p99"] / 1000)
 
 
 def _lua(text: str) -> str:

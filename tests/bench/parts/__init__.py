@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain, fairness, latency, smtp, waiting
+from tests.bench.parts import accept, batch, drain, fairness, latency, memory, sizes, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
+# Those that take minutes whatever their load are not for a look after a change.
+LONG = frozenset({"sizes", "memory"})
 PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "accept": accept.run,
     "batch": batch.run,
@@ -14,4 +16,6 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "smtp": smtp.run,
     "latency": latency.run,
     "fairness": fairness.run,
+    "sizes": sizes.run,
+    "memory": memory.run,
 }

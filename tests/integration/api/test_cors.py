@@ -11,6 +11,8 @@ OURS, FOREIGN = "https://shop.example", "https://evil.example"
 @pytest.fixture(autouse=True)
 def one_origin(settings: Settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [OURS]
+    # Where the settings put it if the environment names an origin: see test_server.py.
+    settings.MIDDLEWARE = [settings.MIDDLEWARE[0], "corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE[1:]]
 
 
 def preflight(

@@ -27,13 +27,14 @@ PROVIDER = {
     "TWILIO_AUTH_TOKEN": "t0ken" * 6,
     "TWILIO_FROM_NUMBER": "+15005550006",
 }
+SHOP = "https://shop.example"
 LIMIT = 1024 * 1024
 BODY = json.dumps(SMS).encode()
 
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None) -> Iterator[str]:
-    with web(**PROVIDER) as (running, url):
+    with web(**PROVIDER, CORS_ALLOWED_ORIGINS=SHOP) as (running, url):
         yield url
         written = running.log
     assert "Traceback" not in written
@@ -212,3 +213,19 @@ def test_no_web_process_outlives_its_killed_parent() -> None:
         eventually(lambda: not any(child.is_running() for child in children), seconds=10, what="the end of the workers")
         with pytest.raises(OSError), connected(url):
             pass
+
+
+def test_a_pre_flight_of_an_origin_that_the_environment_names_is_allowed(server: str) -> None:
+    with connected(server) as wire:
+        lines = [
+            "OPTIONS /api/v1/sms HTTP/1.1",
+            "Host: 127.0.0.1",
+            f"Origin: {SHOP}",
+            "Access-Control-Request-Method: POST",
+            "Access-Control-Request-Headers: authorization,idempotency-key",
+        ]
+        wire.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
+        answered = HTTPResponse(wire, method="OPTIONS")
+        answered.begin()
+
+    assert (answered.status, answered.headers["Access-Control-Allow-Origin"]) == (200, SHOP)

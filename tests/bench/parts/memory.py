@@ -1,0 +1,71 @@
+"""What the processes hold after a million sends, and whether that still grows over the second half of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from statistics import mean
+from typing import Final
+
+import psutil
+
+from tests.bench import load
+from tests.bench.ours import Outbox
+from tests.bench.parts.accept import BODY
+from tests.bench.parts.drain import await_
+from tests.bench.report import Result
+from tests.bench.sides import Bench
+
+LEGS: Final = 10
+SIZE: Final = 500  # of each request
+SECONDS: Final = 5  # of posting, before each look
+MB: Final = 1e6
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    """All is posted over HTTP and sent to nowhere; each look is at processes that have nothing to do."""
+    outbox = Outbox(bench.postgres, "memory")
+    total = 100_000 if bench.quick else 1_000_000
+    batch = {"notifications": [{**BODY, "message": f"{BODY['message']} ({number})"} for number in range(SIZE)]}
+    looks: list[dict[str, float]] = []
+    bench.progress.update(bench.task, total=(bench.progress.tasks[0].total or 0) + LEGS)
+    with ExitStack() as stack:
+        url = f"{stack.enter_context(outbox.web())}/api/v1/notifications/batch"
+        stack.enter_context(outbox.working())
+        sent = 0
+        for leg in range(1, LEGS + 1):
+            bench.progress.update(bench.task, description=f"memory: {sent:,} sent of {total:,}")
+            while sent < total * leg / LEGS:
+                posted = load.post(url, batch, outbox.headers, seconds=1 if bench.quick else SECONDS, connections=4)
+                sent += round(posted.rate * posted.seconds) * SIZE
+            outbox.watch()
+            await_(outbox.done)
+            looks.append(_held())
+            bench.progress.advance(bench.task)
+    first, second = looks[LEGS // 2 - 1 : LEGS // 2 + 1], looks[-2:]
+    for kind in looks[0]:
+        now, then = ([look[kind] for look in half] for half in (second, first))
+        name = f"memory of {kind}, idle after {sent:,} sends"
+        yield Result(name, "MB", now, "after half of them", then, goal=1.02, at_most=True)
+    yield Result("memory of all", "MB", [mean(sum(look.values()) for look in second)])
+
+
+def _held() -> dict[str, float]:
+    """MB by kind of process; pages that several share are counted once (a proportional part in each)."""
+    held = {"web": 0.0, "workers": 0.0, "Postgres": 0.0}
+    for child in psutil.Process().children(recursive=True):
+        try:
+            kind, size = _kind(child), child.memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue
+        if kind:
+            held[kind] += size / MB
+    return held
+
+
+def _kind(child: psutil.Process) -> str:
+    command = " ".join(child.cmdline())
+    for words, kind in (("granian", "web"), ("dramatiq", "workers"), ("postgres", "Postgres")):
+        if words in command:
+            return kind
+    return ""
