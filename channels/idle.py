@@ -28,7 +28,7 @@ class Closable(Protocol):
 
     @property
     def sock(self) -> socket.socket | None:
-        """None once it is closed."""
+        """None, or itself closed, once it is."""
 
     def close(self) -> None:
         """At once, without a word."""
