@@ -1,15 +1,14 @@
 """One HTTP request, sent once: no retry, no redirect, no proxy, nothing from the environment.
 
-Requests are written here and answers read by the standard library, because the clients that do both take two to seven
-times as long over it.
-Every failure comes out as a kind of the contract, and shows no URL: a webhook's is a secret.
+Every failure comes out as a kind of the contract, built outside the library's exception: those hold the
+URL, and a webhook's URL is a secret.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import ipaddress
+import logging
 import re
 import socket
 import ssl
@@ -19,11 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from json import dumps
-from typing import NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
-import idna
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from channels import deadline
 from channels.contract import (
@@ -44,9 +47,15 @@ ANSWER_LIMIT = 64 * 1024
 LEAST_PATIENCE = timedelta(seconds=1)
 MOST_PATIENCE = timedelta(days=1)
 
-FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-PORTS = {"http": 80, "https": 443}
-WRITTEN_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"  # of a path or a query; all else is written as %20 and the like
+
+# What the libraries raise between a request and its answer; all else is a mistake of ours.
+FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    UnicodeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Answer:
     """What the provider said: `text` is cut at ANSWER_LIMIT, or where the connection broke."""
 
     status: int
-    headers: Mapping[str, str] | http.client.HTTPMessage  # names in any case
+    headers: Mapping[str, str]  # names in any case
     text: str
 
     def retry_after(self, otherwise: timedelta) -> timedelta:
@@ -91,38 +100,27 @@ class Answer:
 
 
 class HttpOnce:
-    """Sends to any provider, over connections that are kept alive between sends; shared by threads."""
+    """Sends to any provider, over connections that are kept alive between sends; shared by threads.
+
+    Without a session of requests': it would merge cookies, proxies and settings that are never there into every
+    request, at a third of the cost of the whole.
+    """
 
     def __init__(self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE) -> None:
         """`limit`: the total deadline of one send."""
         self._limit = limit
-        self._idle: Idle[_Connection] = Idle(_Connection.close, max_idle)
+        self._idle: Idle[_Adapter] = Idle(_Adapter.close, max_idle)
 
-    def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        json: object = None,
-        form: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Answer:
-        """Send `form`, or else `json`, once and within the limit.
-
-        `auth`: user and password by HTTP Basic; without it, those that the URL has before its host.
+    def send(self, request: requests.Request) -> Answer:
+        """Send once, within the limit.
 
         Raises: TransientError where no answer came, ConfigurationError where the address is none or its
         certificate does not verify, PermanentError where the request cannot be written.
         """
         with deadline.within(self._limit) as running:
             try:
-                origin, target, user = _address(url)
-                kind, body = (FORM, urlencode(form)) if form is not None else (JSON, dumps(json))
-                headers = {"Accept": "*/*", "User-Agent": "notifier", "Content-Type": kind, **headers}
-                if auth := auth or user:
-                    headers["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
-                return self._exchange(origin, _request(origin, target, headers, body.encode()))
-            except (http.client.HTTPException, OSError, ValueError) as error:
+                return self._exchange(request.prepare())
+            except FAILURES as error:
                 failure = _failure(error, written=running.written)
         raise failure
 
@@ -130,25 +128,23 @@ class HttpOnce:
         """Close what is kept alive; a send after it connects anew."""
         self._idle.close()
 
-    def _exchange(self, origin: _Origin, request: bytes) -> Answer:
-        connection = self._idle.take(origin) or _Connection(self._connected(origin))
+    def _exchange(self, prepared: requests.PreparedRequest) -> Answer:
+        prepared.headers.setdefault("User-Agent", "notifier")
+        prepared.headers.setdefault("Accept", "*/*")
+        prepared.headers["Accept-Encoding"] = "identity"  # without compression an answer is as long as it says
+        origin = urlsplit(prepared.url)[:2]
+        adapter = self._idle.take(origin) or _Adapter(self._tls)
         try:
-            answer, may_be_kept = connection.exchange(request)
+            with adapter.send(prepared, stream=True) as response:
+                octets = b""
+                # A status says enough, even where the text after it breaks off.
+                with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+                    octets = _read(response.raw)
         except BaseException:
-            connection.close()
+            adapter.close()
             raise
-        if may_be_kept:
-            self._idle.give(origin, connection)
-        else:
-            connection.close()
-        return answer
-
-    def _connected(self, origin: _Origin) -> socket.socket:
-        sock = deadline.connect(origin.host, origin.port)
-        if origin.scheme == "http":
-            return sock
-        # The dot that may end a name is no part of what certificates vouch for.
-        return self._tls.wrap_socket(sock, server_hostname=origin.host.rstrip("."))
+        self._idle.give(origin, adapter)
+        return Answer(response.status_code, response.headers, octets.decode("utf-8", "replace"))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -177,79 +173,54 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Connection:
-    """One request after the other."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-
-    def exchange(self, request: bytes) -> tuple[Answer, bool]:
-        """The answer to a POST, and whether another may follow."""
-        self.sock.sendall(request)  # head and body at once: the provider need not wake twice
-        with http.client.HTTPResponse(self.sock, method="POST") as response:
-            response.begin()
-            text = _read(response).decode("utf-8", "replace")
-            ended = response.isclosed() if response.length is None else response.length == 0
-            return Answer(response.status, response.headers, text), ended and not response.will_close
-
-    def close(self) -> None:
-        self.sock.close()
+class _HttpConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
 
 
-class _Origin(NamedTuple):
-    scheme: str
-    host: str
-    port: int
+class _HttpsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
 
 
-def _address(url: str) -> tuple[_Origin, str, tuple[str, str] | None]:
-    """Where to connect, what to ask for there, and as whom. Raises: http.client.InvalidURL."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host.isascii():
-            host = idna.encode(host, uts46=True).decode()
-        host.encode("idna")  # as the resolver will
-        port = parts.port or PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        host = ""
-    if not host or " " in host:
-        raise http.client.InvalidURL
-    target = quote(parts.path or "/", safe=WRITTEN_AS_IT_IS)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=WRITTEN_AS_IT_IS)
-    user = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return _Origin(parts.scheme, host, port), target, user
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
 
 
-def _request(origin: _Origin, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Raises: ValueError where a header would end early, or is not Latin-1."""
-    if any("\r" in value or "\n" in value for value in headers.values()):
-        raise ValueError("a header of several lines")
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    lines = (
-        f"POST {target} HTTP/1.1",
-        f"Host: {host}" if origin.port == PORTS[origin.scheme] else f"Host: {host}:{origin.port}",
-        "Accept-Encoding: identity",  # an answer is as long as it says
-        f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    )
-    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """At most ANSWER_LIMIT of it. A status says enough, even where the text after it breaks off."""
+class _Adapter(HTTPAdapter):
+    """Requests' own adapter, over sockets that keep the deadline; with one connection, for one thread at a time."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._tls, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def is_over(self) -> bool:
+        return False  # urllib3 looks itself, and replaces a connection that the other end has closed
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        # The context is complete; requests would load its bundle into it anew at every connection.
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+def _read(raw: Any) -> bytes:
     octets = bytearray()
-    with suppress(http.client.HTTPException, OSError):
-        while len(octets) < ANSWER_LIMIT and (piece := response.read1(ANSWER_LIMIT - len(octets))):
-            octets += piece
+    while len(octets) < ANSWER_LIMIT and (piece := raw.read1(ANSWER_LIMIT - len(octets))):
+        octets += piece
     return bytes(octets)
 
 
 def _failure(error: Exception, *, written: bool) -> ChannelError:
-    if isinstance(error, http.client.InvalidURL):
+    if isinstance(error, (InvalidURL, InvalidSchema, MissingSchema)):
         return ConfigurationError("invalid_url", "the provider's address in the settings is not a valid URL")
-    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a certificate's error is both
+    if isinstance(error, (InvalidHeader, UnicodeError)):
         return PermanentError("invalid_message", "the message cannot be written as a request")
     stage = "after the request was written" if written else "before anything was written"
     return failure_of(error, stage, unknown=written)
@@ -261,3 +232,16 @@ def _date(raw: str) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _mask_address(record: logging.LogRecord) -> bool:
+    """Replace what urllib3 logs of an address: the path of a webhook is its password."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            "<masked>" if isinstance(arg, str) and (arg.startswith("/") or "://" in arg) else arg for arg in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_mask_address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import requests
 
 from channels.contract import ConfigurationError
 from channels.http_once import HttpOnce
@@ -16,7 +17,7 @@ LIMIT = timedelta(seconds=10)
 def sends(stand_in: HttpStandIn, times: int, **options: timedelta) -> None:
     http = HttpOnce(limit=LIMIT, **options)
     for _ in range(times):
-        http.post(f"http://127.0.0.1:{stand_in.port}/", json="hello", headers={})
+        http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/", data=b"hello"))
     http.close()
 
 
@@ -45,7 +46,7 @@ def test_a_cookie_of_one_answer_does_not_go_with_the_next_request() -> None:
 def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
     http = HttpOnce(limit=LIMIT)
     with pytest.raises(ConfigurationError) as error:
-        http.post(url, headers={})
+        http.send(requests.Request("POST", url))
     assert error.value.code == "invalid_url"
     http.close()
 
@@ -54,7 +55,7 @@ def test_an_endless_answer_is_cut() -> None:
     with HttpStandIn() as stand_in:
         stand_in.answer = http_answer(200, b"x" * 5_000_000)
         http = HttpOnce(limit=LIMIT)
-        answer = http.post(f"http://127.0.0.1:{stand_in.port}/", headers={})
+        answer = http.send(requests.Request("POST", f"http://127.0.0.1:{stand_in.port}/"))
         http.close()
         assert len(answer.text) == 64 * 1024
 
@@ -70,7 +71,7 @@ def test_an_endless_answer_is_cut() -> None:
 def test_an_address_is_asked_for_as_it_must_be_written(url: str, path: str, authorization: str | None) -> None:
     with HttpStandIn() as stand_in:
         http = HttpOnce(limit=LIMIT)
-        http.post(url.format(port=stand_in.port), headers={})
+        http.send(requests.Request("POST", url.format(port=stand_in.port)))
         http.close()
         (request,) = stand_in.requests
         assert (request.path, request.headers.get("authorization")) == (path, authorization)
