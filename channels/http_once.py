@@ -1,15 +1,16 @@
 """One HTTP request, sent once: no retry, no redirect, no proxy, nothing from the environment.
 
-It is the standard library's client, because more comfortable ones take three to five times as long over a request.
-Every failure comes out as a kind of the contract, and shows no URL: a webhook's is a secret.
+Every failure comes out as a kind of the contract, built outside the library's exception: those hold the
+URL, and a webhook's URL is a secret.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import ipaddress
+import logging
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,11 +18,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from json import dumps
-from typing import NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
-import idna
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from channels import deadline
 from channels.contract import (
@@ -42,9 +47,15 @@ ANSWER_LIMIT = 64 * 1024
 LEAST_PATIENCE = timedelta(seconds=1)
 MOST_PATIENCE = timedelta(days=1)
 
-FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-PORTS = {"http": 80, "https": 443}
-WRITTEN_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"  # of a path or a query; all else is written as %20 and the like
+
+# What the libraries raise between a request and its answer; all else is a mistake of ours.
+FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    UnicodeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Answer:
     """What the provider said: `text` is cut at ANSWER_LIMIT, or where the connection broke."""
 
     status: int
-    headers: Mapping[str, str] | http.client.HTTPMessage  # names in any case
+    headers: Mapping[str, str]  # names in any case
     text: str
 
     def retry_after(self, otherwise: timedelta) -> timedelta:
@@ -89,36 +100,27 @@ class Answer:
 
 
 class HttpOnce:
-    """Sends to any provider, over connections that are kept alive between sends; shared by threads."""
+    """Sends to any provider, over connections that are kept alive between sends; shared by threads.
+
+    Without a session of requests': it would merge cookies, proxies and settings that are never there into every
+    request, at a third of the cost of the whole.
+    """
 
     def __init__(self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE) -> None:
         """`limit`: the total deadline of one send."""
         self._limit = limit
-        self._idle: Idle[http.client.HTTPConnection] = Idle(http.client.HTTPConnection.close, max_idle)
+        self._idle: Idle[_Adapter] = Idle(_Adapter.close, max_idle)
 
-    def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        json: object = None,
-        form: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Answer:
-        """Send `form`, or else `json`, once and within the limit.
-
-        `auth`: user and password by HTTP Basic; without it, those that the URL has before its host.
+    def send(self, request: requests.Request) -> Answer:
+        """Send once, within the limit.
 
         Raises: TransientError where no answer came, ConfigurationError where the address is none or its
         certificate does not verify, PermanentError where the request cannot be written.
         """
         with deadline.within(self._limit) as running:
             try:
-                origin, target, user = _address(url)
-                kind, body = (FORM, urlencode(form)) if form is not None else (JSON, dumps(json))
-                given = {"Content-Type": kind, **headers}
-                return self._exchange(origin, target, body.encode(), _headers(given, auth or user))
-            except (http.client.HTTPException, OSError, ValueError) as error:
+                return self._exchange(request.prepare())
+            except FAILURES as error:
                 failure = _failure(error, written=running.written)
         raise failure
 
@@ -126,25 +128,23 @@ class HttpOnce:
         """Close what is kept alive; a send after it connects anew."""
         self._idle.close()
 
-    def _exchange(self, origin: _Origin, target: str, octets: bytes, headers: Mapping[str, str]) -> Answer:
-        connection = self._idle.take(origin) or self._connection(origin)
+    def _exchange(self, prepared: requests.PreparedRequest) -> Answer:
+        prepared.headers.setdefault("User-Agent", "notifier")
+        prepared.headers.setdefault("Accept", "*/*")
+        prepared.headers["Accept-Encoding"] = "identity"  # without compression an answer is as long as it says
+        origin = urlsplit(prepared.url)[:2]
+        adapter = self._idle.take(origin) or _Adapter(self._tls)
         try:
-            connection.request("POST", target, octets, headers)
-            response = connection.getresponse()
-            text = _read(response)
+            with adapter.send(prepared, stream=True) as response:
+                octets = b""
+                # A status says enough, even where the text after it breaks off.
+                with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+                    octets = _read(response.raw)
         except BaseException:
-            connection.close()
+            adapter.close()
             raise
-        if response.isclosed() and not response.length and connection.sock:
-            self._idle.give(origin, connection)
-        else:
-            connection.close()
-        return Answer(response.status, response.headers, text.decode("utf-8", "replace"))
-
-    def _connection(self, origin: _Origin) -> http.client.HTTPConnection:
-        if origin.scheme == "https":
-            return _TlsConnection(origin.host, origin.port, self._tls)
-        return _Connection(origin.host, origin.port)
+        self._idle.give(origin, adapter)
+        return Answer(response.status_code, response.headers, octets.decode("utf-8", "replace"))
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -173,72 +173,54 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Connection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = deadline.connect(self.host, self.port)
+class _HttpConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
 
 
-class _TlsConnection(http.client.HTTPSConnection):
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext) -> None:
-        super().__init__(host, port, context=tls)
+class _HttpsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return deadline.connect(self._dns_host, self.port)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Requests' own adapter, over sockets that keep the deadline; with one connection, for one thread at a time."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def connect(self) -> None:
-        # The dot that may end a name is no part of what certificates vouch for.
-        self.sock = self._tls.wrap_socket(deadline.connect(self.host, self.port), server_hostname=self.host.rstrip("."))
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=self._tls, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
+    def is_over(self) -> bool:
+        return False  # urllib3 looks itself, and replaces a connection that the other end has closed
 
-class _Origin(NamedTuple):
-    scheme: str
-    host: str
-    port: int
-
-
-def _address(url: str) -> tuple[_Origin, str, tuple[str, str] | None]:
-    """Where to connect, what to ask for there, and as whom. Raises: http.client.InvalidURL."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host.isascii():
-            host = idna.encode(host, uts46=True).decode()
-        host.encode("idna")  # as the resolver will
-        port = parts.port or PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        host = ""
-    if not host:
-        raise http.client.InvalidURL
-    target = quote(parts.path or "/", safe=WRITTEN_AS_IT_IS)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=WRITTEN_AS_IT_IS)
-    user = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return _Origin(parts.scheme, host, port), target, user
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        # The context is complete; requests would load its bundle into it anew at every connection.
+        conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _headers(given: Mapping[str, str], auth: tuple[str, str] | None) -> Mapping[str, str]:
-    """Raises: ValueError where one would end early."""
-    headers = {"Accept": "*/*", "User-Agent": "notifier", **given}
-    if auth:
-        headers["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
-    if any("\r" in value or "\n" in value for value in headers.values()):
-        raise ValueError("a header of several lines")
-    return headers
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """At most ANSWER_LIMIT of it. A status says enough, even where the text after it breaks off."""
+def _read(raw: Any) -> bytes:
     octets = bytearray()
-    with suppress(http.client.HTTPException, OSError):
-        while len(octets) < ANSWER_LIMIT and (piece := response.read1(ANSWER_LIMIT - len(octets))):
-            octets += piece
-    if response.length == 0:
-        response.close()  # it was read to its end, and the connection is free for another
+    while len(octets) < ANSWER_LIMIT and (piece := raw.read1(ANSWER_LIMIT - len(octets))):
+        octets += piece
     return bytes(octets)
 
 
 def _failure(error: Exception, *, written: bool) -> ChannelError:
-    if isinstance(error, http.client.InvalidURL):
+    if isinstance(error, (InvalidURL, InvalidSchema, MissingSchema)):
         return ConfigurationError("invalid_url", "the provider's address in the settings is not a valid URL")
-    if isinstance(error, ValueError) and not isinstance(error, OSError):  # a certificate's error is both
+    if isinstance(error, (InvalidHeader, UnicodeError)):
         return PermanentError("invalid_message", "the message cannot be written as a request")
     stage = "after the request was written" if written else "before anything was written"
     return failure_of(error, stage, unknown=written)
@@ -250,3 +232,16 @@ def _date(raw: str) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _mask_address(record: logging.LogRecord) -> bool:
+    """Replace what urllib3 logs of an address: the path of a webhook is its password."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            "<masked>" if isinstance(arg, str) and (arg.startswith("/") or "://" in arg) else arg for arg in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_mask_address)

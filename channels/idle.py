@@ -26,9 +26,9 @@ FAREWELL: Final = timedelta(seconds=2)  # for all that are closed at once: no sl
 class Closable(Protocol):
     """What can be kept."""
 
-    @property
-    def sock(self) -> socket.socket | None:
-        """None once it is closed."""
+    def is_over(self) -> bool:
+        """Whether it is closed, at either end."""
+        ...
 
     def close(self) -> None:
         """At once, without a word."""
@@ -55,7 +55,7 @@ class Idle(Generic[C]):
         """The one used last, if there is one that the other end has not closed."""
         while (found := self._pop(key)) is not None:
             since, connection = found
-            if monotonic() - since <= self._max_idle and not is_over(connection.sock):
+            if monotonic() - since <= self._max_idle and not connection.is_over():
                 return connection
             connection.close()
         return None

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 from channels import text
 from channels.contract import (
     Backend,
@@ -120,7 +122,7 @@ class _Session:
         if url is None:
             raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
         headers = {"X-Correlation-ID": message.correlation_id}
-        answer = self._http.post(url, json={"text": message.body}, headers=headers)
+        answer = self._http.send(requests.Request("POST", url, json={"text": message.body}, headers=headers))
         if answer.status == 200 and answer.text.strip() == "ok":
             return Receipt(code="200", detail="ok")
         path = urlsplit(url).path

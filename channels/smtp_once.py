@@ -13,6 +13,7 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.utils import DNS_NAME
 
 from channels import deadline
+from channels.idle import is_over
 
 YES = ({250}, {250, 251}, {354})  # to MAIL, RCPT and DATA
 DOT = re.compile(rb"^\.", re.MULTILINE)  # of a line that would end the mail early: RFC 5321, section 4.5.2
@@ -71,6 +72,9 @@ class Relay(EmailBackend):
             deadline.in_time(DNS_NAME.get_fqdn)
             self.open()
         return cast("_Conversation", self.connection).deliver(sender=sender, to=to, mail=mail)
+
+    def is_over(self) -> bool:
+        return is_over(self.sock)
 
     def close(self) -> None:
         """At once, without a farewell: the conversation is out of step, or over."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import phonenumbers
+import requests
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
@@ -228,14 +229,14 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
         method: str,
         uri: str,
         params: dict[str, object] | None = None,
-        data: dict[str, str] | None = None,
+        data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,
         allow_redirects: bool = False,  # noqa: FBT001, FBT002 - the library's signature
     ) -> Response:
         headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
-        answer = self._http.post(uri, form=data or {}, headers=headers, auth=auth)
+        answer = self._http.send(requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth))
         if answer.status != 201:
             raise _error(answer, self._message)
         self.created = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from http.client import HTTPConnection
 from time import monotonic
 
 import pytest
@@ -25,6 +24,9 @@ class Connection:
     def __init__(self) -> None:
         self.sock: socket.socket | None
         self.sock, self.other_end = socket.socketpair()
+
+    def is_over(self) -> bool:
+        return is_over(self.sock)
 
     def part(self) -> None:
         assert self.sock is not None
@@ -120,7 +122,8 @@ def test_closing_parts_from_all(connections: list[Connection]) -> None:
 
 
 def test_a_farewell_that_nobody_answers_holds_up_no_end() -> None:
-    def wait_for_an_answer(connection: HTTPConnection) -> None:
+    def wait_for_an_answer(connection: Connection) -> None:
+        assert connection.sock is not None
         try:
             connection.sock.recv(1)
         finally:
@@ -128,8 +131,10 @@ def test_a_farewell_that_nobody_answers_holds_up_no_end() -> None:
 
     idle = Idle(wait_for_an_answer, LONG)
     with Silent() as server:
-        made = [HTTPConnection("127.0.0.1", server.port) for _ in range(3)]
+        made = [Connection() for _ in range(3)]
         for one in made:
+            one.close()
+            one.other_end.close()
             with deadline.within(LONG):
                 one.sock = deadline.connect("127.0.0.1", server.port)
             idle.give("a", one)
