@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from email.header import Header
-from email.utils import format_datetime, formataddr, getaddresses
+from email.charset import QP, Charset
+from email.utils import format_datetime, getaddresses
 from functools import cache, cached_property
 from ssl import SSLContext
 from typing import Any
+
+from django.core.mail import EmailMessage
 
 from channels import deadline, text
 from channels.contract import (
@@ -51,9 +52,12 @@ TOO_LARGE = frozenset({"552", "5.3.4"})
 
 MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
 SUBJECT_LIMIT = 255  # characters
-HEADER_WIDTH = 60  # characters: a longer one is folded
 IN_CONVERSATION = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
+
+# 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
+_QUOTED = Charset("utf-8")
+_QUOTED.body_encoding = QP
 
 
 class SmtpEmail(Backend):
@@ -182,53 +186,35 @@ class _Session:
 
 
 def _compose(message: Message, sender: str, address: str) -> tuple[str, bytes]:
-    """The recipient and the mail. All in it is the same at every attempt, so that a mailbox can tell a duplicate.
-
-    Written by hand: the libraries' mails take ten times as long to build, and are built for parts and attachments.
-    """
+    """The recipient and the mail. All in it is the same at every attempt, so that a mailbox can tell a duplicate."""
     if not address:
         raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
     try:
         # What was validated may since have been written by SQL: a header must never end early.
         to = text.normal_address("to", message.to)
-        headers = (
-            f"From: {_from(sender)}",
-            _header("To", to),
-            _header("Subject", message.subject),
-            _header("Message-ID", f"<{_message_id(message, address)}>"),
-            _header("Date", format_datetime(message.created_at)),
-            _header("X-Correlation-ID", message.correlation_id),
-            "Auto-Submitted: auto-generated",  # RFC 3834: no out-of-office replies, please
-            "MIME-Version: 1.0",
-            'Content-Type: text/plain; charset="utf-8"',
-            "Content-Transfer-Encoding: quoted-printable",  # not every relay takes 8-bit text or lines of any length
+        mail = EmailMessage(
+            subject=message.subject,
+            body=re.sub(r"\r\n?", "\n", message.body),
+            from_email=sender,
+            to=[to],
+            headers={
+                "Message-ID": f"<{_message_id(message, address)}>",
+                "Date": format_datetime(message.created_at),
+                "X-Correlation-ID": message.correlation_id,
+                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
+            },
         )
-        body = re.sub(r"\r\n?|\n", "\r\n", message.body) + "\r\n"
-        mail = "\r\n".join(headers).encode("ascii") + b"\r\n\r\n" + binascii.b2a_qp(body.encode())
+        mail.encoding = _QUOTED
+        octets: bytes = mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own takes it
     except (Unacceptable, ValueError):
         refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
     else:
-        return to, mail
+        return to, octets if octets.endswith(b"\r\n") else octets + b"\r\n"
     raise refusal
-
-
-def _header(name: str, value: str) -> str:
-    """Raises: ValueError where it would end early."""
-    if "\r" in value or "\n" in value:
-        raise ValueError(f"{name} has several lines")
-    if not value.isascii() or len(value) > HEADER_WIDTH:
-        value = Header(value, header_name=name).encode(linesep="\r\n")
-    return f"{name}: {value}"
 
 
 def _message_id(message: Message, sender_address: str) -> str:
     return f"{message.notification_id}@{sender_address.rpartition('@')[2]}"
-
-
-@cache
-def _from(sender: str) -> str:
-    ((name, _),) = getaddresses([sender])
-    return formataddr((name if name.isascii() else Header(name).encode(linesep="\r\n"), _sender_address(sender)))
 
 
 @cache
