@@ -74,9 +74,7 @@ def _script() -> str:
         started=":ages",
         finished=":ages",
         backend="'none'",
-        next="NULL",
-        next_attempt="NULL",
-        next_worker="NULL",
+        **dict.fromkeys(["next", "next_attempts", "next_workers"], nothing),
         **dict.fromkeys(["outcomes", "statuses", "delays", "tries", "doubles", "doubled"], nothing),
         **dict.fromkeys(["codes", "details", "provider_ids"], nothing),
     )
