@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -108,6 +108,13 @@ class Masker:
         text = _EMAIL.sub(lambda match: recipient(match[0]), text)
         return _PHONE.sub(lambda match: recipient(match[0]), text)
 
+    def _all_plain(self, values: Collection[Any]) -> bool:
+        """Whether all are texts without anything to mask: looked at together, because there may be a hundred."""
+        if not all(type(value) is str for value in values):
+            return False
+        together = "\n".join(values)
+        return self.text(together) == together
+
     def _field(self, name: str, value: Any) -> Any:
         kind = _kind(name)
         if kind is _Kind.SECRET:
@@ -117,6 +124,8 @@ class Masker:
         if isinstance(value, Mapping):
             return {key: self._field(str(key), inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
+            if kind is _Kind.PLAIN and self._all_plain(value):
+                return list(value)
             return [self._field(name, inner) for inner in value]
         if value is None or isinstance(value, bool | int | float):
             return value

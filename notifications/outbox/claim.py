@@ -120,7 +120,8 @@ def claim(
     parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
     rows = run(CLAIM, parameters | as_parameters(stretches))
     rows.sort(key=_place)
-    return [Claim._make((*row[1:], worker_id)) for row in rows]
+    mine = (worker_id,)
+    return [Claim._make(row[1:] + mine) for row in rows]
 
 
 _place = itemgetter(0)

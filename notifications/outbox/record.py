@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.claim import Claim
-from notifications.outbox.statement import array, run
+from notifications.outbox.statement import array, run, uuids
 from notifications.retry import Decision
 from notifications.states import Outcome, Status
 
@@ -105,9 +105,9 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
     rows = run(
         RECORD,
         {
-            "ids": array(r.claim.id for r in results),
+            "ids": uuids(r.claim.id for r in results),
             "attempts": array(r.claim.attempt for r in results),
-            "workers": array(r.claim.worker_id for r in results),
+            "workers": uuids(r.claim.worker_id for r in results),
             "outcomes": _array_unless_all(Outcome.ACCEPTED, [r.outcome for r in results]),
             "statuses": _array_unless_all(Status.SENT, [r.decision.status for r in results]),
             "delays": _array_unless_all(0.0, [r.decision.delay.total_seconds() for r in results]),
@@ -120,11 +120,11 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
             "details": _texts_unless_none([r.detail for r in results]),
             "provider_ids": _texts_unless_none([r.provider_id for r in results]),
             "backend": results[0].backend if results else "",
-            "started": array(now - r.started for r in results),
-            "finished": array(now - r.finished for r in results),
-            "next": array(claim.id for claim in next_claims),
+            "started": array(f"{now - r.started:.6f}" for r in results),
+            "finished": array(f"{now - r.finished:.6f}" for r in results),
+            "next": uuids(claim.id for claim in next_claims),
             "next_attempts": array(claim.attempt for claim in next_claims),
-            "next_workers": array(claim.worker_id for claim in next_claims),
+            "next_workers": uuids(claim.worker_id for claim in next_claims),
         },
     )
     return Recorded(

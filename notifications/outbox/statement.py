@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, LiteralString
+from uuid import UUID
 from weakref import WeakSet
 
 import psycopg
@@ -98,6 +99,11 @@ def array(values: Iterable[object]) -> str:
     ones.
     """
     return "{" + ",".join(map(str, values)) + "}"
+
+
+def uuids(values: Iterable[UUID]) -> str:
+    """The same of UUIDs, which Postgres reads without their dashes, too: those take most of the time of writing one."""
+    return array(value.hex for value in values)
 
 
 def sqlstate(error: BaseException) -> str:
