@@ -22,7 +22,7 @@ class Together(Generic[Ask, Answer]):
 
     def ask(self, ask: Ask) -> Answer:
         """The answer to all that were asked together. Raises: what `call` does."""
-        mine = _Asked[Ask, Answer](ask)
+        mine: _Asked[Ask, Answer] = _Asked(ask)
         with self._lock:
             self._waiting.append(mine)
             leads, self._calling = not self._calling, True

@@ -56,10 +56,13 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
 
 def give_back() -> None:
     """Return this thread's connection to the pool, where there is one: none is kept while a provider is waited for."""
-    if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
-        connection.close()
+    ours = connections[DEFAULT_DB_ALIAS]
+    if ours.connection is None:
+        return
+    if ours.settings_dict["OPTIONS"].get("pool") and not ours.in_atomic_block:
+        ours.close()
     else:
-        connection.close_if_unusable_or_obsolete()
+        ours.close_if_unusable_or_obsolete()
 
 
 def direct_connection(application: str) -> psycopg.Connection[Row]:
