@@ -5,7 +5,6 @@ A thread takes one for a send and gives it back after it, so that batches, and t
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 from collections import deque
@@ -14,6 +13,8 @@ from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
+
+from urllib3.util import wait_for_read
 
 from channels import deadline
 
@@ -107,8 +108,4 @@ class Idle(Generic[C]):
 
 def is_over(sock: socket.socket | None) -> bool:
     """Whether the other end has closed, or is about to: between two sends it has nothing else to say."""
-    if sock is None or sock.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    return sock is None or sock.fileno() < 0 or wait_for_read(sock, timeout=0)

@@ -5,7 +5,6 @@ Only here: a worker tries again until it is let in, and commands may take their 
 
 from __future__ import annotations
 
-import select
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from urllib3.util import wait_for_read
 
 from notifier import deadline
 
@@ -39,12 +39,5 @@ def _drop_dead_connection(**_: Any) -> None:
     """A server that ended or restarted has hung up: seen on the socket, where a `SELECT 1` would be a round trip."""
     ours = connections[DEFAULT_DB_ALIAS]
     raw = ours.connection
-    if raw is not None and not ours.in_atomic_block and (raw.closed or _has_spoken(raw.fileno())):
-        ours.close()
-
-
-def _has_spoken(descriptor: int) -> bool:
-    """Whether an idle connection has something to read: its end, or a word of its administrator."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    if raw is not None and not ours.in_atomic_block and (raw.closed or wait_for_read(raw, timeout=0)):
+        ours.close()  # an idle connection has nothing to say but its end, or a word of its administrator
