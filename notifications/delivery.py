@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -74,11 +73,7 @@ class Delivery:
             # A send that takes longer than a statement is marked when it begins, so that a crash doubts it alone.
             # Quick ones are marked with their claim: a crash then doubts the batch, but none costs a statement.
             one_by_one = known.on_unknown is OnUnknown.HOLD or not pace.quick
-            batch = known.batch if one_by_one else max(known.batch, pace.batch)
-            if one_by_one and not in_full_flow:
-                # Threads that begin together would end together, and nobody's claim come in between for as long as a
-                # batch takes. So each begins with another part of one.
-                batch = random.randint(1, batch)
+            batch = pace.next_batch(known.batch, one_by_one=one_by_one, in_full_flow=in_full_flow)
             claims = self._claim(lane, pace, batch=batch, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
                 return

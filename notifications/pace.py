@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.claiming = threading.Lock()
-        self.batch = 0  # the channel's own number counts where this is less
+        self._batch = 0  # the channel's own number counts where this is less
         self._turns = cycle(TURNS)
         self._average: float | None = None  # seconds
         self._threads: list[int] = []  # at work here, in the order in which they came
@@ -65,9 +66,19 @@ class Pace:
         average = self._average
         self._average = took if average is None else average + WEIGHT * (took - average)
 
+    def next_batch(self, own: int, *, one_by_one: bool, in_full_flow: bool) -> int:
+        """How many to claim now; `own`: the channel's number, `one_by_one`: whether each send is marked by itself.
+
+        Threads that begin on a slow lane together would end together, and nobody's claim come in between for as long
+        as a batch takes. So each begins with another part of one.
+        """
+        if not one_by_one:
+            return max(own, self._batch)
+        return own if in_full_flow else random.randint(1, own)
+
     def claimed(self, batch: int, *, full: bool) -> None:
         """Twice as many next time where the lane is deep and quick.
 
         Where sends are slow nothing is gained by having more in hand, and a crash doubts no more than need be.
         """
-        self.batch = min(LARGEST_BATCH, 2 * batch) if full and self.quick else 0
+        self._batch = min(LARGEST_BATCH, 2 * batch) if full and self.quick else 0

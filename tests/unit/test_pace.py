@@ -46,18 +46,23 @@ def test_full_claims_of_a_quick_lane_double_up_to_the_largest() -> None:
     seen = []
     for _ in range(7):
         pace.claimed(batch, full=True)
-        seen.append(batch := pace.batch)
+        seen.append(batch := pace.next_batch(20, one_by_one=False, in_full_flow=True))
     assert seen == [40, 80, 160, 320, LARGEST_BATCH, LARGEST_BATCH, LARGEST_BATCH]
 
     pace.claimed(batch, full=False)
-    assert pace.batch == 0
+    assert pace.next_batch(20, one_by_one=False, in_full_flow=False) == 20
 
 
 def test_a_slow_lane_is_claimed_as_its_channel_says() -> None:
     pace = Pace()
     pace.sent(1.0)
     pace.claimed(20, full=True)
-    assert pace.batch == 0
+    assert pace.next_batch(20, one_by_one=True, in_full_flow=True) == 20
+
+
+def test_threads_begin_on_a_slow_lane_with_different_parts_of_a_batch() -> None:
+    begun = {Pace().next_batch(20, one_by_one=True, in_full_flow=False) for _ in range(1000)}
+    assert begun == set(range(1, 21))
 
 
 def at_work(pace: Pace, threads: int) -> list[bool]:
