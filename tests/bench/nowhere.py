@@ -21,8 +21,8 @@ class Nowhere(Backend):
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Nowhere:
-        if largest := os.environ.get("BENCH_LARGEST_BATCH"):  # to find the best one
-            pace.LARGEST_BATCH = recorder.LARGEST_BATCH = int(largest)  # type: ignore[misc]
+        if largest := os.environ.get("BENCH_LARGEST_BATCH"):
+            pace.LARGEST_BATCH = recorder.LARGEST_BATCH = int(largest)  # type: ignore[misc]  # to find the best one
         return cls()
 
     def problems(self) -> Sequence[SettingProblem]:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,6 +21,7 @@ from uuid import uuid4
 import psycopg
 
 from notifications.states import Priority
+from notifier import lifeline
 from notifier.up.commands import web_command, worker_command
 from tests.bench.peers.remaining import Remaining
 from tests.bench.servers import Postgres
@@ -49,6 +51,7 @@ class Service:
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "NOTIFIER_ENV_FILE": "",
+            "NOTIFIER_DIE_WITH_PARENT": "on",
             "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
             "DATABASE_URL": self.url,
             "DATA_DIR": str(server.folder),
@@ -173,6 +176,7 @@ class Service:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=partial(lifeline.end_with_parent, parent=os.getpid()),  # a bench that was killed leaves nobody
         )
         try:
             yield server
