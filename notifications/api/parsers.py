@@ -10,6 +10,7 @@ from typing import IO, Any
 from django.conf import settings
 from rest_framework.parsers import BaseParser
 
+from channels.text import UNSTORABLE
 from notifications.api.problems import Problem
 
 DEEPEST = 20  # levels of nesting; the API itself needs two
@@ -115,9 +116,7 @@ def _check(body: dict[str, Any]) -> None:
 
 
 def _check_texts(texts: list[str]) -> None:
-    if any("\x00" in text for text in texts):
-        raise _malformed("A text holds the NUL character.")
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        raise _malformed("A text holds half of a surrogate pair.") from None
+    together = "".join(texts)
+    if UNSTORABLE.search(together):
+        what = "the NUL character" if "\x00" in together else "half of a surrogate pair"
+        raise _malformed(f"A text holds {what}.")
