@@ -17,8 +17,8 @@ import structlog
 from channels.registry import channel_of
 
 ACTOR: Final = "dispatch"
-# The first nudge leaves at once, those right behind it leave together. While they keep coming the pauses grow: workers
-# are awake then, and each nudge costs as much as a third of a request.
+# The first nudge leaves at once, those right behind it leave together. While they keep coming the pauses grow: each
+# wakes every worker process for a claim, and they are awake then.
 DEBOUNCE: Final = 0.005  # seconds, doubled up to the next
 DEBOUNCE_LONGEST: Final = 0.02
 COMPLAIN_EVERY: Final = 10.0  # seconds between log lines about a broker that is away

@@ -40,7 +40,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1\2{MASK}",
     ),
 )
-# A text without any of these, in lower case, holds nothing that the patterns below or above would find: most have none.
+# A text without any of these, in whatever case, holds nothing that a pattern below or above would find: most are such.
 _SUSPICIOUS = (
     *("@", "+", "nk_", "://", "bearer", "basic", "with url", "/services/", "/workflows/", "/triggers/"),
     *("passw", "secret", "token", "apikey", "api_key"),
@@ -101,8 +101,8 @@ class Masker:
         """Mask what is secret by its shape or by its being configured, and every phone number and address."""
         for secret in self._literals:
             text = text.replace(secret, MASK)
-        lower = text.lower()
-        if not any(word in lower for word in _SUSPICIOUS):
+        folded = text.casefold()  # like (?i), which takes a long s for an s
+        if not any(word in folded for word in _SUSPICIOUS):
             return text
         for pattern, replacement in _SHAPES:
             text = pattern.sub(replacement, text)

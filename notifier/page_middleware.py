@@ -21,7 +21,7 @@ class _PagesOnly:
         if request.path_info.startswith(CALLS):
             answer: HttpResponseBase = self.get_response(request)
             return answer
-        passed: HttpResponseBase = super().__call__(request)  # type: ignore[misc]  # the middleware's own
+        passed: HttpResponseBase = super().__call__(request)  # type: ignore[misc]  # of the middleware beside it
         return passed
 
 

@@ -19,7 +19,7 @@ _django = get_wsgi_application()
 from django.conf import settings  # noqa: E402 - the settings need the lines above
 
 from notifier import environment  # noqa: E402 - as above
-from notifier.bodies import ChunkedBodies  # noqa: E402
+from notifier.bodies import ChunkedBodies  # noqa: E402 - as above
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
@@ -41,5 +41,6 @@ application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT, limits=s
 # What is loaded by now is never garbage: a full collection that looks at it again stops every thread for long.
 gc.collect()
 gc.freeze()
-# A request makes hundreds of objects and hardly a cycle among them: look after a few dozen requests, not after each.
+# The framework leaves some forty objects in cycles with each request: collect those of hundreds of requests at a time,
+# not of every fifteen.
 gc.set_threshold(20_000, 20, 50)

@@ -113,3 +113,14 @@ def test_numbers_and_nothing_keep_their_types() -> None:
         "ok": True,
         "at": None,
     }
+
+
+def test_among_many_texts_those_that_need_it_are_masked() -> None:
+    ids = [f"order-{n}" for n in range(100)]
+    assert masked(correlation_ids=ids) == {"correlation_ids": ids}
+    assert masked(said=[*ids, "to ann@example.com", 7]) == {"said": [*ids, "to a•••@example.com", 7]}
+    assert masked(("hunter2hunter2",), said=[*ids, "hunter2hunter2"]) == {"said": [*ids, "•••"]}
+
+
+def test_a_word_that_announces_a_secret_is_known_in_whatever_case() -> None:
+    assert masked(said="PA\u017fsWORD=hunter22") == {"said": "PA\u017fsWORD=•••"}
