@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pygal
@@ -44,7 +45,7 @@ def _by_size(results: list[dict[str, Any]]) -> dict[str, dict[int, float]]:
 
 def _by_history(growth: list[dict[str, Any]]) -> dict[str, dict[int, float]]:
     named = {"drain": "drain to nowhere", "accept": "accept one at a time"}
-    return {words: {size["history"]: size[figure] for size in growth} for figure, words in named.items()}
+    return {words: {size["history"]: median(size[figure]) for size in growth} for figure, words in named.items()}
 
 
 def _draw(series: dict[str, dict[int, float]], path: Path, title: str) -> None:

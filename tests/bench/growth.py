@@ -1,8 +1,9 @@
 """`make bench-growth`: whether a long history, or a long queue, makes anything slower.
 
-One database that grows from ten thousand finished notifications to ten million. At each size: what a claim takes, what
-a drain and an accept come to, what each notification costs in WAL and in processor time, and how large the tables are.
-Takes about an hour and 20 GB of disk for ten million; `--sizes 10000 1000000` is a look.
+One database in which the service itself accepts, sends and records until ten million notifications are finished. On the
+way, at each size: what a claim takes beside one in a database that stays small, what drains and accepts come to, what
+each notification costs in WAL and in processor time, and how large the tables are; at the end, what of them is bloat.
+Takes about half an hour and 20 GB of disk for ten million; `--sizes 10000 1000000` is a look.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
-from typing import Final, LiteralString
-from uuid import uuid4
+from time import perf_counter, sleep
+from typing import Any, Final, LiteralString
 
 import psutil
 import psycopg
@@ -32,32 +33,23 @@ from tests.bench.servers import Postgres
 
 SIZES: Final = (10_000, 1_000_000, 10_000_000)
 WAITING: Final = 1_000_000
-DRAINED: Final = 100_000
+DRAINED: Final = 100_000  # in each run
+RUNS: Final = 5
 CHUNK: Final = 500_000
-CLAIMS: Final = 200
+CLAIMS: Final = 200  # of each database and size of batch
+IN_TURN: Final = 20  # claims in one database before those in the other
 
-# Finished notifications as the service leaves them, with their attempts and keys, spread over the last thirty days.
-HISTORY: Final[LiteralString] = """
-WITH made AS (
-    INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
-        status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key,
-        created_at, finished_at)
-    SELECT uuidv7(interval '-30 days' + n * interval '1 ms'), 1, 'slack', 'slack', 'default', '',
-        'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n,
-        '{}', 1, at, 'sent', 1, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, at, at + interval '1 s'
-    FROM generate_series(%(first)s::int, %(last)s::int) AS n,
-        LATERAL (SELECT now() - interval '30 days' + n * interval '1 ms' AS at) AS moment
-    RETURNING id, idempotency_key, created_at
-), tried AS (
-    INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
-        provider_id, backend, worker_id, possible_duplicate)
-    SELECT id, 1, created_at, created_at, 'accepted', '', '200', 'ok', '', 'nowhere', %(worker)s, false FROM made
-)
+# As many keys, with answers as the service keeps them.
+KEYS: Final[LiteralString] = """
 INSERT INTO idempotency_record (client_id, operation, key, fingerprint, status, location, body, notification_ids,
     created_at)
-SELECT 1, 'POST /api/v1/notifications', idempotency_key, decode(md5(idempotency_key), 'hex'), 202,
-    '/api/v1/notifications/' || id, convert_to(rpad(id::text, 230, '.'), 'UTF8'), ARRAY[id], created_at
-FROM made
+SELECT 1, 'POST /api/v1/notifications', id, decode(md5(id::text), 'hex'), 202, '/api/v1/notifications/' || id,
+    convert_to(rpad(id::text, 230, '.'), 'UTF8'), ARRAY[id], now()
+FROM (SELECT uuidv7() AS id FROM generate_series(1, %s)) AS accepted
+"""
+OPEN: Final[LiteralString] = """
+SELECT EXISTS (SELECT FROM notification WHERE status = 'pending')
+    OR EXISTS (SELECT FROM notification WHERE status = 'sending')
 """
 TABLES: Final[LiteralString] = """
 SELECT relname, pg_total_relation_size(oid) FROM pg_class
@@ -67,15 +59,17 @@ WHERE relname IN ('notification', 'attempt', 'idempotency_record') ORDER BY reln
 
 @dataclass(frozen=True)
 class Growth:
-    """What one size came to."""
+    """What one size came to; lists have a figure for each run."""
 
     history: int
     claim_20_ms: float
+    claim_20_ms_small: float  # in the database that stays small, in turn
     claim_500_ms: float
-    drain: float  # notifications/s
+    claim_500_ms_small: float
+    drain: Sequence[float]  # notifications/s
     wal: float  # bytes each
     cpu: float  # microseconds each, workers and Postgres
-    accept: float  # requests/s
+    accept: Sequence[float]  # requests/s
     accept_p99: float  # ms
     sizes: dict[str, int]  # bytes of each table with its indexes
 
@@ -88,57 +82,91 @@ def main() -> int:
     options = parser.parse_args()
 
     console = Console()
+    document: dict[str, Any] = {"machine": report.machine(), "growth": []}
     with servers.postgres() as postgres:
-        outbox = Outbox(postgres, "growth")
-        found = list(_grown(postgres, outbox, options.sizes, console))
-        _show(found, console)
-        long_queue = _drain(postgres, outbox, options.waiting)[0] if options.waiting else 0.0
-    if options.waiting:
-        console.print(f"with {options.waiting:,} waiting: {long_queue:,.0f} notifications/s")
-    ratio = found[-1].claim_20_ms / found[0].claim_20_ms
-    console.print(f"a claim with {found[-1].history:,} rows of history takes {ratio:.2f} of what it takes with few")
-    document = {"machine": report.machine(), "growth": [asdict(each) for each in found], "long_queue": long_queue}
-    options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        small, outbox = Outbox(postgres, "small"), Outbox(postgres, "growth")
+        _grow(small, 0, min(options.sizes), console)
+        found = []
+        for each in _grown(postgres, outbox, small, options.sizes, console):
+            found.append(each)
+            document["growth"].append(asdict(each))
+            _write(document, options.output)
+            _show(found, console)
+        if options.waiting:
+            document["waiting"] = options.waiting
+            document["long_queue"] = _drain(postgres, outbox, options.waiting)[0]
+            console.print(f"with {options.waiting:,} waiting: {document['long_queue']:,.0f} notifications/s")
+        document["bloat"] = _bloat(outbox, console)
+    _write(document, options.output)
     return 0
 
 
-def _grown(postgres: Postgres, outbox: Outbox, sizes: list[int], console: Console) -> Iterator[Growth]:
+def _grown(
+    postgres: Postgres, outbox: Outbox, small: Outbox, sizes: Sequence[int], console: Console
+) -> Iterator[Growth]:
     there = 0
     for size in sorted(sizes):
-        with outbox.connect() as connection, console.status(f"growing to {size:,}"):
-            while there < size:
-                last = min(size, there + CHUNK)
-                connection.execute(HISTORY, {"first": there + 1, "last": last, "worker": uuid4()})
-                there = last
-            connection.execute("VACUUM (ANALYZE) notification, attempt, idempotency_record")
+        _grow(outbox, there, size, console)
+        there = size
         with console.status(f"measuring at {size:,}"):
-            yield _measured(postgres, outbox, size)
+            yield _measured(postgres, outbox, small, size)
 
 
-def _measured(postgres: Postgres, outbox: Outbox, history: int) -> Growth:
-    claims = {batch: _claim(outbox, batch) for batch in (20, 500)}
-    drain, wal, cpu = _drain(postgres, outbox, DRAINED)
+def _grow(outbox: Outbox, there: int, size: int, console: Console) -> None:
+    """As the service leaves its history: each was pending and sent, and nobody but autovacuum has cleaned up."""
+    with outbox.working(), outbox.connect() as connection, console.status("") as status:
+        while there < size:
+            status.update(f"growing to {size:,}: {there:,}")
+            chunk = min(CHUNK, size - there)
+            outbox.add(chunk)
+            connection.execute(KEYS, [chunk])
+            while connection.execute(OPEN).fetchone() == (True,):
+                sleep(0.2)
+            there += chunk
+
+
+def _measured(postgres: Postgres, outbox: Outbox, small: Outbox, history: int) -> Growth:
+    claims = {batch: _claims(batch, outbox, small) for batch in (20, 500)}
+    drains = [_drain(postgres, outbox, DRAINED) for _ in range(RUNS)]
     with outbox.a_lease(), outbox.web() as url:
         load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=2)
-        accepted = load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=10)
+        accepts = [load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=5) for _ in range(RUNS)]
     with outbox.connect() as connection:
         connection.execute("DELETE FROM notification WHERE status = 'pending'")
-        sizes = {str(row[0]): int(str(row[1])) for row in connection.execute(TABLES)}
-    return Growth(history, claims[20], claims[500], drain, wal, cpu, accepted.rate, accepted.p99, sizes)
+    return Growth(
+        history,
+        claims[20][0],
+        claims[20][1],
+        claims[500][0],
+        claims[500][1],
+        [rate for rate, _, _ in drains],
+        median(wal for _, wal, _ in drains),
+        median(cpu for _, _, cpu in drains),
+        [each.rate for each in accepts],
+        median(each.p99 for each in accepts),
+        _sizes(outbox),
+    )
 
 
-def _claim(outbox: Outbox, batch: int) -> float:
-    """Milliseconds, the median of many, each rolled back."""
-    outbox.add(2 * batch)
-    times = []
-    with outbox.connect() as connection, psycopg.Cursor(connection) as cursor:
-        for _ in range(CLAIMS):
-            with connection.transaction(force_rollback=True):
-                began = perf_counter()
-                cursor.execute(*claiming(batch), prepare=True)
-                times.append(1000 * (perf_counter() - began))
-        connection.execute("DELETE FROM notification WHERE status = 'pending'")
-    return median(times)
+def _claims(batch: int, *outboxes: Outbox) -> list[float]:
+    """Milliseconds in each, the medians of many claims that are rolled back, now in the one and now in the other."""
+    times: list[list[float]] = [[] for _ in outboxes]
+    for outbox in outboxes:
+        with outbox.connect() as connection:  # what a drain leaves dead is the horizon's matter: `make bench-horizon`
+            connection.execute("VACUUM (ANALYZE) notification")
+        outbox.add(2 * batch)
+    for _ in range(CLAIMS // IN_TURN):
+        for outbox, found in zip(outboxes, times, strict=True):
+            with outbox.connect() as connection, psycopg.Cursor(connection) as cursor:
+                for _ in range(IN_TURN):
+                    with connection.transaction(force_rollback=True):
+                        began = perf_counter()
+                        cursor.execute(*claiming(batch), prepare=True)
+                        found.append(1000 * (perf_counter() - began))
+    for outbox in outboxes:
+        with outbox.connect() as connection:
+            connection.execute("DELETE FROM notification WHERE status = 'pending'")
+    return [median(found) for found in times]
 
 
 def _drain(postgres: Postgres, outbox: Outbox, count: int) -> tuple[float, float, float]:
@@ -169,21 +197,49 @@ def _processor() -> float:
     return total
 
 
-def _show(found: list[Growth], console: Console) -> None:
-    table = Table("history", "claim of 20", "of 500", "drain", "WAL each", "CPU each", "accept", "p99", "tables")
-    for each in found:
-        table.add_row(
-            f"{each.history:,}",
-            f"{each.claim_20_ms:.2f} ms",
-            f"{each.claim_500_ms:.2f} ms",
-            f"{each.drain:,.0f}/s",
-            f"{each.wal:,.0f} B",
-            f"{each.cpu:.0f} µs",
-            f"{each.accept:,.0f}/s",
-            f"{each.accept_p99:.1f} ms",
-            ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in each.sizes.items()),
-        )
+def _sizes(outbox: Outbox) -> dict[str, int]:
+    with outbox.connect() as connection:
+        return {str(row[0]): int(str(row[1])) for row in connection.execute(TABLES)}
+
+
+def _bloat(outbox: Outbox, console: Console) -> dict[str, float]:
+    """Table → its size with its indexes, as a multiple of what it is when written anew."""
+    before = _sizes(outbox)
+    with console.status("writing the tables anew, to see what of them is bloat"), outbox.connect() as connection:
+        for command in ("VACUUM FULL notification", "VACUUM FULL attempt", "VACUUM FULL idempotency_record"):
+            connection.execute(command)
+    after = _sizes(outbox)
+    bloat = {name: before[name] / after[name] for name in before}
+    for name, ratio in bloat.items():
+        console.print(f"{name}: {before[name] / 1e6:,.0f} MB, {ratio:.2f} of what it is when written anew")
+    return bloat
+
+
+def _write(document: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _show(found: Sequence[Growth], console: Console) -> None:
+    table = Table("finished notifications", *(f"{each.history:,}" for each in found))
+    rows: dict[str, Callable[[Growth], str]] = {
+        "a claim of 20, ms": lambda each: f"{each.claim_20_ms:.2f}",
+        "... of 20 by the small one's": lambda each: f"{each.claim_20_ms / each.claim_20_ms_small:.2f}",
+        "a claim of 500, ms": lambda each: f"{each.claim_500_ms:.2f}",
+        "... of 500 by the small one's": lambda each: f"{each.claim_500_ms / each.claim_500_ms_small:.2f}",
+        "drain, notifications/s": lambda each: report.shown(each.drain),
+        "WAL each, bytes": lambda each: f"{each.wal:,.0f}",
+        "processor each, µs": lambda each: f"{each.cpu:.0f}",
+        "accept, requests/s": lambda each: report.shown(each.accept),
+        "... p99, ms": lambda each: f"{each.accept_p99:.1f}",
+        **{f"{name}, MB": partial(_megabytes, name=name) for name in found[0].sizes},
+    }
+    for name, figure in rows.items():
+        table.add_row(name, *map(figure, found))
     console.print(table)
+
+
+def _megabytes(each: Growth, name: str) -> str:
+    return f"{each.sizes[name] / 1e6:,.0f}"
 
 
 if __name__ == "__main__":

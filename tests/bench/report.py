@@ -60,9 +60,9 @@ def show(results: Sequence[Result], console: Console) -> None:
         sign = "≤" if result.at_most else "≥"
         table.add_row(
             f"{result.name} ({result.unit})",
-            _shown(result.ours),
+            shown(result.ours),
             result.peer_name,
-            _shown(result.peer) if result.peer else "",
+            shown(result.peer) if result.peer else "",
             "" if result.ratio is None else f"{result.ratio:.2f}",
             "" if result.goal is None else f"{sign} {result.goal:g}",
             {True: "met", False: "not met", None: ""}[result.met],
@@ -84,7 +84,7 @@ def machine() -> dict[str, object]:
     }
 
 
-def _shown(figures: Sequence[float]) -> str:
+def shown(figures: Sequence[float]) -> str:
     least, most = min(figures), max(figures)
     spread = "" if len(figures) == 1 else f"\n{_number(least)} … {_number(most)}"
     return f"{_number(median(figures))}{spread}"
