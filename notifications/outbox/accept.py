@@ -6,76 +6,51 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
 
 from notifications.outbox.statement import run
 
-# Another request with this key is in flight: wait this long for it to end before saying so. PROVIDERS.md: 1 s.
-KEY_WAIT: Final = timedelta(seconds=1)
-
-_NOTIFICATION_COLUMNS: Final = """
-    id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at, expires_at, status,
-    attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at
-"""
-_NOTIFICATION_VALUES: Final = """
-    %(id)s, %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s, %(body)s, %(metadata)s::jsonb, %(priority)s,
-    greatest(now(), %(send_at)s::timestamptz), %(expires_at)s::timestamptz, 'pending',
-    0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
-"""
-# Many, as one JSON array: half the work, on both ends, of arrays for unnest().
-_ROWS: Final = """
-    json_to_recordset(%(rows)s::json) AS r (
-        id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
-        send_at timestamptz, expires_at timestamptz
-    )
-"""
-_ROWS_VALUES: Final = """
-    r.id, %(client)s, r.channel, r.lane, r.recipient, r.subject, r.body, r.metadata, r.priority,
-    greatest(now(), r.send_at), r.expires_at, 'pending',
-    0, 0, 0, false, '', '', %(correlation_id)s, coalesce(%(key)s::text, ''), %(created_at)s
-"""
-
-# Inserts the record, if the key is free; what is inserted only then follows.
-# A transaction that holds the same key uncommitted is waited for, %(key_wait)s at most (null: the caller's own
-# lock_timeout).
-# The setting lasts as long as the transaction, so it needs no round trip and survives a transaction pooler.
-# Index: primary key of idempotency_record.
-_IF_KEY_IS_FREE: Final = """
+# Accepts what several callers ask for: of each, under its key or none, one notification or more. A key's record is
+# inserted if the key is free; only then do its notifications follow.
+# A transaction that holds one of the keys uncommitted is waited for, %(key_wait)s at most (null: the caller's own
+# lock_timeout). The setting lasts as long as the transaction, so it needs no round trip and survives a transaction
+# pooler.
+# %(asked)s is one JSON array: half the work, on both ends, of arrays for unnest().
+# Index: primary key of idempotency_record. Rows: (id of the first notification) of each that was accepted.
+ACCEPT: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
+), asked AS MATERIALIZED (
+    SELECT a.* FROM waiting, json_to_recordset(%(asked)s::json) AS a (
+        ids uuid[], client bigint, operation text, key text, fingerprint text, status smallint, location text,
+        answer text, correlation_id text, created_at timestamptz, notifications json
+    )
 ), record AS (
     INSERT INTO idempotency_record
         (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
-    SELECT %(client)s, %(operation)s, %(key)s::text, %(fingerprint)s, %(answer_status)s, %(location)s, %(answer)s,
-           %(ids)s::text::uuid[], %(created_at)s
-    FROM waiting
+    SELECT client, operation, key, decode(fingerprint, 'hex'), status, location, convert_to(answer, 'UTF8'), ids,
+           created_at
+    FROM asked WHERE key IS NOT NULL
     ON CONFLICT (client_id, operation, key) DO NOTHING
-    RETURNING 1
+    RETURNING notification_ids[1] AS first
+), accepted AS (
+    SELECT * FROM asked WHERE key IS NULL OR ids[1] IN (SELECT first FROM record)
+), stored AS (
+    INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
+        expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id,
+        idempotency_key, created_at)
+    SELECT n.id, a.client, n.channel, n.lane, n.recipient, n.subject, n.body, n.metadata, n.priority,
+        greatest(now(), n.send_at), n.expires_at, 'pending', 0, 0, 0, false, '', '', a.correlation_id,
+        coalesce(a.key, ''), a.created_at
+    FROM accepted AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
+        id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
+        send_at timestamptz, expires_at timestamptz
+    )
 )
-"""
-
-# Rows: (1) for each if accepted; none if the key was taken.
-INSERT_KEYED: Final = f"""{_IF_KEY_IS_FREE}
-INSERT INTO notification ({_NOTIFICATION_COLUMNS})
-SELECT {_NOTIFICATION_VALUES} FROM record
-RETURNING 1
-"""
-INSERT_MANY_KEYED: Final = f"""{_IF_KEY_IS_FREE}, stored AS (
-    INSERT INTO notification ({_NOTIFICATION_COLUMNS})
-    SELECT {_ROWS_VALUES} FROM record, {_ROWS}
-)
-SELECT 1 FROM record
-"""
-
-# The same without a key (IDEMPOTENCY_KEY_REQUIRED=off). Rows: (1), and none of many.
-INSERT_UNKEYED: Final = f"""
-INSERT INTO notification ({_NOTIFICATION_COLUMNS}) VALUES ({_NOTIFICATION_VALUES}) RETURNING 1
-"""
-INSERT_MANY_UNKEYED: Final = f"""
-INSERT INTO notification ({_NOTIFICATION_COLUMNS}) SELECT {_ROWS_VALUES} FROM {_ROWS}
+SELECT ids[1] FROM accepted
 """
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
@@ -91,7 +66,6 @@ class NewNotification:
     """A validated notification, as it will be stored."""
 
     id: UUID
-    client_id: int
     channel: str
     lane: str
     recipient: str
@@ -101,8 +75,6 @@ class NewNotification:
     priority: int
     send_at: datetime | None  # due at once where None or past; the database's clock decides
     expires_at: datetime | None
-    correlation_id: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +94,21 @@ class Use:
     operation: str
     key: str | None
     fingerprint: bytes
-    wait: timedelta | None = None  # for another's transaction with this key; None: as long as the session lets it
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one caller asks for: it is stored whole, or not at all."""
+
+    notifications: Sequence[NewNotification]  # at least one
+    use: Use
+    answer: Answer
+    correlation_id: str
+    created_at: datetime
+
+    @property
+    def first(self) -> UUID:
+        return self.notifications[0].id
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,37 +119,35 @@ class Record:
     answer: Answer
 
 
-def insert(new: NewNotification, answer: Answer, use: Use) -> bool:
-    """Insert both rows; False when the key is taken (by a committed transaction) and nothing was written.
+def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> set[UUID]:
+    """Insert what was asked for with the records of its keys, in one transaction; the first id of each that was new.
 
-    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds the key past `use.wait`, or a whole
-    table past the session's own limit; `waited_for_key` tells them apart.
+    Of one whose key was taken (by a committed transaction, or by another of these) nothing is written. `key_wait`: for
+    another's transaction with one of the keys; None: as long as the session lets it.
+
+    Raises: OperationalError with SQLSTATE 55P03 when another transaction holds a key past `key_wait`, or a whole table
+    past the session's own limit; `waited_for_key` tells them apart. Then nothing was written.
     """
-    parameters = {
-        "id": new.id,
-        "client": new.client_id,
-        "channel": new.channel,
-        "lane": new.lane,
-        "recipient": new.recipient,
-        "subject": new.subject,
-        "body": new.body,
-        "metadata": json.dumps(new.metadata) if new.metadata else "{}",
-        "priority": new.priority,
-        "send_at": new.send_at,
-        "expires_at": new.expires_at,
-        "correlation_id": new.correlation_id,
-        "created_at": new.created_at,
-        "key": use.key,
+    return {first for (first,) in run(ACCEPT, parameters(asked, key_wait=key_wait))}
+
+
+def parameters(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> dict[str, object]:
+    """Of ACCEPT."""
+    # In one order everywhere, so that two transactions with the same keys never wait for each other.
+    ordered = sorted(asked, key=_key) if len(asked) > 1 else asked
+    return {
+        "asked": json.dumps([_as_json(one) for one in ordered], ensure_ascii=False),
+        "key_wait": None if key_wait is None else f"{key_wait / timedelta(milliseconds=1):.0f}ms",
     }
-    if use.key is None:
-        return bool(run(INSERT_UNKEYED, parameters))
-    return bool(run(INSERT_KEYED, parameters | _record(answer, use, [str(new.id)])))
 
 
-def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bool:
-    """The same for all of a batch, which shares client, correlation id and time of acceptance."""
-    first = news[0]
-    rows: list[dict[str, Any]] = [
+def _key(asked: Asked) -> tuple[int, str, str]:
+    return asked.use.client_id, asked.use.operation, asked.use.key or ""
+
+
+def _as_json(asked: Asked) -> dict[str, object]:
+    use, answer = asked.use, asked.answer
+    notifications = [
         {
             "id": str(new.id),
             "channel": new.channel,
@@ -176,30 +160,20 @@ def insert_many(news: Sequence[NewNotification], answer: Answer, use: Use) -> bo
             "send_at": new.send_at and new.send_at.isoformat(),
             "expires_at": new.expires_at and new.expires_at.isoformat(),
         }
-        for new in news
+        for new in asked.notifications
     ]
-    parameters: dict[str, object] = {
-        "client": first.client_id,
-        "correlation_id": first.correlation_id,
-        "created_at": first.created_at,
-        "key": use.key,
-        "rows": json.dumps(rows, ensure_ascii=False),
-    }
-    if use.key is None:
-        run(INSERT_MANY_UNKEYED, parameters)
-        return True
-    return bool(run(INSERT_MANY_KEYED, parameters | _record(answer, use, [row["id"] for row in rows])))
-
-
-def _record(answer: Answer, use: Use, ids: Sequence[str]) -> dict[str, object]:
     return {
-        "ids": f"{{{','.join(ids)}}}",
+        "ids": [new["id"] for new in notifications],
+        "client": use.client_id,
         "operation": use.operation,
-        "fingerprint": use.fingerprint,
-        "answer_status": answer.status,
+        "key": use.key,
+        "fingerprint": use.fingerprint.hex(),
+        "status": answer.status,
         "location": answer.location,
-        "answer": answer.body,
-        "key_wait": None if use.wait is None else f"{use.wait / timedelta(milliseconds=1):.0f}ms",
+        "answer": answer.body.decode(),
+        "correlation_id": asked.correlation_id,
+        "created_at": asked.created_at.isoformat(),
+        "notifications": notifications,
     }
 
 

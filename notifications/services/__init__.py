@@ -10,13 +10,13 @@ from notifications.services.accepting import (
     MOST_IN_BATCH,
     MOST_PROBLEMS,
     NOTIFICATIONS_PATH,
-    Accepted,
     accept,
     accept_batch,
     replay_answer,
 )
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable
 from notifications.services.operating import cancel, create_api_key, receive_report, resend
+from notifications.services.storing import Accepted
 
 __all__ = [
     "MOST_IN_BATCH",

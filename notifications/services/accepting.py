@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
-from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from notifications import idempotency, intake, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
-from notifications.outbox import accept as outbox
-from notifications.outbox.accept import Answer, NewNotification, Use
-from notifications.services.errors import KeyReused, Unavailable, translated
+from notifications.outbox.accept import Answer, Asked, NewNotification, Use
+from notifications.services.errors import KeyReused, translated
+from notifications.services.storing import Accepted, answered, stored
 from notifications.states import Status
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
 IN_PROCESS: Final = "accept"  # the operation of callers without a method and a path
 MOST_IN_BATCH: Final = 1000
 MOST_PROBLEMS: Final = 50  # named of one batch: whoever has more to mend has made the same mistake many times
-INSERT_TRIES: Final = 3  # a key can vanish between insert and read: its transaction rolled back, or it was purged
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to an accepted request, byte for byte the same at every replay of its key."""
-
-    status: int
-    location: str  # "" of a batch
-    body: bytes
-    replayed: bool
-
-    @property
-    def notification_id(self) -> UUID:
-        return UUID(json.loads(self.body)["id"])
-
-    @property
-    def notification_ids(self) -> list[UUID]:
-        """Of a batch, in its order."""
-        return [UUID(each["id"]) for each in json.loads(self.body)["notifications"]]
 
 
 def accept(
@@ -65,13 +44,12 @@ def accept(
 
     Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
     """
-    new = _new(client, request, datetime.now(UTC), correlation_id)
-    shown = {**_shown(new, _moment(new.created_at)), "idempotency_key": key}
+    now = datetime.now(UTC)
+    new = _new(request)
+    shown = {**_shown(new, _moment(now)), "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
-    return _stored(
-        lambda use: outbox.insert(new, answer, use), [new], answer, _use(client, operation, key, fingerprint)
-    )
+    return _stored(Asked([new], Use(client.pk, operation, key, fingerprint), answer, correlation_id, now))
 
 
 def accept_batch(
@@ -94,7 +72,7 @@ def accept_batch(
         raise Refused(Problem("notifications", "wrong_number", f"must be 1 to {MOST_IN_BATCH} notifications"))
     for place, request in enumerate(requests):
         try:
-            news.append(_new(client, request, now, correlation_id))
+            news.append(_new(request))
         except Refused as error:
             problems += [replace(each, field=f"notifications[{place}].{each.field}") for each in error.problems]
     if problems:
@@ -104,9 +82,7 @@ def accept_batch(
     answer = Answer(HTTPStatus.ACCEPTED, "", _json(shown))
     if fingerprint is None:
         fingerprint = idempotency.fingerprint([request.fingerprint().hex() for request in requests])
-    return _stored(
-        lambda use: outbox.insert_many(news, answer, use), news, answer, _use(client, operation, key, fingerprint)
-    )
+    return _stored(Asked(news, Use(client.pk, operation, key, fingerprint), answer, correlation_id, now))
 
 
 def replay_answer(client: Client, *, operation: str, key: str, fingerprint: bytes) -> Accepted | None:
@@ -115,19 +91,18 @@ def replay_answer(client: Client, *, operation: str, key: str, fingerprint: byte
     For requests that are no longer valid: what was accepted stays accepted. Raises: Unavailable.
     """
     try:
-        return _replayed(Use(client.pk, operation, key, fingerprint))
+        return answered(Use(client.pk, operation, key, fingerprint))
     except KeyReused:
         return None
     except DatabaseError as error:
         raise translated(error) from error
 
 
-def _new(client: Client, request: NotificationRequest, now: datetime, correlation_id: str) -> NewNotification:
+def _new(request: NotificationRequest) -> NewNotification:
     """Raises: Refused."""
     known, recipient = intake.validated(request)
     return NewNotification(
         id=uuid7(),
-        client_id=client.pk,
         channel=known.name,
         lane=known.lane(recipient),
         recipient=recipient,
@@ -137,8 +112,6 @@ def _new(client: Client, request: NotificationRequest, now: datetime, correlatio
         priority=request.priority.value,
         send_at=request.send_at,
         expires_at=request.expires_at,
-        correlation_id=correlation_id,
-        created_at=now,
     )
 
 
@@ -162,29 +135,10 @@ def _json(shown: dict[str, Any]) -> bytes:
     return json.dumps(shown, ensure_ascii=False).encode()
 
 
-def _use(client: Client, operation: str, key: str | None, fingerprint: bytes) -> Use:
-    # In a caller's transaction the wait for another's key is the caller's to bound.
-    return Use(client.pk, operation, key, fingerprint, None if connection.in_atomic_block else outbox.KEY_WAIT)
-
-
-def _stored(insert: Callable[[Use], bool], news: Sequence[NewNotification], answer: Answer, use: Use) -> Accepted:
-    try:
-        for _ in range(INSERT_TRIES):
-            if insert(use):
-                for lane in {new.lane for new in news if new.send_at is None or new.send_at <= new.created_at}:
-                    transaction.on_commit(partial(nudge.request, lane))
-                return Accepted(answer.status, answer.location, answer.body, replayed=False)
-            if found := _replayed(use):
-                return found
-    except DatabaseError as error:
-        raise translated(error) from error
-    raise Unavailable("the key's record came and went; a transaction at READ COMMITTED would have seen it")
-
-
-def _replayed(use: Use) -> Accepted | None:
-    record = outbox.read_record(use)
-    if record is None:
-        return None
-    if record.fingerprint != use.fingerprint:
-        raise KeyReused("this key was used for a different request")
-    return Accepted(record.answer.status, record.answer.location, record.answer.body, replayed=True)
+def _stored(asked: Asked) -> Accepted:
+    accepted = stored(asked)
+    if not accepted.replayed:
+        now = asked.created_at
+        for lane in {new.lane for new in asked.notifications if new.send_at is None or new.send_at <= now}:
+            transaction.on_commit(partial(nudge.request, lane))
+    return accepted

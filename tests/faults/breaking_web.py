@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import UUID
 
 from notifier.wsgi import application as application  # first: it sets Django up
 from tests.faults import breaking
@@ -26,8 +27,8 @@ def await_nudge() -> None:
     assert _nudged.wait(10)
 
 
-def is_new(_: tuple[Any, ...], inserted: bool) -> bool:
-    return inserted
+def is_new(_: tuple[Any, ...], inserted: set[UUID]) -> bool:
+    return bool(inserted)
 
 
 def is_no_replay(_: tuple[Any, ...], accepted: services.Accepted) -> bool:

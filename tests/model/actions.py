@@ -20,7 +20,7 @@ from django.db import connection
 
 from channels.contract import Progress
 from notifications.outbox import operate, purge, receipts, recover, workers
-from notifications.outbox.accept import Answer, NewNotification, Use, insert, read_record
+from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
 from notifications.states import FINISHED, Event, Outcome, Status
@@ -86,7 +86,6 @@ class Accepting(Action):
         now = datetime.now(UTC)
         new = NewNotification(
             id=self.id,
-            client_id=CLIENT,
             channel=self.lane.partition(":")[0],
             lane=self.lane,
             recipient="somebody",
@@ -96,16 +95,13 @@ class Accepting(Action):
             priority=self.priority,
             send_at=None if self.later is None else now + self.later * HOUR,
             expires_at=None if self.life is None else now + self.life * HOUR,
-            correlation_id="",
-            created_at=now,
         )
-        answer = Answer(202, "", self.id.bytes)
         use = Use(CLIENT, OPERATION, self.key, b"")
-        if insert(new, answer, use):
+        if insert([Asked([new], use, Answer(202, "", str(self.id).encode()), "", now)]):
             return self.id
         known = read_record(use)
         assert known is not None, "the key was taken, and then unknown"
-        return UUID(bytes=known.answer.body)
+        return UUID(known.answer.body.decode())
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, UUID]:
         if self.key is not None and self.key in before.keys:

@@ -21,14 +21,12 @@ from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg.types.json import Json
-from uuid_utils.compat import uuid7
 
 from notifications import cursors
 from notifications.cursors import Cursors
 from notifications.models import Notification, Worker
 from notifications.outbox import operate, recover
-from notifications.outbox.accept import INSERT_UNKEYED
+from notifications.outbox.accept import ACCEPT, parameters
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.statement import direct_connection
 from notifications.outbox.workers import glance, sweep
@@ -249,14 +247,8 @@ def _uncommitted(priority: int, send_at: datetime | None, client: int) -> psycop
     """A transaction that has accepted one in this lane and not yet committed."""
     caller = direct_connection("a slow caller")
     caller.execute("BEGIN")
-    caller.execute(
-        INSERT_UNKEYED,
-        {
-            "id": uuid7(), "client": client, "channel": "slack", "lane": LANE, "recipient": "ops", "subject": "",
-            "body": "late", "metadata": Json({}), "priority": priority, "send_at": send_at, "expires_at": None,
-            "correlation_id": "", "key": None, "created_at": datetime.now(UTC),
-        },
-    )  # fmt: skip
+    late = rows.asked(lane=LANE, priority=priority, send_at=send_at, client_id=client)
+    caller.execute(ACCEPT, parameters([late]))
     return caller
 
 

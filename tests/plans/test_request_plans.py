@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from psycopg.types.json import Json
 
 from notifications import selectors
 from notifications.models import Client
 from notifications.outbox import receipts
-from notifications.outbox.accept import INSERT_KEYED, READ_RECORD
+from notifications.outbox.accept import ACCEPT, READ_RECORD, Answer, Asked, NewNotification, Use, parameters
 from notifications.outbox.api_keys import CLIENT_OF_KEY
 from notifications.outbox.operate import CANCEL, REPLAY
 from tests.plans import tables
@@ -27,18 +27,18 @@ PAGE = 20
 
 
 def accepting(key: str) -> dict[str, object]:
-    return {
-        "id": id_of(NEW), "client": BUSY, "channel": "sms", "lane": "sms", "recipient": "+14155552671", "subject": "",
-        "body": "hello", "metadata": Json({}), "priority": 1, "send_at": None, "expires_at": None,
-        "correlation_id": "c", "created_at": moment(NEW), "key": key, "operation": OPERATION, "fingerprint": b"\x00",
-        "answer_status": 202, "location": "/somewhere", "answer": b"{}", "key_wait": "1000ms",
-        "ids": [id_of(NEW)],
-    }  # fmt: skip
+    new = NewNotification(
+        id=id_of(NEW), channel="sms", lane="sms", recipient="+14155552671", subject="", body="hello", metadata={},
+        priority=1, send_at=None, expires_at=None,
+    )  # fmt: skip
+    use = Use(BUSY, OPERATION, key, b"\x00")
+    asked = Asked([new], use, Answer(202, "/somewhere", b"{}"), "c", moment(NEW))
+    return parameters([asked], key_wait=timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("key", ["new", "key-777"])
 def test_accepting_reads_no_rows(stage: str, mode: str, key: str) -> None:
-    plan = explained(INSERT_KEYED, accepting(key), mode=mode)
+    plan = explained(ACCEPT, accepting(key), mode=mode)
 
     assert plan.rows == 0, plan
     assert plan.pages <= 2 * PAGES_A_ROW, plan

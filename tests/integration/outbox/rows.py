@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from notifications import retry
 from notifications.models import Attempt, Notification, Worker
-from notifications.outbox.accept import Answer, NewNotification, Use, insert
+from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.recover import Policy
@@ -26,11 +26,18 @@ RESEND = {
 ANSWER = Answer(202, "/somewhere", b"{}")
 
 
-def accepted(*, key: str | None = None, lane: str = "slack:ops", **fields: Any) -> UUID:
+def asked(
+    *,
+    key: str | None = None,
+    lane: str = "slack:ops",
+    client_id: int = 1,
+    correlation_id: str = "c-1",
+    created_at: datetime | None = None,
+    **fields: Any,
+) -> Asked:
     new = NewNotification(
         **{
             "id": uuid7(),
-            "client_id": 1,
             "channel": lane.partition(":")[0],
             "lane": lane,
             "recipient": "ops",
@@ -40,13 +47,18 @@ def accepted(*, key: str | None = None, lane: str = "slack:ops", **fields: Any) 
             "priority": 1,
             "send_at": None,
             "expires_at": None,
-            "correlation_id": "c-1",
-            "created_at": datetime.now(UTC),
             **fields,
         }
     )
-    assert insert(new, ANSWER, Use(1, "accept", key, b"f" * 32))
-    return new.id
+    use = Use(client_id, "accept", key, b"f" * 32)
+    return Asked([new], use, ANSWER, correlation_id, created_at or datetime.now(UTC))
+
+
+def accepted(**fields: Any) -> UUID:
+    """As `asked`."""
+    one = asked(**fields)
+    assert insert([one]) == {one.first}
+    return one.first
 
 
 def worker() -> UUID:
