@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 
@@ -23,8 +23,7 @@ class OnUnknown(enum.StrEnum):
     HOLD = "hold"  # park it as unknown until a receipt, a look-up or an operator settles it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """One message to one recipient, as a backend sees it."""
 
     notification_id: UUID  # the same at every attempt: providers that deduplicate can use it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
@@ -115,7 +115,8 @@ class Delivery:
         recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.name])
         remaining = claims[::-1]
         try:
-            with structlog.contextvars.bound_contextvars(lane=lane, send=None), _session(known) as session:
+            underway = _Underway()
+            with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
                     if self.stopping.is_set() or not self.lease.holds(current.worker_id):
@@ -129,9 +130,10 @@ class Delivery:
                         self.holdings.drop([current])
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
                         continue
-                    result, failure = self._send(session, remaining.pop(), lane, known, left=left)
+                    underway.claim = remaining.pop()
+                    result, failure = self._send(session, current, lane, known, left=left)
                     recorder.add(result)
-                    if pauses.after(failure, lane):
+                    if failure is not None and pauses.after(failure, lane):
                         break
                     took = result.finished - result.started
                     pace.sent(took)
@@ -145,7 +147,6 @@ class Delivery:
     def _send(
         self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
     ) -> tuple[Result, ChannelError | None]:
-        structlog.contextvars.bind_contextvars(send=current)
         result, failure = sending.send(session, current, known, left=left)
         if not is_quick(result):
             sending.log_result(result)
@@ -153,6 +154,15 @@ class Delivery:
             self.troubled -= {lane}
             pauses.end(lane)
         return result, failure
+
+
+class _Underway:
+    """What a thread is sending. Bound once for all that it sends: binding each would cost more than a quick send."""
+
+    claim: Claim | None = None
+
+    def log_fields(self) -> Mapping[str, object]:
+        return self.claim.log_fields() if self.claim else {}
 
 
 @contextmanager

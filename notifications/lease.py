@@ -58,7 +58,8 @@ class Lease:
 
     def holds(self, worker_id: UUID) -> bool:
         """Whether a send claimed under `worker_id` may begin now."""
-        return self._id == worker_id and monotonic() - self._renewed < STALE_AFTER
+        # The claims bear the very id that the lease gave out; comparing UUIDs takes as long as all the rest of this.
+        return (self._id is worker_id or self._id == worker_id) and monotonic() - self._renewed < STALE_AFTER
 
     def dead(self) -> list[tuple[UUID, int]]:
         """Other workers whose beat stands still, with that beat; none while our own renewal is overdue."""

@@ -19,7 +19,7 @@ RATE_LONGEST: Final = timedelta(hours=1)  # a provider that asks for more is ask
 log = structlog.get_logger(__name__)
 
 
-def after(failure: ChannelError | None, lane: str) -> bool:
+def after(failure: ChannelError, lane: str) -> bool:
     """Pause the lane for all workers if this failure asks for it; whether it did."""
     match failure:
         case RateLimited():

@@ -25,7 +25,7 @@ class Decision:
     possible_duplicate: bool = False  # whether a later attempt may double this one
 
 
-_ACCEPTED: Final = Decision(Event.ACCEPTED, Status.SENT)
+ACCEPTED: Final = Decision(Event.ACCEPTED, Status.SENT)
 
 
 def decide(
@@ -44,7 +44,7 @@ def decide(
     """
     match outcome:
         case Outcome.ACCEPTED:
-            return _ACCEPTED
+            return ACCEPTED
         case Outcome.PERMANENT:
             return Decision(Event.GIVE_UP, Status.FAILED)
         case Outcome.RELEASED:

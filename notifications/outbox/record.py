@@ -9,7 +9,7 @@ from uuid import UUID
 
 from notifications.outbox.claim import Claim
 from notifications.outbox.statement import array, run, uuids
-from notifications.retry import Decision
+from notifications.retry import ACCEPTED, Decision
 from notifications.states import Outcome, Status
 
 # Applies results to the claims they belong to, and writes one attempt row for each.
@@ -102,38 +102,58 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
     `now`: the monotonic clock, against which the results' own times are ages. Safe to repeat: a second time changes
     nothing. Raises: django.db.OperationalError; then it is not known what was written, and repeating settles it.
     """
-    rows = run(
-        RECORD,
-        {
-            "ids": uuids(r.claim.id for r in results),
-            "attempts": array(r.claim.attempt for r in results),
-            "workers": uuids(r.claim.worker_id for r in results),
-            "outcomes": _array_unless_all(Outcome.ACCEPTED, [r.outcome for r in results]),
-            "statuses": _array_unless_all(Status.SENT, [r.decision.status for r in results]),
-            "delays": _array_unless_all(0.0, [r.decision.delay.total_seconds() for r in results]),
-            "tries": _array_unless_all(0, [int(r.decision.costs_try) for r in results]),
-            "doubles": _array_unless_all(_NO, [r.decision.possible_duplicate for r in results]),
-            "doubled": _array_unless_all(
-                _NO, [r.claim.possible_duplicate and r.outcome is not Outcome.RELEASED for r in results]
-            ),
-            "codes": _texts_unless_none([r.code for r in results]),
-            "details": _texts_unless_none([r.detail for r in results]),
-            "provider_ids": _texts_unless_none([r.provider_id for r in results]),
-            "backend": results[0].backend if results else "",
-            "started": array(f"{now - r.started:.6f}" for r in results),
-            "finished": array(f"{now - r.finished:.6f}" for r in results),
-            "next": uuids(claim.id for claim in next_claims),
-            "next_attempts": array(claim.attempt for claim in next_claims),
-            "next_workers": uuids(claim.worker_id for claim in next_claims),
-        },
-    )
+    plain = all(map(_is_plain, results))
+    parameters: dict[str, object] = {
+        "ids": uuids(r.claim.id for r in results),
+        "attempts": array(r.claim.attempt for r in results),
+        "workers": _same_uuids([r.claim.worker_id for r in results]),
+        "backend": results[0].backend if results else "",
+        "started": array(f"{now - r.started:.6f}" for r in results),
+        "finished": array(f"{now - r.finished:.6f}" for r in results),
+        "next": uuids(claim.id for claim in next_claims),
+        "next_attempts": array(claim.attempt for claim in next_claims),
+        "next_workers": uuids(claim.worker_id for claim in next_claims),
+    }
+    rows = run(RECORD, parameters | (_PLAIN if plain else _particulars(results)))
     return Recorded(
         late=frozenset(id_ for id_, started in rows if not started),
         started=frozenset(id_ for id_, started in rows if started),
     )
 
 
+def _is_plain(result: Result) -> bool:
+    """Whether it is as most are: accepted, sent, no word of the provider's."""
+    return (
+        result.decision is ACCEPTED
+        and not (result.code or result.detail or result.provider_id)
+        and not result.claim.possible_duplicate
+    )
+
+
+def _particulars(results: Sequence[Result]) -> dict[str, object]:
+    return {
+        "outcomes": _array_unless_all(Outcome.ACCEPTED, [r.outcome for r in results]),
+        "statuses": _array_unless_all(Status.SENT, [r.decision.status for r in results]),
+        "delays": _array_unless_all(0.0, [r.decision.delay.total_seconds() for r in results]),
+        "tries": _array_unless_all(0, [int(r.decision.costs_try) for r in results]),
+        "doubles": _array_unless_all(_NO, [r.decision.possible_duplicate for r in results]),
+        "doubled": _array_unless_all(
+            _NO, [r.claim.possible_duplicate and r.outcome is not Outcome.RELEASED for r in results]
+        ),
+        "codes": _texts_unless_none([r.code for r in results]),
+        "details": _texts_unless_none([r.detail for r in results]),
+        "provider_ids": _texts_unless_none([r.provider_id for r in results]),
+    }
+
+
 _NO: Final = False
+
+
+def _same_uuids(values: list[UUID]) -> str:
+    """The array of a batch's workers, who are one: a UUID takes long to write, and to compare."""
+    if values and all(value is values[0] for value in values):
+        return array([values[0].hex] * len(values))
+    return uuids(values)
 
 
 def _array_unless_all(usual: object, values: list[Any]) -> str:
@@ -148,3 +168,6 @@ def _quoted(text: str) -> str:
     # A provider's answer may hold what Postgres cannot store; one such row must not fail its batch.
     storable = text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
     return '"' + storable.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_PLAIN: Final = _particulars([])
