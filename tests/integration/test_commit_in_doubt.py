@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -61,6 +62,34 @@ def test_a_commit_that_no_standby_has_is_a_503_and_the_retry_is_answered(databas
         again = requests.post(f"{address}/api/v1/slack", json={"message": "hello"}, headers=headers, timeout=20)
         assert (again.status_code, again.headers["Idempotent-Replayed"]) == (202, "true")
         assert operator.execute("SELECT count(*) FROM notification").fetchone() == (1,)
+
+
+def test_those_that_share_a_commit_that_no_standby_has_are_all_told_so(database: dict[str, object]) -> None:
+    query = urlencode({"host": database["HOST"]})
+    url = f"postgresql://{database['USER']}@/{database['NAME']}?{query}"
+    environment = {"DATABASE_URL": url, **sandbox.environment(9, 9)}
+    headers = {"Authorization": f"Bearer {_prepared(environment)}"}
+
+    with (
+        processes.web(**environment, WEB_PROCESSES="1") as (_, address),
+        psycopg.connect(url, autocommit=True) as operator,
+        ThreadPoolExecutor(4) as clients,
+    ):
+
+        def post(number: int) -> requests.Response:
+            mine = {**headers, "Idempotency-Key": f"order:{number}"}
+            return requests.post(f"{address}/api/v1/slack", json={"message": "hello"}, headers=mine, timeout=20)
+
+        _standby(operator, "nobody")
+        answers = [clients.submit(post, number) for number in range(4)]
+        while not all(answer.done() for answer in answers):
+            operator.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+
+        assert [answer.result().status_code for answer in answers] == [503] * 4
+        assert operator.execute("SELECT count(*) FROM notification").fetchone() == (4,)
+
+        _standby(operator, "")
+        assert [post(number).headers["Idempotent-Replayed"] for number in range(4)] == ["true"] * 4
 
 
 def _prepared(environment: dict[str, str]) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
@@ -92,3 +92,42 @@ def test_after_a_failure_the_next_call_is_made_all_the_same(calls: Calls, thread
 
     assert isinstance(first.exception(), OSError)
     assert other.result() == ["A"]
+
+
+def test_whoever_has_waited_long_enough_is_called_for_beside_the_others(
+    calls: Calls, threads: ThreadPoolExecutor
+) -> None:
+    together = Together(calls, patience=0.05)
+    first = threads.submit(together.ask, "first")
+    eventually(lambda: calls.made, what="the first call")
+
+    others = [threads.submit(together.ask, ask) for ask in ("a", "b")]
+    eventually(lambda: len(calls.made) == 3, what="a call for each, while the first is under way")
+    assert not first.done()
+    calls.may_end.set()
+
+    assert [each.result() for each in (first, *others)] == [["FIRST"], ["A"], ["B"]]
+    assert together.ask("c") == ["C"]  # nobody is left who was to lead
+    assert calls.made[-1] == ["c"]
+
+
+def test_whoever_is_called_for_waits_for_the_end_of_that(calls: Calls, threads: ThreadPoolExecutor) -> None:
+    together = Together(calls, patience=0.2)
+    slow = threading.Event()
+    made = calls.__call__
+
+    def call(asked: Sequence[str]) -> list[str]:
+        answer = made(asked)
+        if asked != ["first"]:
+            assert slow.wait(20)
+        return answer
+
+    together._call = call
+    first, leads, follows = while_one_is_called_for(calls, together, threads, "a", "b")
+    assert first.result() == ["FIRST"]
+    eventually(lambda: ["a", "b"] in calls.made, what="the call for both")
+    assert not wait([leads, follows], timeout=0.5).done  # past the patience of both
+    slow.set()
+
+    assert (leads.result(), follows.result()) == (["A", "B"], ["A", "B"])
+    assert calls.made == [["first"], ["a", "b"]]
