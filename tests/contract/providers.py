@@ -7,7 +7,6 @@ import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -97,7 +96,7 @@ class Provider(ABC):
 
     @property
     def message(self) -> Message:
-        return replace(MESSAGE, to=self.to, subject=self.subject)
+        return MESSAGE._replace(to=self.to, subject=self.subject)
 
 
 class Slack(Provider):

@@ -6,7 +6,6 @@ import json
 import smtplib
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -26,9 +25,9 @@ from tests.ports import free_port
 
 SHORT = timedelta(seconds=0.5)
 MESSAGES = {
-    "slack": replace(MESSAGE, to="default"),
-    "sms": replace(MESSAGE, to="+15005550010"),
-    "email": replace(MESSAGE, to="ada@example.com", subject="Hello"),
+    "slack": MESSAGE._replace(to="default"),
+    "sms": MESSAGE._replace(to="+15005550010"),
+    "email": MESSAGE._replace(to="ada@example.com", subject="Hello"),
 }
 
 
@@ -192,7 +191,7 @@ def test_slack_refuses_what_it_cannot_show(sandbox: Sandbox, body: str, word: st
 def test_twilio_refuses_the_numbers_that_its_test_credentials_refuse(
     sandbox: Sandbox, to: str, expected: str, code: str
 ) -> None:
-    error = outcome(backend(sandbox, "sms"), replace(MESSAGES["sms"], to=to))
+    error = outcome(backend(sandbox, "sms"), MESSAGES["sms"]._replace(to=to))
     assert (kind(error), getattr(error, "code", "")) == (expected, code)
 
 
@@ -213,7 +212,7 @@ def test_smtp_refuses_a_wrong_password_and_takes_any_other(sandbox: Sandbox) -> 
 
 
 def test_smtp_answers_with_the_code_that_the_address_asks_for(sandbox: Sandbox) -> None:
-    message = replace(MESSAGES["email"], to="reply-450@example.com")
+    message = MESSAGES["email"]._replace(to="reply-450@example.com")
     assert kind(outcome(backend(sandbox, "email"), message)) == "not sent"
 
 

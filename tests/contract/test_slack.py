@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -115,7 +114,7 @@ def test_a_rate_limit_without_a_time_still_asks_for_patience(slack: HttpStandIn)
 def test_the_text_goes_to_the_named_webhook(slack: HttpStandIn) -> None:
     url = f"http://127.0.0.1:{slack.port}/services/T/B/"
     backend = SlackWebhook.from_options({"webhooks": {"ops": f"{url}ops", "dev": f"{url}dev"}})
-    outcome(backend, replace(Slack().message, to="dev", body="größe <3 \U0001f600"))
+    outcome(backend, Slack().message._replace(to="dev", body="größe <3 \U0001f600"))
     (request,) = slack.requests
     assert request.path == "/services/T/B/dev"
     assert json.loads(request.body) == {"text": "größe <3 \U0001f600"}
@@ -123,7 +122,7 @@ def test_the_text_goes_to_the_named_webhook(slack: HttpStandIn) -> None:
 
 def test_a_webhook_that_left_the_settings_pauses_its_lane(slack: HttpStandIn) -> None:
     backend = SlackWebhook.from_options({"webhooks": {"ops": f"http://127.0.0.1:{slack.port}/x"}})
-    assert kind(outcome(backend, replace(Slack().message, to="gone"))) == "configuration"
+    assert kind(outcome(backend, Slack().message._replace(to="gone"))) == "configuration"
 
 
 def test_a_huge_answer_is_not_read_to_its_end(slack: HttpStandIn) -> None:
@@ -152,6 +151,6 @@ def test_nothing_of_the_environment_turns_a_message_elsewhere(
 
 
 def test_a_correlation_id_that_no_header_can_hold_is_permanent(slack: HttpStandIn) -> None:
-    message = replace(Slack().message, correlation_id="\u2603")
+    message = Slack().message._replace(correlation_id="\u2603")
     assert kind(outcome(Slack().backend(slack.port), message)) == "permanent"
     assert slack.requests == []

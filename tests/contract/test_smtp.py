@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -34,7 +33,7 @@ def answered(relay: SmtpStandIn, stage: str, reply: Answer, *, limit: timedelta 
 
 
 def mail_of(relay: SmtpStandIn, **changes: str) -> EmailMessage:
-    result = outcome(Smtp().backend(relay.port), replace(Smtp().message, **changes))
+    result = outcome(Smtp().backend(relay.port), Smtp().message._replace(**changes))
     assert isinstance(result, Receipt), result
     return email.message_from_bytes(relay.mails[-1], policy=email.policy.default)
 
@@ -187,7 +186,7 @@ def test_every_newline_of_a_body_becomes_the_protocols_own(relay: SmtpStandIn) -
     ],
 )
 def test_nothing_stored_can_add_a_header(relay: SmtpStandIn, changes: dict[str, str]) -> None:
-    result = outcome(Smtp().backend(relay.port), replace(Smtp().message, **changes))
+    result = outcome(Smtp().backend(relay.port), Smtp().message._replace(**changes))
     assert kind(result) == "permanent"
     assert relay.mails == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs
 
@@ -151,7 +150,7 @@ def test_an_error_in_the_newer_form_is_read_as_well(twilio: HttpStandIn) -> None
 
 def test_the_request_is_what_twilio_documents(twilio: HttpStandIn) -> None:
     provider = Twilio()
-    message = replace(provider.message, body="größe +1 & 2", receipt_url="https://notify.example.com/r/1")
+    message = provider.message._replace(body="größe +1 & 2", receipt_url="https://notify.example.com/r/1")
     outcome(provider.backend(twilio.port), message)
     (request,) = twilio.requests
     assert request.path == f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
@@ -174,7 +173,7 @@ def test_a_messaging_service_is_sent_instead_of_a_number(twilio: HttpStandIn) ->
             "base_url": f"http://127.0.0.1:{twilio.port}/",
         }
     )
-    outcome(backend, replace(MESSAGE, to="+15005550010"))
+    outcome(backend, MESSAGE._replace(to="+15005550010"))
     form = parse_qs(twilio.requests[0].body.decode())
     assert (form.get("MessagingServiceSid"), form.get("From"), form.get("StatusCallback")) == ([service], None, None)
 

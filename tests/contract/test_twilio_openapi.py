@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -145,7 +144,7 @@ def test_what_we_send_is_what_twilio_takes(description: dict[str, Any], sender: 
             "base_url": f"http://127.0.0.1:{stand_in.port}",
             **({"from_number": "+15005550006"} if sender == "number" else {"messaging_service_sid": "MG" + "b" * 32}),
         }
-        message = replace(Twilio().message, receipt_url="https://notify.example.com/receipts/1")
+        message = Twilio().message._replace(receipt_url="https://notify.example.com/receipts/1")
         assert isinstance(outcome(TwilioSms.from_options(options), message), Receipt)
         form = dict(parse_qsl(stand_in.requests[0].body.decode(), strict_parsing=True))
     assert set(form) <= set(body["properties"])
