@@ -89,7 +89,7 @@ bench: $(VENV)/.bench ## Measure us beside what people use instead (half an hour
 bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a change (5 minutes)
 	@exec $(PY) -m tests.bench --quick $(ARGS)
 
-bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (an hour, 20 GB of disk)
+bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (a quarter of an hour, 20 GB of disk)
 	@exec $(PY) -m tests.bench.growth $(ARGS)
 
 bench-chart: $(VENV)/.bench ## Draw docs/performance/ from what bench and bench-growth have written

@@ -3,7 +3,7 @@
 One database in which the service itself accepts, sends and records until ten million notifications are finished. On the
 way, at each size: what a claim takes beside one in a database that stays small, what drains and accepts come to, what
 each notification costs in WAL and in processor time, and how large the tables are; at the end, what of them is bloat.
-Takes about half an hour and 20 GB of disk for ten million; `--sizes 10000 1000000` is a look.
+Takes about a quarter of an hour and 20 GB of disk for ten million; `--sizes 10000 1000000` is a look.
 """
 
 from __future__ import annotations
