@@ -81,15 +81,28 @@ def validated(request: NotificationRequest) -> tuple[Channel, str]:
 def _wrong_times(request: NotificationRequest) -> Problem | None:
     if request.send_at is None and request.expires_at is None:
         return None
-    now = datetime.now(UTC)
-    for name, moment in (("send_at", request.send_at), ("expires_at", request.expires_at)):
-        if moment is not None and moment.tzinfo is None:
-            return Problem(name, "timezone_missing", "must have an offset from UTC, such as Z")
-    if request.send_at is not None and request.send_at > now + FARTHEST:
-        return Problem("send_at", "too_far", "must be within a year")
+    if problem := wrong_send_at(request.send_at):
+        return problem
     if request.expires_at is not None:
-        if request.expires_at <= now:
+        if request.expires_at.tzinfo is None:
+            return _without_timezone("expires_at")
+        if request.expires_at <= datetime.now(UTC):
             return Problem("expires_at", "in_the_past", "must be in the future")
         if request.send_at is not None and request.expires_at <= request.send_at:
             return Problem("expires_at", "before_send_at", "must be after send_at")
     return None
+
+
+def wrong_send_at(send_at: datetime | None) -> Problem | None:
+    """Why nothing can be sent at this time; None where it can."""
+    if send_at is None:
+        return None
+    if send_at.tzinfo is None:
+        return _without_timezone("send_at")
+    if send_at > datetime.now(UTC) + FARTHEST:
+        return Problem("send_at", "too_far", "must be within a year")
+    return None
+
+
+def _without_timezone(name: str) -> Problem:
+    return Problem(name, "timezone_missing", "must have an offset from UTC, such as Z")

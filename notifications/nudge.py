@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from datetime import UTC, datetime
+from heapq import heappop, heappush
 from time import monotonic, sleep
 from typing import Final
 
@@ -21,6 +23,8 @@ ACTOR: Final = "dispatch"
 # wakes every worker process for a claim, and they are awake then.
 DEBOUNCE: Final = 0.005  # seconds, doubled up to the next
 DEBOUNCE_LONGEST: Final = 0.02
+SEEN_BY_RELAYS: Final = 2.0  # seconds: each looks once a second
+CLOCKS_APART: Final = 0.01  # seconds: what is due is for the database's clock to say, which may be behind ours
 COMPLAIN_EVERY: Final = 10.0  # seconds between log lines about a broker that is away
 
 log = structlog.get_logger(__name__)
@@ -41,14 +45,18 @@ class Nudger:
 
     def __init__(self) -> None:
         self._lanes: set[str] = set()
+        self._later: list[tuple[float, str]] = []  # a heap: when, by our monotonic clock, and which lane
         self._wanted = threading.Condition()
         self._owner = 0  # process id of the thread: a forked child has none yet
         self._complained = -COMPLAIN_EVERY
 
-    def request(self, lane: str) -> None:
-        """Send a nudge soon; returns at once, raises nothing."""
+    def request(self, lane: str, *, delay: float = 0.0) -> None:
+        """Send a nudge soon, or after so many seconds; returns at once, raises nothing."""
         with self._wanted:
-            self._lanes.add(lane)
+            if delay > 0:
+                heappush(self._later, (monotonic() + delay, lane))
+            else:
+                self._lanes.add(lane)
             if self._owner != os.getpid():
                 self._owner = os.getpid()
                 threading.Thread(target=self._run, name="nudger", daemon=True).start()
@@ -59,13 +67,19 @@ class Nudger:
         while True:
             pause = min(DEBOUNCE_LONGEST, 2 * pause)
             with self._wanted:
-                while not self._lanes:
-                    self._wanted.wait()
+                while not self._lanes and not self._ripe():
+                    self._wanted.wait(self._later[0][0] - monotonic() if self._later else None)
                     pause = DEBOUNCE
                 lanes, self._lanes = self._lanes, set()
             for lane in sorted(lanes):
                 self._send(lane)
             sleep(pause)
+
+    def _ripe(self) -> bool:
+        """Whether the time of any has come; those are to be sent."""
+        while self._later and self._later[0][0] <= monotonic():
+            self._lanes.add(heappop(self._later)[1])
+        return bool(self._lanes)
 
     def _send(self, lane: str) -> None:
         try:
@@ -79,6 +93,14 @@ class Nudger:
 _nudger = Nudger()
 
 
-def request(lane: str) -> None:
-    """Ask for a worker for this lane; call it after the commit."""
-    _nudger.request(lane)
+def request(lane: str, *, at: datetime | None = None) -> None:
+    """Ask for a worker for this lane, now or `at` a time (aware); call it after the commit.
+
+    What lies farther ahead than the relays' next look is theirs: they know it by then, and wake in time.
+    """
+    if at is None:
+        _nudger.request(lane)
+        return
+    ahead = (at - datetime.now(UTC)).total_seconds()
+    if ahead < SEEN_BY_RELAYS:
+        _nudger.request(lane, delay=ahead + CLOCKS_APART if ahead > 0 else 0.0)

@@ -208,7 +208,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
-    "TAGS": [{"name": "send", "description": "Store a notification durably; a worker sends it."}, {"name": "read"}],
+    "TAGS": [
+        {"name": "send", "description": "Store a notification durably; a worker sends it."},
+        {"name": "read"},
+        {"name": "change", "description": "What was accepted: send it again, not at all, or at another time."},
+    ],
 }
 
 # --- the service -----------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from notifications.idempotency import InvalidKey, parse_key
 KEY_HEADER = "HTTP_IDEMPOTENCY_KEY"  # in META, where it is found without reading all headers
 
 
-def idempotency_key(request: Request) -> str | None:
-    """The key, unquoted; None where it is missing and the settings do not require one.
+def idempotency_key(request: Request, *, required: bool | None = None) -> str | None:
+    """The key, unquoted; None where it is missing and not required (by default as the settings say).
 
     Raises: Problem `idempotency_key_missing` or `idempotency_key_invalid`.
     """
     header = request.META.get(KEY_HEADER)
     if header is None:
-        if settings.IDEMPOTENCY_KEY_REQUIRED:
+        if settings.IDEMPOTENCY_KEY_REQUIRED if required is None else required:
             raise Problem(
                 "idempotency_key_missing",
                 "Send an Idempotency-Key header, the same at every retry of one notification; see /api/docs.",

@@ -53,6 +53,11 @@ KINDS: Mapping[str, Kind] = {
         "A request with this key is in flight",
         "Send the same request again after Retry-After seconds.",
     ),
+    "wrong_state": Kind(
+        HTTPStatus.CONFLICT,
+        "Its status does not allow this",
+        "Failed and unknown ones can be resent, pending ones rescheduled, and all of these canceled.",
+    ),
     "payload_too_large": Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller body."),
     "unsupported_media_type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

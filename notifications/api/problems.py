@@ -87,6 +87,8 @@ def _problem(error: Exception) -> Problem:
                 "Another request with this Idempotency-Key has not ended yet.",
                 headers={"Retry-After": "1"},
             )
+        case services.WrongState():
+            return _wrong_state(error)
         case services.Unavailable() | OperationalError() | InterfaceError():
             return _unavailable(error)
         case Http404():
@@ -102,6 +104,11 @@ def _problem(error: Exception) -> Problem:
 def _panic(error: Exception) -> Problem:
     log.error("panic", exc_info=error)
     return Problem("internal_error", "Something failed that should not have; it has been logged.")
+
+
+def _wrong_state(error: services.WrongState) -> Problem:
+    why = "its life would be over (expires_at)" if error.expired else f"it is {error.status.value}"
+    return Problem("wrong_state", f"This cannot be done to the notification: {why}.")
 
 
 def _unavailable(error: Exception) -> Problem:

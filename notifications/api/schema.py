@@ -105,12 +105,24 @@ _OF_ACCEPTS = (
 )
 _RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503])
 
+_OPTIONAL_KEY = _header(
+    "Idempotency-Key", "As of the accepts, but not required: the same at every retry of one change.", required=False
+)
+_OF_CHANGES = (
+    _header("Idempotency-Key", "As sent.", response=[200, 202]),
+    _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[200, 202]),
+)
 _NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 _COMMON = ("unauthenticated", "client_inactive", "not_acceptable", "internal_error", "unavailable")
 _ACCEPT = (
     *("malformed_json", "invalid", "idempotency_key_missing", "idempotency_key_invalid"),
     *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
+)
+
+_CHANGE = (
+    *("malformed_json", "invalid", "idempotency_key_invalid"),
+    *("payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
 )
 
 
@@ -237,6 +249,30 @@ def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V]
             responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
             **shared,
         ),
+    )
+
+
+def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
+    """Describe a viewset's `resend`, `cancel` and `reschedule`."""
+    words = {
+        "resend": (202, "Send one that failed or is unknown once more", "It is pending again."),
+        "cancel": (200, "Cancel one that is pending, failed or unknown", "It is canceled, and never sent."),
+        "reschedule": (200, "Give a pending one another time", "It has its new time."),
+    }
+    return extend_schema_view(
+        **{
+            name: extend_schema(
+                summary=summary,
+                tags=["change"],
+                request=bodies.get(name),
+                parameters=[_NOTIFICATION_ID, _OPTIONAL_KEY, CORRELATION, _OF_EVERY_ANSWER, *_OF_CHANGES, _RETRY_AFTER],
+                responses={
+                    (status, JSON): OpenApiResponse(row, description=about),
+                    **_problems(*_COMMON, *_CHANGE, "not_found", "wrong_state"),
+                },
+            )
+            for name, (status, summary, about) in words.items()
+        }
     )
 
 

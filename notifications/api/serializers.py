@@ -127,6 +127,16 @@ class NewSms(Acceptable):
     send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.")
 
 
+class Nothing(StrictSerializer):
+    """An empty object."""
+
+
+class NewTime(StrictSerializer):
+    """When it is to be sent instead."""
+
+    send_at = Moment(help_text="Not before this; at most a year ahead. What is past is now.")
+
+
 class PageQuery(StrictSerializer):
     """The query of a list."""
 

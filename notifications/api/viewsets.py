@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
+from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
@@ -25,6 +29,8 @@ from notifications.api.serializers import (
     NewNotification,
     NewSlackMessage,
     NewSms,
+    NewTime,
+    Nothing,
     NotificationDetail,
     NotificationRow,
     PageQuery,
@@ -93,6 +99,7 @@ class BatchViewSet(AcceptingViewSet):
 
 @schema.accepting(NewNotification, "Send over any channel", schema.NOTIFICATION_EXAMPLE)
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
+@schema.changing(NotificationRow, reschedule=NewTime)
 class NotificationViewSet(AcceptingViewSet):
     body = NewNotification
 
@@ -110,10 +117,56 @@ class NotificationViewSet(AcceptingViewSet):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), UUID(pk))
-        except (ValueError, Notification.DoesNotExist):  # no id at all, nobody's, or another client's
+            found = selectors.notification(_client(request), _id(pk))
+        except Notification.DoesNotExist:  # nobody's, or another client's
             raise Http404 from None
         return Response(NotificationDetail(found).data)
+
+    @action(detail=True, methods=["post"])
+    def resend(self, request: Request, pk: str) -> HttpResponse:
+        Nothing.values(_posted(request))
+        return _changed(request, pk, services.resend_own, HTTPStatus.ACCEPTED)
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> HttpResponse:
+        Nothing.values(_posted(request))
+        return _changed(request, pk, services.cancel_own, HTTPStatus.OK)
+
+    @action(detail=True, methods=["post"])
+    def reschedule(self, request: Request, pk: str) -> HttpResponse:
+        new = NewTime.values(_posted(request))
+        return _changed(request, pk, partial(services.reschedule_own, send_at=new["send_at"]), HTTPStatus.OK)
+
+
+def _posted(request: Request) -> dict[str, Any]:
+    """The body; a change that needs to be told nothing may come without."""
+    return {} if request.stream is None else cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
+
+
+def _changed(request: Request, pk: str, change: Callable[..., services.Accepted], status: HTTPStatus) -> HttpResponse:
+    """Change one of the client's own, once for the key, where it sends one."""
+
+    def tell(row: Notification) -> services.Answer:
+        return services.Answer(status, "", JSONRenderer().render(NotificationRow(row).data))
+
+    use = services.Use(
+        _client(request).pk,
+        operation=f"POST {request.path.rstrip('/')}",
+        key=idempotency_key(request, required=False),
+        fingerprint=fingerprint(_posted(request)),
+    )
+    try:
+        changed = change(_client(request), _id(pk), use=use, tell=tell)
+    except Notification.DoesNotExist:
+        raise Http404 from None
+    return _accepted(changed, request)
+
+
+def _id(pk: str) -> UUID:
+    try:
+        return UUID(pk)
+    except ValueError:
+        raise Http404 from None
 
 
 def _client(request: Request) -> Client:

@@ -61,6 +61,18 @@ WHERE client_id = %(client)s AND operation = %(operation)s AND key = %(key)s
 """
 
 
+# Keeps what the client was told of a change to one of its notifications. Index: primary key. Rows: (1) if the key was
+# free.
+KEEP: Final = """
+INSERT INTO idempotency_record
+    (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
+VALUES (%(client)s, %(operation)s, %(key)s, %(fingerprint)s, %(status)s, %(location)s, %(body)s,
+        ARRAY[%(notification)s::uuid], now())
+ON CONFLICT (client_id, operation, key) DO NOTHING
+RETURNING 1
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNotification:
     """A validated notification, as it will be stored."""
@@ -175,6 +187,25 @@ def _as_json(asked: Asked) -> dict[str, object]:
         "created_at": asked.created_at.isoformat(),
         "notifications": notifications,
     }
+
+
+def keep(use: Use, answer: Answer, notification_id: UUID) -> bool:
+    """Keep the answer under its key, in the caller's transaction; False where the key was taken."""
+    return bool(
+        run(
+            KEEP,
+            {
+                "client": use.client_id,
+                "operation": use.operation,
+                "key": use.key,
+                "fingerprint": use.fingerprint,
+                "status": answer.status,
+                "location": answer.location,
+                "body": answer.body,
+                "notification": notification_id,
+            },
+        )
+    )
 
 
 def waited_for_key(error: BaseException) -> bool:

@@ -1,8 +1,9 @@
-"""failed, unknown → pending; pending, failed, unknown → canceled; pending → failed: what operators and time decide."""
+"""What clients, operators and time decide: replay, cancel, reschedule, expire. One function is one edge."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -44,6 +45,24 @@ WITH chosen AS MATERIALIZED (
 SELECT id FROM canceled
 """
 
+# Gives what is pending another time; one in the past is now. One that would be sent after its life is left alone.
+# Index: primary key. Rows: (id, lane).
+RESCHEDULE: Final = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+), rescheduled AS (
+    UPDATE notification n SET due_at = greatest(now(), %(send_at)s::timestamptz)
+    FROM chosen c
+    WHERE n.id = c.id AND n.status || '' = 'pending'
+      AND (n.expires_at IS NULL OR n.expires_at > greatest(now(), %(send_at)s::timestamptz))
+    RETURNING n.id, n.lane
+), reported AS (
+    INSERT INTO event (notification_id, at, kind, actor, detail)
+    SELECT id, now(), 'rescheduled', %(actor)s::text, %(detail)s::text FROM rescheduled
+)
+SELECT id, lane FROM rescheduled
+"""
+
 # Fails what is pending past its life, a paused lane's included. Index: notification_expiring. Rows: (id).
 EXPIRE: Final = """
 WITH overdue AS (
@@ -67,6 +86,11 @@ def replay(ids: Collection[UUID], *, actor: str, detail: str = "") -> dict[UUID,
 def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
     """Cancel pending, failed and unknown notifications; returns those that were. Safe to repeat."""
     return {row[0] for row in run(CANCEL, {"ids": list(ids), "actor": actor, "detail": detail})}
+
+
+def reschedule(ids: Collection[UUID], *, send_at: datetime, actor: str, detail: str = "") -> dict[UUID, str]:
+    """Give pending notifications another time (aware): id → lane of those that have it. Safe to repeat."""
+    return dict(run(RESCHEDULE, {"ids": list(ids), "send_at": send_at, "actor": actor, "detail": detail}))
 
 
 def expire() -> int:

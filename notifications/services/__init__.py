@@ -6,6 +6,7 @@ transaction do so in sorted order, or two of them can wait for each other.
 """
 
 from notifications.intake import NotificationRequest, Problem, Refused
+from notifications.outbox.accept import Answer, Use
 from notifications.services.accepting import (
     MOST_IN_BATCH,
     MOST_PROBLEMS,
@@ -14,8 +15,9 @@ from notifications.services.accepting import (
     accept_batch,
     replay_answer,
 )
-from notifications.services.errors import KeyInUse, KeyReused, Unavailable
-from notifications.services.operating import cancel, create_api_key, receive_report, resend
+from notifications.services.changing import cancel_own, reschedule_own, resend_own
+from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
+from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
 
 __all__ = [
@@ -23,17 +25,24 @@ __all__ = [
     "MOST_PROBLEMS",
     "NOTIFICATIONS_PATH",
     "Accepted",
+    "Answer",
     "KeyInUse",
     "KeyReused",
     "NotificationRequest",
     "Problem",
     "Refused",
     "Unavailable",
+    "Use",
+    "WrongState",
     "accept",
     "accept_batch",
     "cancel",
+    "cancel_own",
     "create_api_key",
     "receive_report",
     "replay_answer",
+    "reschedule",
+    "reschedule_own",
     "resend",
+    "resend_own",
 ]

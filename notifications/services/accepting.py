@@ -138,7 +138,6 @@ def _json(shown: dict[str, Any]) -> bytes:
 def _stored(asked: Asked) -> Accepted:
     accepted = stored(asked)
     if not accepted.replayed:
-        now = asked.created_at
-        for lane in {new.lane for new in asked.notifications if new.send_at is None or new.send_at <= now}:
-            transaction.on_commit(partial(nudge.request, lane))
+        for lane, send_at in {(new.lane, new.send_at) for new in asked.notifications}:
+            transaction.on_commit(partial(nudge.request, lane, at=send_at))
     return accepted

@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 
 from notifications.outbox import accept as outbox
 from notifications.outbox.statement import sqlstate
+from notifications.states import Status
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # Connection trouble, out of resources, shutting down, read-only (a standby), lock, deadlock: not the request's fault.
@@ -27,6 +28,15 @@ class KeyInUse(Exception):
 
 class Unavailable(Exception):
     """Raised when the database cannot say: try again with the same key. Whether it was accepted may be unknown."""
+
+
+class WrongState(Exception):
+    """Raised when what a notification has come to forbids what is asked of it."""
+
+    def __init__(self, status: Status, *, expired: bool) -> None:
+        super().__init__(status.value)
+        self.status = status
+        self.expired = expired  # its life is over, or would be by the time asked for
 
 
 def translated(error: DatabaseError) -> Exception:

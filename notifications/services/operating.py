@@ -32,6 +32,14 @@ def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
     return operate.cancel(ids, actor=actor, detail=detail)
 
 
+def reschedule(ids: Collection[UUID], *, send_at: datetime, actor: str, detail: str = "") -> set[UUID]:
+    """Give pending notifications another time; the ids of those that have it. Safe to repeat."""
+    rescheduled = operate.reschedule(ids, send_at=send_at, actor=actor, detail=detail)
+    for lane in set(rescheduled.values()):
+        transaction.on_commit(partial(nudge.request, lane, at=send_at))
+    return set(rescheduled)
+
+
 def receive_report(channel: str, notification_id: UUID, attempt: int, report: DeliveryReport) -> Status | None:
     """Store and apply a provider's later word; the new status, or None where nothing changed. Safe to repeat."""
     settled = receipts.receive(

@@ -353,6 +353,25 @@ class Canceling(Action):
 
 
 @dataclass
+class Rescheduling(Action):
+    ids: list[UUID]
+    later: int  # hours until it is to be due
+
+    events = frozenset({Event.RESCHEDULE})
+
+    def do(self) -> set[UUID]:
+        return set(operate.reschedule(self.ids, send_at=datetime.now(UTC) + self.later * HOUR, actor="ada"))
+
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
+        told = {id_ for id_ in self.ids if id_ in before.rows}
+        told = {id_ for id_ in told if edges.may_be_rescheduled(before.rows[id_], self.later)}
+        return changed(before, self.ids, lambda row: edges.rescheduled(row, self.later)), told
+
+    def may_lock(self, before: State) -> frozenset[UUID]:
+        return frozenset(self.ids) & before.rows.keys()
+
+
+@dataclass
 class Expiring(Action):
     events = frozenset({Event.EXPIRE})
     waits = False

@@ -22,6 +22,7 @@ from .actions import (
     Purging,
     Recording,
     Replaying,
+    Rescheduling,
     Telling,
 )
 from .state import Row, State
@@ -151,6 +152,10 @@ KINDS: Final = {
     ),
     "cancel": Kind(
         lambda world, state, number: Deed(Canceling([pick(ids(state), number)])),
+        lambda world, state: state.rows,
+    ),
+    "reschedule": Kind(
+        lambda world, state, number: Deed(Rescheduling([pick(ids(state), number)], number % 3)),
         lambda world, state: state.rows,
     ),
     "expire": Kind(lambda world, state, number: Deed(Expiring())),

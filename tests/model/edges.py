@@ -96,6 +96,15 @@ def canceled(row: Row) -> Row:
     return replace(row, status=Status.CANCELED, finished=0)
 
 
+def may_be_rescheduled(row: Row, later: int) -> bool:
+    """`later`: hours until it is to be due."""
+    return row.status is Status.PENDING and (row.expires is None or row.expires > max(0, later))
+
+
+def rescheduled(row: Row, later: int) -> Row:
+    return replace(row, due=max(0, later)) if may_be_rescheduled(row, later) else row
+
+
 def expired(row: Row) -> Row:
     if row.status is not Status.PENDING or not row.expired:
         return row

@@ -57,6 +57,7 @@ actions = st.one_of(
     st.tuples(st.just("claim"), workers, st.integers(1, 4), st.lists(fates, max_size=4), st.booleans()),
     st.tuples(st.just("die"), workers),
     st.tuples(st.just("replay")),
+    st.tuples(st.just("reschedule"), st.sampled_from([timedelta(seconds=-5), timedelta(hours=5)])),
     st.tuples(st.just("settle"), workers),
 )
 
@@ -119,6 +120,9 @@ class World:
             case ("replay",):
                 failed = Notification.objects.filter(status="failed").values_list("id", flat=True)
                 operate.replay(list(failed), actor="ada")
+            case ("reschedule", ago) if not self.holding:  # it would wait for the lock
+                pending = Notification.objects.filter(status="pending").values_list("id", flat=True)
+                operate.reschedule(list(pending), send_at=datetime.now(UTC) - ago, actor="ada")
             case ("settle", worker):
                 self.settle(worker)
 

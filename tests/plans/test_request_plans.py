@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import LiteralString
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from notifications.models import Client
 from notifications.outbox import receipts
 from notifications.outbox.accept import ACCEPT, READ_RECORD, Answer, Asked, NewNotification, Use, parameters
 from notifications.outbox.api_keys import CLIENT_OF_KEY
-from notifications.outbox.operate import CANCEL, REPLAY
+from notifications.outbox.operate import CANCEL, REPLAY, RESCHEDULE
 from tests.plans import tables
 from tests.plans.explained import Plan, explained, explained_query
 from tests.plans.tables import BUSY, OPERATION, id_of, moment
@@ -51,11 +52,14 @@ def test_what_a_key_was_answered_is_one_look_up(stage: str, mode: str) -> None:
     assert (plan.rows, plan.pages <= 10) == (1, True), plan
 
 
-@pytest.mark.parametrize("statement", [REPLAY, CANCEL])
-def test_operators_touch_the_rows_they_name(stage: str, mode: str, statement: str) -> None:
-    ids = [id_of(tables.FAILED + n) for n in range(500)]
+@pytest.mark.parametrize(
+    ("statement", "first"), [(REPLAY, tables.FAILED), (CANCEL, tables.FAILED), (RESCHEDULE, tables.LATER)]
+)
+def test_a_change_touches_the_rows_it_names(stage: str, mode: str, statement: LiteralString, first: int) -> None:
+    ids = [id_of(first + n) for n in range(500)]
+    told = {"ids": ids, "actor": "ada", "detail": "", "send_at": moment(0)}
 
-    plan = explained(statement, {"ids": ids, "actor": "ada", "detail": ""}, mode=mode)  # type: ignore[arg-type]
+    plan = explained(statement, told, mode=mode)
 
     assert plan.indexes == {"notification_pkey"}, plan
     assert not plan.read_whole, plan

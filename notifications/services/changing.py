@@ -1,0 +1,96 @@
+"""What a client does with a notification of its own, after it was accepted: once for each key, where it sends one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.db import transaction
+
+from notifications import intake, selectors
+from notifications.intake import Refused
+from notifications.models import Client, Notification
+from notifications.outbox import accept as outbox
+from notifications.outbox.accept import Answer, Use
+from notifications.services import operating
+from notifications.services.errors import WrongState, translated
+from notifications.services.storing import Accepted, answered
+from notifications.states import Status
+
+Change = Callable[[Collection[UUID]], Collection[UUID]]  # those that were changed
+Tell = Callable[[Notification], Answer]  # what the client is told of it
+
+
+def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+    """Return one that failed or is unknown to pending. Raises: as `_changed`."""
+    return _changed(client, notification_id, partial(operating.resend, actor=_actor(client)), use, tell)
+
+
+def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+    """Cancel one that is pending, failed or unknown. Raises: as `_changed`."""
+    cancel = partial(operating.cancel, actor=_actor(client))
+    return _changed(client, notification_id, cancel, use, tell, already=Status.CANCELED)
+
+
+def reschedule_own(client: Client, notification_id: UUID, *, send_at: datetime, use: Use, tell: Tell) -> Accepted:
+    """Give one that is pending another time. Raises: Refused; as `_changed`."""
+    if problem := intake.wrong_send_at(send_at):
+        raise Refused(problem)
+    when = send_at.astimezone(UTC).isoformat()
+    reschedule = partial(operating.reschedule, send_at=send_at, actor=_actor(client), detail=when)
+    return _changed(client, notification_id, reschedule, use, tell, by=send_at)
+
+
+def _changed(
+    client: Client,
+    notification_id: UUID,
+    change: Change,
+    use: Use,
+    tell: Tell,
+    *,
+    already: Status | None = None,
+    by: datetime | None = None,
+) -> Accepted:
+    """Change it and keep the answer under the key, or answer what the key was answered before.
+
+    `already`: the status that leaves nothing to do. `by`: when it is to be sent, if not now.
+
+    Raises: Notification.DoesNotExist, also where it is another client's; WrongState, KeyReused, Unavailable.
+    """
+    selectors.notification(client, notification_id)
+
+    def changed() -> Answer | None:
+        """What there is to tell; None where it was not changed, or somebody else has used the key meanwhile."""
+        done = change([notification_id])
+        row = selectors.notification(client, notification_id)
+        if not done and row.status != already:
+            return None
+        told = tell(row)
+        return told if use.key is None or outbox.keep(use, told, notification_id) else None
+
+    try:
+        if found := answered(use):
+            return found
+        with transaction.atomic():
+            told = changed()
+            transaction.set_rollback(told is None)
+        if told is not None:
+            return Accepted(told.status, told.location, told.body, replayed=False)
+        # Perhaps by the same request, sent twice at once: then both have one answer.
+        if found := answered(use):
+            return found
+    except DatabaseError as error:
+        raise translated(error) from error
+    raise _forbidden(selectors.notification(client, notification_id), by)
+
+
+def _forbidden(row: Notification, by: datetime | None) -> WrongState:
+    limit = max(by or datetime.min.replace(tzinfo=UTC), datetime.now(UTC))
+    return WrongState(Status(row.status), expired=row.expires_at is not None and row.expires_at <= limit)
+
+
+def _actor(client: Client) -> str:
+    return f"client {client.name}"
