@@ -6,9 +6,19 @@ so a plain digest under a unique index is as safe, and one look-up per request.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import secrets
 from dataclasses import dataclass, field
+
+
+class Scope(enum.StrEnum):
+    """What a key allows its holder."""
+
+    SEND = "send"  # have notifications accepted
+    READ = "read"  # read the client's own
+    MANAGE = "manage"  # resend, cancel and reschedule them
+
 
 KEY_MARK = "nk"  # lets secret scanners and our own logs recognise a key
 

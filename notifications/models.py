@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from notifications.credentials import Scope
 from notifications.states import FINISHED, Outcome, Priority, Status
 
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
@@ -18,6 +19,11 @@ class Client(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     is_active = models.BooleanField(default=True)
+    rate_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Notifications a minute; other requests count as one. Empty for RATE_LIMIT, 0 for no limit.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -27,11 +33,16 @@ class Client(models.Model):
         return self.name
 
 
+def every_scope() -> list[str]:
+    return [scope.value for scope in Scope]
+
+
 class ApiKey(models.Model):
     """One of a client's keys; its text is shown once, when it is made."""
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100, blank=True)
+    scopes = ArrayField(models.TextField(choices=[(s.value, s.value) for s in Scope]), default=every_scope)
     prefix = models.CharField(max_length=16, db_index=False)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -44,6 +55,20 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"nk_{self.prefix}_…"
+
+
+class ClientQuota(models.Model):
+    """What a client has used of its minute, as far as the web processes have asked; written by `outbox/quotas.py`."""
+
+    client = models.OneToOneField(Client, on_delete=models.CASCADE, primary_key=True)
+    minute = models.DateTimeField()
+    used = models.IntegerField()
+
+    class Meta:
+        db_table = "client_quota"
+
+    def __str__(self) -> str:
+        return f"{self.client_id}: {self.used} at {self.minute:%H:%M}"
 
 
 class Notification(models.Model):

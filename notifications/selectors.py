@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
@@ -14,13 +15,23 @@ from notifications.outbox import api_keys
 from notifications.outbox.statement import run
 
 
-def client_of_key(digest: bytes) -> tuple[Client, float | None] | None:
-    """The client, active or not, of a good key, and the seconds until the key expires (None: never)."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key that opens."""
+
+    client: Client  # active or not
+    scopes: frozenset[str]  # of Scope
+    expires_in: float | None  # seconds; None: never
+
+
+def key(digest: bytes) -> Key | None:
+    """A good key; None where it is unknown, revoked or expired."""
     found = api_keys.client_of_key(digest)
     if found is None:
         return None
-    id_, name, is_active, expires_in = found
-    return Client(id=id_, name=name, is_active=is_active), expires_in
+    id_, name, is_active, rate_limit, scopes, expires_in = found
+    client = Client(id=id_, name=name, is_active=is_active, rate_limit=rate_limit)
+    return Key(client, frozenset(scopes), expires_in)
 
 
 def page(

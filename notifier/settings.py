@@ -178,6 +178,9 @@ CORS_EXPOSE_HEADERS = [
     "Idempotency-Key",
     "Idempotent-Replayed",
     "Location",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
     "Retry-After",
     "X-Correlation-ID",
 ]
@@ -186,11 +189,12 @@ CORS_EXPOSE_HEADERS = [
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["notifications.api.authentication.ApiKeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["notifications.api.authentication.IsClient"],
+    "DEFAULT_PERMISSION_CLASSES": ["notifications.api.authentication.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["notifications.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "notifications.api.negotiation.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["notifications.api.throttling.ClientThrottle"],
     "EXCEPTION_HANDLER": "notifications.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -219,6 +223,7 @@ SPECTACULAR_SETTINGS = {
 
 IDEMPOTENCY_KEY_REQUIRED = environment.flag("IDEMPOTENCY_KEY_REQUIRED", default=True)
 IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 72))
+RATE_LIMIT = environment.number("RATE_LIMIT", 0)  # notifications a minute of each client; 0 for no limit
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
 BODY_LIMITS = {"/api/v1/notifications/batch": 8 * 1024 * 1024}  # a thousand messages of 8 kB each

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from notifications import credentials, services
 from notifications.admin.base import ModelAdmin, Watched, label, moment, note
+from notifications.credentials import Scope
 from notifications.models import ApiKey, Client
 
 
@@ -25,7 +26,7 @@ class ClientAdmin(ModelAdmin[Client]):
     list_display = ["name", "state", "created"]
     search_fields = ["name"]
     ordering = ["name"]
-    fields = ["name", "is_active", "created"]
+    fields = ["name", "is_active", "rate_limit", "created"]
     readonly_fields = ["created"]
     created = moment("created_at")
 
@@ -41,9 +42,16 @@ class ClientAdmin(ModelAdmin[Client]):
 
 
 class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope.value, scope.value) for scope in Scope],
+        initial=[scope.value for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="send: have notifications accepted; read: read them; manage: resend, cancel, reschedule them.",
+    )
+
     class Meta:
         model = ApiKey
-        fields = ["client", "name", "expires_at"]
+        fields = ["client", "name", "scopes", "expires_at"]
         help_texts = {
             "name": "What the key is for, to tell a client's keys apart.",
             "expires_at": "UTC; empty for a key that is valid until it is revoked.",
@@ -58,18 +66,22 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(Watched[ApiKey]):
-    list_display = ["__str__", "client", "name", "state", "created", "expires", "revoked"]
+    list_display = ["__str__", "client", "name", "allows", "state", "created", "expires", "revoked"]
     list_filter = [("client", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["client"]
     search_fields = ["prefix", "name", "client__name"]
     ordering = ["-id"]
     actions = ["revoke"]
-    fields = ["client", "name", "prefix", "state", "created", "expires", "revoked"]
-    readonly_fields = ["state", "created", "expires", "revoked"]
+    fields = ["client", "name", "prefix", "allows", "state", "created", "expires", "revoked"]
+    readonly_fields = ["allows", "state", "created", "expires", "revoked"]
     created, expires, revoked = moment("created_at"), moment("expires_at"), moment("revoked_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.add_apikey")
+
+    @admin.display(description="scopes")
+    def allows(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> SafeString:
@@ -95,7 +107,9 @@ class ApiKeyAdmin(Watched[ApiKey]):
         return self.fields if obj else NewKeyForm.Meta.fields
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
-        text = services.create_api_key(obj.client, name=obj.name, expires_at=obj.expires_at)
+        text = services.create_api_key(
+            obj.client, name=obj.name, scopes=[Scope(each) for each in obj.scopes], expires_at=obj.expires_at
+        )
         made = ApiKey.objects.get(digest=credentials.digest(text))
         obj.pk, obj.prefix, obj.created_at = made.pk, made.prefix, made.created_at
         request.new_key = text  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from notifications import credentials, selectors
 from notifications.api.problems import Problem
 from notifications.models import Client
+from notifications.selectors import Key
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # imports this module by way of the settings
@@ -32,22 +33,22 @@ class _KnownKeys:
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Client, float]] = {}
+        self._known: dict[bytes, tuple[Key, float]] = {}
 
-    def client(self, digest: bytes) -> Client | None:
+    def key(self, digest: bytes) -> Key | None:
         known = self._known.get(digest)
         asked = monotonic()
         if known is not None and asked < known[1]:
             return known[0]
-        found = selectors.client_of_key(digest)
+        found = selectors.key(digest)
         if found is None:
             self._known.pop(digest, None)
             return None
-        client, expires_in = found
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        self._known[digest] = client, asked + min(TRUSTED_FOR, TRUSTED_FOR if expires_in is None else expires_in)
-        return client
+        life = TRUSTED_FOR if found.expires_in is None else min(TRUSTED_FOR, found.expires_in)
+        self._known[digest] = found, asked + life
+        return found
 
 
 _known = _KnownKeys()
@@ -61,22 +62,36 @@ class ApiKeyAuthentication(BaseAuthentication):
     switched off (403).
     """
 
-    def authenticate(self, request: Request) -> tuple[Client, None]:
+    def authenticate(self, request: Request) -> tuple[Client, Key]:
         match = _HEADER.fullmatch(request.META.get("HTTP_AUTHORIZATION", "").strip())
-        client = _known.client(credentials.digest(match[1])) if match else None
-        if client is None:
+        key = _known.key(credentials.digest(match[1])) if match else None
+        if key is None:
             raise NotAuthenticated
+        client = key.client
         structlog.contextvars.bind_contextvars(client=client.name)
         if not client.is_active:
             raise Problem("client_inactive", "This client has been switched off by an operator.")
-        return client, None
+        return client, key
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
-class IsClient(BasePermission):
-    """Only clients: a view that leaves the authentication out stays closed."""
+class HasScope(BasePermission):
+    """Only clients, and only with a key for what they ask: `view.scopes` names the scope of each of its actions.
+
+    A view that leaves the authentication or the scopes out stays closed.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return isinstance(request.user, Client)
+        if not isinstance(request.auth, Key):
+            return False
+        action = getattr(view, "action", None)
+        if action is None:
+            return True  # a method that the address does not take; that is said next
+        needed = getattr(view, "scopes", {}).get(action)
+        if needed is None:
+            return False
+        if needed not in request.auth.scopes:
+            raise Problem("scope_missing", f"This API key lacks the scope {needed}.")
+        return True

@@ -42,6 +42,11 @@ KINDS: Mapping[str, Kind] = {
     "client_inactive": Kind(
         HTTPStatus.FORBIDDEN, "This client is switched off", "Ask an operator to switch the client on."
     ),
+    "scope_missing": Kind(
+        HTTPStatus.FORBIDDEN,
+        "The API key does not allow this",
+        "Use a key with the scope that detail names: send, read or manage.",
+    ),
     "forbidden": Kind(HTTPStatus.FORBIDDEN, "This is not allowed", "See detail."),
     "not_found": Kind(HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address and the id."),
     "method_not_allowed": Kind(

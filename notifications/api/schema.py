@@ -97,13 +97,22 @@ KEY = _header(
     required=settings.IDEMPOTENCY_KEY_REQUIRED,
 )
 CORRELATION = _header("X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing.")
-_OF_EVERY_ANSWER = _header("X-Correlation-ID", "As sent, or made.", response=True)
+_OF_EVERY_ANSWER = (
+    _header("X-Correlation-ID", "As sent, or made.", response=True),
+    _header(
+        "RateLimit-Limit", "Notifications a minute, where there is a limit; other requests count as one.", response=True
+    ),
+    _header("RateLimit-Remaining", "What is left of them.", response=True),
+    _header("RateLimit-Reset", "Seconds until there are more.", response=True),
+)
 _LOCATION = _header("Location", "Where the notification can be read.", response=[202])
 _OF_ACCEPTS = (
     _header("Idempotency-Key", "As sent.", response=[202]),
     _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[202]),
 )
-_RETRY_AFTER = _header("Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 503])
+_RETRY_AFTER = _header(
+    "Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 429, 503]
+)
 
 _OPTIONAL_KEY = _header(
     "Idempotency-Key", "As of the accepts, but not required: the same at every retry of one change.", required=False
@@ -114,7 +123,15 @@ _OF_CHANGES = (
 )
 _NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
-_COMMON = ("unauthenticated", "client_inactive", "not_acceptable", "internal_error", "unavailable")
+_COMMON = (
+    "unauthenticated",
+    "client_inactive",
+    "scope_missing",
+    "throttled",
+    "not_acceptable",
+    "internal_error",
+    "unavailable",
+)
 _ACCEPT = (
     *("malformed_json", "invalid", "idempotency_key_missing", "idempotency_key_invalid"),
     *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
@@ -214,7 +231,7 @@ def accepting(
             summary=summary,
             tags=["send"],
             request=body,
-            parameters=[KEY, CORRELATION, _OF_EVERY_ANSWER, *answered.headers, _RETRY_AFTER],
+            parameters=[KEY, CORRELATION, *_OF_EVERY_ANSWER, *answered.headers, _RETRY_AFTER],
             responses={
                 (202, JSON): OpenApiResponse(answered.body, description=answered.about),
                 **_problems(*_COMMON, *_ACCEPT),
@@ -239,13 +256,13 @@ def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V]
     return extend_schema_view(
         list=extend_schema(
             summary="List your notifications, newest first",
-            parameters=[query, CORRELATION, _OF_EVERY_ANSWER],
+            parameters=[query, CORRELATION, *_OF_EVERY_ANSWER],
             responses={(200, JSON): page, **_problems(*_COMMON, "invalid")},
             **shared,
         ),
         retrieve=extend_schema(
             summary="Read one notification with its attempts",
-            parameters=[_NOTIFICATION_ID, CORRELATION, _OF_EVERY_ANSWER],
+            parameters=[_NOTIFICATION_ID, CORRELATION, *_OF_EVERY_ANSWER],
             responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
             **shared,
         ),
@@ -265,7 +282,14 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
                 summary=summary,
                 tags=["change"],
                 request=bodies.get(name),
-                parameters=[_NOTIFICATION_ID, _OPTIONAL_KEY, CORRELATION, _OF_EVERY_ANSWER, *_OF_CHANGES, _RETRY_AFTER],
+                parameters=[
+                    _NOTIFICATION_ID,
+                    _OPTIONAL_KEY,
+                    CORRELATION,
+                    *_OF_EVERY_ANSWER,
+                    *_OF_CHANGES,
+                    _RETRY_AFTER,
+                ],
                 responses={
                     (status, JSON): OpenApiResponse(row, description=about),
                     **_problems(*_COMMON, *_CHANGE, "not_found", "wrong_state"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -19,7 +20,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
 from notifications import selectors, services
-from notifications.api import schema
+from notifications.api import schema, throttling
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
@@ -35,13 +36,28 @@ from notifications.api.serializers import (
     NotificationRow,
     PageQuery,
 )
+from notifications.credentials import Scope
 from notifications.idempotency import fingerprint
 from notifications.models import Client, Notification
 
 
-class AcceptingViewSet(ViewSet):
+class ClientViewSet(ViewSet):
+    """What clients ask: each of its actions has its scope, and each answer says what is left of their minute."""
+
+    scopes: ClassVar[Mapping[str, Scope]]
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        throttling.tell(request, final)
+        return final
+
+
+class AcceptingViewSet(ClientViewSet):
     """Accepts a body as a notification, once for each Idempotency-Key."""
 
+    scopes: ClassVar = {"create": Scope.SEND}
     body: ClassVar[type[Acceptable]]
     store: ClassVar[Callable[..., services.Accepted]] = staticmethod(services.accept)
 
@@ -53,9 +69,12 @@ class AcceptingViewSet(ViewSet):
         operation = f"POST {request.path.rstrip('/')}"
         asked = fingerprint(posted)
         try:
+            wanted = self.body.read(posted)
+            if isinstance(wanted, list):
+                throttling.charge(request, len(wanted) - 1)
             accepted = self.store(
                 _client(request),
-                self.body.read(posted),
+                wanted,
                 key=key,
                 operation=operation,
                 fingerprint=asked,
@@ -101,6 +120,11 @@ class BatchViewSet(AcceptingViewSet):
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
 @schema.changing(NotificationRow, reschedule=NewTime)
 class NotificationViewSet(AcceptingViewSet):
+    scopes: ClassVar = {
+        **AcceptingViewSet.scopes,
+        **dict.fromkeys(("list", "retrieve"), Scope.READ),
+        **dict.fromkeys(("resend", "cancel", "reschedule"), Scope.MANAGE),
+    }
     body = NewNotification
 
     def list(self, request: Request) -> Response:
@@ -170,7 +194,7 @@ def _id(pk: str) -> UUID:
 
 
 def _client(request: Request) -> Client:
-    return cast(Client, request.user)  # IsClient lets nobody else pass
+    return cast(Client, request.user)  # HasScope lets nobody else pass
 
 
 def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,6 +17,15 @@ DONE: Final = 0
 WRONG_USE: Final = 2  # argparse's own
 DATABASE_AWAY: Final = 3
 INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+
+
+def moment(text: str) -> datetime:
+    """An option's time → aware UTC; without an offset it is UTC. Raises: ArgumentTypeError."""
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2030-01-31T09:30+01:00") from None
 
 
 class OperatorsCommand(BaseCommand):

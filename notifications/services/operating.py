@@ -12,6 +12,7 @@ from django.db import transaction
 
 from channels.contract import DeliveryReport
 from notifications import credentials, nudge
+from notifications.credentials import Scope
 from notifications.models import ApiKey, Client
 from notifications.outbox import operate, receipts
 from notifications.states import Status
@@ -57,8 +58,17 @@ def receive_report(channel: str, notification_id: UUID, attempt: int, report: De
     return settled
 
 
-def create_api_key(client: Client, *, name: str = "", expires_at: datetime | None = None) -> str:
+def create_api_key(
+    client: Client, *, name: str = "", scopes: Collection[Scope] = tuple(Scope), expires_at: datetime | None = None
+) -> str:
     """Make a key for a client and return its text, which cannot be had again."""
     new = credentials.new_key()
-    ApiKey.objects.create(client=client, name=name, prefix=new.prefix, digest=new.digest, expires_at=expires_at)
+    ApiKey.objects.create(
+        client=client,
+        name=name,
+        scopes=[scope.value for scope in Scope if scope in scopes],
+        prefix=new.prefix,
+        digest=new.digest,
+        expires_at=expires_at,
+    )
     return new.text

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from notifications import credentials, services
+from notifications.credentials import Scope
+from notifications.management.operators import moment
 from notifications.models import ApiKey, Client
 
 
@@ -20,6 +24,15 @@ class Command(BaseCommand):
         parser.add_argument("client", help="the client's name")
         parser.add_argument("--name", default="", help="what this key is for, to tell a client's keys apart")
         parser.add_argument(
+            "--scope",
+            action="append",
+            choices=[scope.value for scope in Scope],
+            help="what the key allows; may be repeated (default: all)",
+        )
+        parser.add_argument(
+            "--expires", type=moment, help="the ISO 8601 time from which it is no good (default: never)"
+        )
+        parser.add_argument(
             "--ensure-from-file",
             type=Path,
             metavar="PATH",
@@ -29,13 +42,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < len(options["client"]) <= 100:
             raise CommandError("The client's name must have 1 to 100 characters.")
-        client, _ = Client.objects.get_or_create(name=options["client"])
         path: Path | None = options["ensure_from_file"]
+        expires_at: datetime | None = options["expires"]
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise CommandError("--expires must be in the future.")
+        if path is not None and (options["scope"] or expires_at):
+            raise CommandError("The key of --ensure-from-file allows everything and never expires.")
+        client, _ = Client.objects.get_or_create(name=options["client"])
+        scopes = [Scope(each) for each in options["scope"] or Scope]
+        make = partial(services.create_api_key, client, name=options["name"], scopes=scopes, expires_at=expires_at)
         if path is None:
-            self.stdout.write(services.create_api_key(client, name=options["name"]))
-            return
-        if not _valid(path, client):
-            _write_private(path, services.create_api_key(client, name=options["name"]))
+            self.stdout.write(make())
+        elif not _valid(path, client):
+            _write_private(path, make())
 
 
 def _valid(path: Path, client: Client) -> bool:

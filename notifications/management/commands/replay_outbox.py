@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 
 from channels.registry import channels
 from notifications import replay, services
-from notifications.management.operators import WRONG_USE, OperatorsCommand
+from notifications.management.operators import WRONG_USE, OperatorsCommand, moment
 from notifications.replay import Group, Selection
 from notifications.states import Status
 
@@ -41,9 +41,9 @@ class Command(OperatorsCommand):
             help="failed (the default) or unknown; may be repeated. Unknown ones may have been sent",
         )
         parser.add_argument("--channel", action="append", help="only this channel; may be repeated")
-        parser.add_argument("--since", type=_moment, help="only those accepted at or after this ISO 8601 time")
+        parser.add_argument("--since", type=moment, help="only those accepted at or after this ISO 8601 time")
         parser.add_argument(
-            "--until", type=_moment, help="only those accepted before this ISO 8601 time; without an offset it is UTC"
+            "--until", type=moment, help="only those accepted before this ISO 8601 time; without an offset it is UTC"
         )
         parser.add_argument("--id", action="append", type=_id, help="only this notification; may be repeated")
         parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, change nothing")
@@ -132,14 +132,6 @@ def _selection(options: dict[str, Any]) -> Selection:
     if chosen.since and chosen.until and chosen.since >= chosen.until:
         raise CommandError("--since must be earlier than --until.", returncode=WRONG_USE)
     return chosen
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2030-01-31T09:30+01:00") from None
 
 
 def _id(text: str) -> UUID:
