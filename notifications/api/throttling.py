@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
-from django.http.response import HttpResponseBase
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
 from notifications.api.problems import Problem
-from notifications.models import Client
+from notifications.selectors import Key
 from notifications.throttle import Allowance, Throttle
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class ClientThrottle(BaseThrottle):
 
 def charge(request: Request, cost: int) -> None:
     """Use up so much of the client's minute. Raises: Problem `throttled`."""
-    client = request.user
-    if not isinstance(client, Client):
+    if not isinstance(request.auth, Key):
         return
+    client = request.auth.client
     limit = settings.RATE_LIMIT if client.rate_limit is None else client.rate_limit
     if not limit or cost < 1:
         return
@@ -48,7 +48,7 @@ def charge(request: Request, cost: int) -> None:
         raise Problem("throttled", detail, headers={"Retry-After": str(allowance.reset)})
 
 
-def tell(request: Request, response: HttpResponseBase) -> None:
+def tell(request: Request, response: Response) -> None:
     """Add the headers, where the client has a limit."""
     allowance: Allowance | None = request.META.get(_OF_REQUEST)
     if allowance is not None:

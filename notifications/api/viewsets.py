@@ -10,7 +10,6 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
-from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -46,9 +45,7 @@ class ClientViewSet(ViewSet):
 
     scopes: ClassVar[Mapping[str, Scope]]
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
         throttling.tell(request, final)
         return final

@@ -499,7 +499,9 @@ def test_staff_without_permission_sees_nothing() -> None:
 
 def new_key(browser: Browser, client: Client, **fields: str) -> str:
     """Make a key by the form; the page that answers."""
-    response = browser.post(f"{KEYS}add/", {"client": client.pk, "name": "checkout", **fields})
+    response = browser.post(
+        f"{KEYS}add/", {"client": client.pk, "name": "checkout", "scopes": ["send", "read"], **fields}
+    )
     assert response.status_code == 200
     return response.content.decode()
 
@@ -518,7 +520,7 @@ def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> 
     answer = new_key(browser, poster)
 
     (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", answer)
-    assert selectors.client_of_key(digest(text)) == (poster, None)
+    assert selectors.key(digest(text)) == selectors.Key(poster, frozenset({"send", "read"}), None)
     key = ApiKey.objects.get()
     assert key.name == "checkout"
     for address in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
@@ -529,7 +531,7 @@ def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> 
 
 
 def test_the_answer_with_a_new_key_is_not_stored_by_the_browser(browser: Browser, poster: Client) -> None:
-    response = browser.post(f"{KEYS}add/", {"client": poster.pk, "name": ""})
+    response = browser.post(f"{KEYS}add/", {"client": poster.pk, "name": "", "scopes": ["read"]})
 
     assert "no-store" in response.headers["Cache-Control"]
 
@@ -556,7 +558,7 @@ def test_a_revoked_key_is_refused(browser: Browser, poster: Client) -> None:
 
     browser.post(KEYS, chosen_rows(key.pk, action="revoke"))
 
-    assert selectors.client_of_key(digest(text)) is None
+    assert selectors.key(digest(text)) is None
     assert ">revoked</span>" in shown(browser, KEYS)
     assert LogEntry.objects.filter(change_message="Revoked.").count() == 1
 

@@ -54,7 +54,10 @@ def test_an_error_can_be_read_by_an_allowed_origin_and_shows_our_headers() -> No
     assert answer.status_code == 404
     assert answer.headers["Access-Control-Allow-Origin"] == OURS
     exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
-    assert exposed == {"Idempotency-Key", "Idempotent-Replayed", "Location", "Retry-After", "X-Correlation-ID"}
+    limits = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+    assert exposed == limits | {
+        *("Idempotency-Key", "Idempotent-Replayed", "Location", "Retry-After", "X-Correlation-ID"),
+    }
 
 
 def test_pages_that_are_not_the_api_are_shared_with_nobody() -> None:

@@ -55,8 +55,9 @@ def test_accepts_tell_their_headers_their_problems_and_an_example(schema: Any, p
     headers = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert headers["Idempotency-Key"]["required"] is True
     assert "X-Correlation-ID" in headers
-    assert set(operation["responses"]) >= {"202", "400", "401", "403", "409", "413", "415", "422", "500", "503"}
-    assert set(operation["responses"]["202"]["headers"]) == {
+    assert set(operation["responses"]) >= {"202", "400", "401", "403", "409", "413", "415", "422", "429", "500", "503"}
+    limits = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+    assert set(operation["responses"]["202"]["headers"]) == limits | {
         "Location",
         "Idempotency-Key",
         "Idempotent-Replayed",
