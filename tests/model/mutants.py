@@ -113,9 +113,6 @@ MUTANTS: Final = {
     "a reschedule of what is being sent": mutant(
         operate, "RESCHEDULE", {"= 'pending'": "IN ('pending', 'sending')"}, "reschedule"
     ),
-    "a reschedule past its life": mutant(
-        operate, "RESCHEDULE", {"n.expires_at > greatest(now(), %(send_at)s::timestamptz)": "true"}, "reschedule"
-    ),
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),
     "a receipt without a lock": mutant(receipts, "LOCK", {"FOR UPDATE": ""}, meet=("record", "tell")),
