@@ -9,19 +9,24 @@ from uuid import UUID
 
 from notifications.outbox.statement import run
 
+# Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
+# rows locked, and not before, the plan would decide whether those that are left alone are locked as well, and passed
+# over by a claim. In id order, so that two never wait for each other in a circle; the second finds the status changed.
+
 # Returns failed and unknown notifications to pending, with fresh budgets; one that may have been sent stays marked.
-# Expired ones are left alone: they would only fail again. The event row is the audit. In id order, so that two
-# replays never wait for each other in a circle; the second finds the status changed and does nothing.
+# Expired ones are left alone: they would only fail again. The event row is the audit.
 # Index: primary key. Rows: (id, lane).
 REPLAY: Final = """
 WITH chosen AS MATERIALIZED (
-    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id FROM notification
+    WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown')
+      AND (expires_at IS NULL OR expires_at > now())
+    ORDER BY id FOR UPDATE
 ), replayed AS (
     UPDATE notification n
     SET status = 'pending', due_at = now(), tries = 0, losses = 0, finished_at = NULL,
         possible_duplicate = n.possible_duplicate OR n.status || '' = 'unknown'
-    FROM chosen c
-    WHERE n.id = c.id AND n.status || '' IN ('failed', 'unknown') AND (n.expires_at IS NULL OR n.expires_at > now())
+    FROM chosen c WHERE n.id = c.id
     RETURNING n.id, n.lane
 ), reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail)
@@ -33,10 +38,11 @@ SELECT id, lane FROM replayed
 # Cancels what is not being sent and not finished well. Index: primary key. Rows: (id).
 CANCEL: Final = """
 WITH chosen AS MATERIALIZED (
-    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id FROM notification
+    WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('pending', 'failed', 'unknown') ORDER BY id FOR UPDATE
 ), canceled AS (
     UPDATE notification n SET status = 'canceled', finished_at = now()
-    FROM chosen c WHERE n.id = c.id AND n.status || '' IN ('pending', 'failed', 'unknown')
+    FROM chosen c WHERE n.id = c.id
     RETURNING n.id
 ), reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail)
@@ -49,12 +55,13 @@ SELECT id FROM canceled
 # Index: primary key. Rows: (id, lane).
 RESCHEDULE: Final = """
 WITH chosen AS MATERIALIZED (
-    SELECT id FROM notification WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id FROM notification
+    WHERE id = ANY(%(ids)s::uuid[]) AND status || '' = 'pending'
+      AND (expires_at IS NULL OR expires_at > greatest(now(), %(send_at)s::timestamptz))
+    ORDER BY id FOR UPDATE
 ), rescheduled AS (
     UPDATE notification n SET due_at = greatest(now(), %(send_at)s::timestamptz)
-    FROM chosen c
-    WHERE n.id = c.id AND n.status || '' = 'pending'
-      AND (n.expires_at IS NULL OR n.expires_at > greatest(now(), %(send_at)s::timestamptz))
+    FROM chosen c WHERE n.id = c.id
     RETURNING n.id, n.lane
 ), reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail)

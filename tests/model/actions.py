@@ -58,10 +58,6 @@ class Action(ABC):
         after, _ = self.must(before)
         return frozenset(id_ for id_, row in before.rows.items() if after.rows.get(id_) != row)
 
-    def may_lock(self, before: State) -> frozenset[UUID]:
-        """The same with rows that it may come to lock, or not, as Postgres plans it."""
-        return self.locks(before)
-
 
 def changed(state: State, ids: Sequence[UUID], edge: Edge) -> State:
     """The same, but for what became of these, as far as they are there."""
@@ -332,9 +328,6 @@ class Replaying(Action):
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
         return _moved(before, self.ids, edges.replayed)
 
-    def may_lock(self, before: State) -> frozenset[UUID]:
-        return frozenset(self.ids) & before.rows.keys()
-
 
 @dataclass
 class Canceling(Action):
@@ -348,9 +341,6 @@ class Canceling(Action):
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
         return _moved(before, self.ids, edges.canceled)
 
-    def may_lock(self, before: State) -> frozenset[UUID]:
-        return frozenset(self.ids) & before.rows.keys()
-
 
 @dataclass
 class Rescheduling(Action):
@@ -363,12 +353,12 @@ class Rescheduling(Action):
         return set(operate.reschedule(self.ids, send_at=datetime.now(UTC) + self.later * HOUR, actor="ada"))
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
-        told = {id_ for id_ in self.ids if id_ in before.rows}
-        told = {id_ for id_ in told if edges.may_be_rescheduled(before.rows[id_], self.later)}
-        return changed(before, self.ids, lambda row: edges.rescheduled(row, self.later)), told
+        return changed(before, self.ids, lambda row: edges.rescheduled(row, self.later)), set(self.locks(before))
 
-    def may_lock(self, before: State) -> frozenset[UUID]:
-        return frozenset(self.ids) & before.rows.keys()
+    def locks(self, before: State) -> frozenset[UUID]:
+        """Also one that has that time already."""
+        there = (before.rows[id_] for id_ in self.ids if id_ in before.rows)
+        return frozenset(row.id for row in there if edges.may_be_rescheduled(row, self.later))
 
 
 @dataclass

@@ -28,6 +28,7 @@ from .actions import (
     Purging,
     Recording,
     Replaying,
+    Rescheduling,
     Retiring,
     TakingUnheld,
 )
@@ -213,6 +214,12 @@ class Outbox(RuleBasedStateMachine):
     @rule(number=which)
     def cancel(self, number: int) -> None:
         self.perform(Deed(Canceling([pick(ids(self.state, lambda row: row.status not in FINISHED), number)])))
+
+    @precondition(some_row(lambda row: row.status not in FINISHED))
+    @rule(number=which, later=st.sampled_from([-1, 0, 1, 2, 5]))
+    def reschedule(self, number: int, later: int) -> None:
+        one = pick(ids(self.state, lambda row: row.status not in FINISHED), number)
+        self.perform(Deed(Rescheduling([one], later)))
 
     @precondition(some_row(lambda row: row.expired))
     @rule()

@@ -8,7 +8,6 @@ from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeVar
-from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -73,23 +72,7 @@ def judge(
     if waited and not other.waits:
         raise Broken(f"{other} waited for {first}")
     must_say(first.must(before)[1], said)
-    try:
-        _judge(first, other, before, after, answer, passed=NOBODY if waited else first.locks(before), commits=commits)
-    except Broken:
-        more = NOBODY if waited else first.may_lock(before)
-        _judge(first, other, before, after, answer, passed=more, commits=commits)
-
-
-def _judge(
-    first: Action,
-    other: Action,
-    before: State,
-    after: State,
-    answer: object,
-    *,
-    passed: frozenset[UUID],
-    commits: bool,
-) -> None:
+    passed = NOBODY if waited else first.locks(before)
     alone, told_alone = other.must(before, passed)
     if not commits:
         must_be(alone, after)

@@ -2,10 +2,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
 
 from notifications.models import Event, LaneState, Notification, Worker
 from notifications.outbox import lanes
-from notifications.outbox.operate import cancel, expire, replay
+from notifications.outbox.operate import cancel, expire, replay, reschedule
+from notifications.outbox.statement import direct_connection, run
 from notifications.outbox.workers import sweep
 from notifications.states import Outcome
 
@@ -44,6 +46,27 @@ def test_a_replayed_unknown_is_marked_as_a_possible_duplicate() -> None:
     rows.recorded(rows.result(second, Outcome.ACCEPTED))
 
     assert rows.outcomes(id_) == [(1, "in_doubt", "", False), (2, "accepted", "", True)]
+
+
+@pytest.mark.parametrize("off", ["", "enable_nestloop", "enable_hashjoin", "enable_nestloop, enable_hashjoin"])
+@pytest.mark.parametrize("believed", [0, 1, 100_000])  # rows: the planner begins now with the one side, now the other
+def test_what_is_left_alone_is_not_locked_whatever_the_plan(off: str, believed: int) -> None:
+    now = datetime.now(UTC)
+    short_lived = rows.accepted(expires_at=now + timedelta(hours=1))
+    sent = rows.accepted(lane="sms")
+    rows.recorded(rows.result(rows.claimed(rows.worker(), lane="sms")[0], Outcome.ACCEPTED))
+    run("UPDATE pg_class SET reltuples = %(rows)s, relpages = 1 WHERE relname = 'notification'", {"rows": believed})
+    connection.close()  # with the plans of its session
+
+    with transaction.atomic(), direct_connection("somebody else") as other:
+        for setting in filter(None, off.split(", ")):
+            run(f"SET LOCAL {setting} = off", {})  # type: ignore[arg-type]  # one of four words above
+        assert not reschedule([short_lived, sent], send_at=now + timedelta(hours=2), actor="ada")
+        assert not replay([short_lived, sent], actor="ada")
+        assert not cancel([sent], actor="ada")
+        free = other.execute("SELECT id FROM notification FOR UPDATE SKIP LOCKED").fetchall()
+
+    assert {row[0] for row in free} == {short_lived, sent}
 
 
 def test_replaying_twice_doubles_nothing() -> None:
