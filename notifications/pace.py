@@ -14,9 +14,8 @@ from notifications.states import Priority
 # A send this slow costs far more than a statement: record before the next, so that a crash doubts that one alone.
 SLOW_SEND: Final = 0.005  # seconds
 LARGEST_BATCH: Final = 500  # claimed and recorded in one statement; larger ones are no faster
-GROWTH: Final = (
-    5  # from one full batch of a quick lane to the next: there after two, small ones cost twice as much each
-)
+# From one full batch of a quick lane to the next: after two it is the largest, and small ones cost twice as much each.
+GROWTH: Final = 5
 # Of a lane whose sends are quicker than a statement: while one thread waits for the database the other has the
 # processor. More would only take it from each other.
 QUICK_THREADS: Final = 2

@@ -54,6 +54,12 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     return rows
 
 
+def connection_stands() -> bool:
+    """After an error: whether the session outlived it, so that the server has certainly rolled back what it refused."""
+    raw = connections[DEFAULT_DB_ALIAS].connection
+    return raw is not None and not raw.closed
+
+
 def give_back() -> None:
     """Return this thread's connection to the pool, where there is one: none is kept while a provider is waited for."""
     ours = connections[DEFAULT_DB_ALIAS]

@@ -2,7 +2,8 @@
 
 A transaction costs Postgres three times what the rows of one notification do, and the disk is written once for each. So
 whoever comes while another's transaction is under way shares the next one with all that wait. Each still has its own
-answer, its own key, and is answered only after the commit; what would hold up or fail the others is tried alone.
+answer, its own key, and is answered only after the commit; what would hold up or fail the others is tried alone, where it is
+certain that nothing was written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django.db import connection
 
 from notifications.outbox import accept as outbox
 from notifications.outbox.accept import Asked, Use
-from notifications.outbox.statement import CommitInDoubt
+from notifications.outbox.statement import CommitInDoubt, connection_stands
 from notifications.services.errors import KeyReused, Unavailable, translated
 from notifications.together import Together
 
@@ -103,9 +104,9 @@ def _insert_together(asked: Sequence[Asked]) -> _Shared:
     except CommitInDoubt as error:
         return _Shared(failure=error)
     except DatabaseError as error:
-        if outbox.waited_for_key(error) or (len(asked) > 1 and monotonic() - began < PATIENCE):
-            return _Shared()
-        return _Shared(failure=error)
+        worth_trying = outbox.waited_for_key(error) or (len(asked) > 1 and monotonic() - began < PATIENCE)
+        # Where the session went with it, the commit may have come first: what is not known is not tried again.
+        return _Shared() if worth_trying and connection_stands() else _Shared(failure=error)
 
 
 _company = Together(_insert_together, patience=PATIENCE)

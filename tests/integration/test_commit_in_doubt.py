@@ -64,7 +64,10 @@ def test_a_commit_that_no_standby_has_is_a_503_and_the_retry_is_answered(databas
         assert operator.execute("SELECT count(*) FROM notification").fetchone() == (1,)
 
 
-def test_those_that_share_a_commit_that_no_standby_has_are_all_told_so(database: dict[str, object]) -> None:
+@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])  # its wait, or its session: both stand
+def test_those_that_share_a_commit_in_doubt_are_all_told_so_and_it_is_not_tried_again(
+    database: dict[str, object], how: str
+) -> None:
     query = urlencode({"host": database["HOST"]})
     url = f"postgresql://{database['USER']}@/{database['NAME']}?{query}"
     environment = {"DATABASE_URL": url, **sandbox.environment(9, 9)}
@@ -83,7 +86,7 @@ def test_those_that_share_a_commit_that_no_standby_has_are_all_told_so(database:
         _standby(operator, "nobody")
         answers = [clients.submit(post, number) for number in range(4)]
         while not all(answer.done() for answer in answers):
-            operator.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            operator.execute(f"SELECT {how}(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'".encode())
 
         assert [answer.result().status_code for answer in answers] == [503] * 4
         assert operator.execute("SELECT count(*) FROM notification").fetchone() == (4,)

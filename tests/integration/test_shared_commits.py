@@ -142,21 +142,35 @@ def test_a_key_in_flight_elsewhere_holds_up_nobody_but_its_own(
         caller.execute("ROLLBACK")
 
 
-def test_a_session_that_ends_is_the_trouble_of_one(
+def test_a_statement_that_is_canceled_is_tried_for_each_alone(
     company: Together[storing.Asked, storing._Shared], submit: Submit
 ) -> None:
     with a_commit_under_way(company, submit) as (first, behind):
         others = behind([(f"key {number}", "hello") for number in range(4)])
         with direct_connection("an administrator") as administrator:
-            _end_whoever_waits(administrator)  # the first: then one of the others leads, and waits as well
-            eventually(lambda: not company._waiting, what="the others were taken along")
+            _cancel_whoever_waits(administrator)  # the first: then one of the others leads, and waits as well
             eventually(lambda: first.done() and _waiting_for_the_table(), what="their leader waits for the table")
-            _end_whoever_waits(administrator)
+            _cancel_whoever_waits(administrator)
+            eventually(lambda: _waiting_for_the_table() == 4, what="each waits for the table")
 
     assert isinstance(first.exception(20), Unavailable)
-    failures = [each.exception(20) for each in others]
-    assert [type(failure) for failure in failures if failure] == [Unavailable]  # of the leader, whose session it was
-    assert Notification.objects.count() == 3
+    assert [each.result(20).replayed for each in others] == [False] * 4
+    assert Notification.objects.count() == 4
+
+
+def test_where_a_session_ends_nobody_knows_and_nothing_is_tried_again(
+    company: Together[storing.Asked, storing._Shared], submit: Submit
+) -> None:
+    with a_commit_under_way(company, submit) as (first, behind):
+        others = behind([(f"key {number}", "hello") for number in range(4)])
+        with direct_connection("an administrator") as administrator:
+            _end_whoever_waits(administrator)
+            eventually(lambda: first.done() and _waiting_for_the_table(), what="their leader waits for the table")
+            _end_whoever_waits(administrator)
+            assert [type(each.exception(20)) for each in (first, *others)] == [Unavailable] * 5
+
+    assert Notification.objects.count() == 0
+    assert not submit("key 1").result(20).replayed
 
 
 def test_after_a_long_wait_a_failure_is_everybodys(
@@ -166,9 +180,9 @@ def test_after_a_long_wait_a_failure_is_everybodys(
     with a_commit_under_way(company, submit) as (first, behind):
         others = behind([(f"key {number}", "hello") for number in range(4)])
         with direct_connection("an administrator") as administrator:
-            _end_whoever_waits(administrator)
+            _cancel_whoever_waits(administrator)
             eventually(lambda: first.done() and _waiting_for_the_table(), what="their leader waits for the table")
-            _end_whoever_waits(administrator)
+            _cancel_whoever_waits(administrator)
             assert [type(each.exception(20)) for each in others] == [Unavailable] * 4
 
     assert Notification.objects.count() == 0
@@ -203,6 +217,12 @@ def _waiting_for_the_table() -> int:
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         return cursor.fetchone()[0]
+
+
+def _cancel_whoever_waits(administrator: psycopg.Connection[tuple[object, ...]]) -> None:
+    administrator.execute(
+        "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'notification'::regclass"
+    )
 
 
 def _end_whoever_waits(administrator: psycopg.Connection[tuple[object, ...]]) -> None:
