@@ -2,8 +2,8 @@
 
 A transaction costs Postgres three times what the rows of one notification do, and the disk is written once for each. So
 whoever comes while another's transaction is under way shares the next one with all that wait. Each still has its own
-answer, its own key, and is answered only after the commit; what would hold up or fail the others is tried alone, where it is
-certain that nothing was written.
+answer, its own key, and is answered only after the commit; what would hold up or fail the others is tried alone, where
+it is certain that nothing was written.
 """
 
 from __future__ import annotations
