@@ -8,8 +8,9 @@ INSERT INTO listing (client_id, id, recipient, correlation)
 SELECT client_id, id, hashtextextended(recipient, client_id), hashtextextended(correlation_id, client_id)
 FROM notification;
 INSERT INTO label (term, id)
-SELECT DISTINCT hashtextextended(l.key || '=' || l.value, n.client_id), n.id
-FROM notification AS n CROSS JOIN LATERAL jsonb_each_text(n.metadata) AS l;
+SELECT hashtextextended(l.key || '=' || l.value, n.client_id), n.id
+FROM notification AS n CROSS JOIN LATERAL jsonb_each_text(n.metadata) AS l
+ON CONFLICT DO NOTHING;
 """
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 
-from notifications.outbox.listing import LIST_STORED
+from notifications.outbox.listing import LIST_AND_LABEL_STORED, LIST_STORED
 from notifications.outbox.statement import run
 
 # Accepts what several callers ask for: of each, under its key or none, one notification or more. A key's record is
@@ -21,7 +21,7 @@ from notifications.outbox.statement import run
 # pooler.
 # %(asked)s is one JSON array: half the work, on both ends, of arrays for unnest().
 # Index: primary key of idempotency_record. Rows: (id of the first notification) of each that was accepted.
-ACCEPT: Final = f"""
+_ACCEPT: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
 ), asked AS MATERIALIZED (
@@ -51,9 +51,12 @@ WITH waiting AS MATERIALIZED (
         send_at timestamptz, expires_at timestamptz
     )
     RETURNING id, client_id, recipient, correlation_id, metadata
-), {LIST_STORED}
+), """
+_AND_TELL: Final = """
 SELECT ids[1] FROM accepted
 """
+ACCEPT: Final = f"{_ACCEPT}{LIST_STORED}{_AND_TELL}"
+ACCEPT_LABELED: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}{_AND_TELL}"  # for any with metadata
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
 # Index: primary key. Rows: (fingerprint, status, location, body), at most one.
@@ -142,7 +145,8 @@ def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> set[
     Raises: OperationalError with SQLSTATE 55P03 when another transaction holds a key past `key_wait`, or a whole table
     past the session's own limit; `waited_for_key` tells them apart. Then nothing was written.
     """
-    return {first for (first,) in run(ACCEPT, parameters(asked, key_wait=key_wait))}
+    labeled = any(new.metadata for one in asked for new in one.notifications)
+    return {first for (first,) in run(ACCEPT_LABELED if labeled else ACCEPT, parameters(asked, key_wait=key_wait))}
 
 
 def parameters(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> dict[str, object]:

@@ -26,16 +26,20 @@ _RECIPIENT: Final = "hashtextextended({recipient}, {client})"
 _CORRELATION: Final = "hashtextextended({correlation_id}, {client})"
 _LABEL: Final = "hashtextextended({key} || '=' || {value}, {client})"
 
-# Lists the notifications of `stored`, in the statement that stores them. Two CTEs.
+# Lists the notifications of `stored`, in the statement that stores them. One CTE.
 LIST_STORED: Final = f"""listed AS (
     INSERT INTO listing (client_id, id, recipient, correlation)
     SELECT client_id, id, {_RECIPIENT.format(recipient="recipient", client="client_id")},
            {_CORRELATION.format(correlation_id="correlation_id", client="client_id")}
     FROM stored
-), labeled AS (
+)"""
+
+# The same, and by their metadata, which most have none of. Two keys may have one hash. Two CTEs.
+LIST_AND_LABEL_STORED: Final = f"""{LIST_STORED}, labeled AS (
     INSERT INTO label (term, id)
-    SELECT DISTINCT {_LABEL.format(key="l.key", value="l.value", client="s.client_id")}, s.id
+    SELECT {_LABEL.format(key="l.key", value="l.value", client="s.client_id")}, s.id
     FROM stored AS s CROSS JOIN LATERAL jsonb_each_text(s.metadata) AS l WHERE s.metadata <> '{{}}'
+    ON CONFLICT DO NOTHING
 )"""
 
 # Takes from the lists what `gone` says was deleted, in the statement that deletes it. Two CTEs. Indexes: primary keys.
@@ -53,7 +57,7 @@ LIST: Final = f"""
 WITH stored AS (
     SELECT n.* FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])
       AND NOT EXISTS (SELECT 1 FROM listing AS l WHERE l.client_id = n.client_id AND l.id = n.id)
-), {LIST_STORED}
+), {LIST_AND_LABEL_STORED}
 SELECT 1
 """
 

@@ -19,7 +19,7 @@ from channels.contract import Progress
 from notifications.models import Attempt, Event, IdempotencyRecord, Notification, Purge, Receipt
 from notifications.outbox import books, operate, receipts
 from notifications.outbox import purge as sql
-from notifications.outbox.listing import LIST_STORED
+from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.purge import Step, purge
 from notifications.states import Outcome
 from tests.integration.outbox import rows
@@ -330,7 +330,7 @@ def _history(count: int) -> None:
                 FROM generate_series(1, %(count)s) AS n RETURNING *
             ), stored AS (SELECT * FROM made),
             """
-            + LIST_STORED
+            + LIST_AND_LABEL_STORED
             + """, tried AS (
                 INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code,
                     detail, provider_id, backend, worker_id, possible_duplicate)

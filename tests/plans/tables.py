@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from django.db import connection
 
-from notifications.outbox.listing import LIST_STORED
+from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.statement import direct_connection
 
 HISTORY = 200_000
@@ -87,7 +87,7 @@ class Stages:
         _run("ALTER TABLE notification SET (autovacuum_enabled = false)")
         _fill(1, HISTORY - DEAD, status="sent")
         _fill(HISTORY - DEAD + 1, HISTORY, status="pending", lane=f"'{LANE}'", priority="1")
-        _run(f"WITH stored AS (SELECT * FROM notification), {LIST_STORED} SELECT 1")
+        _run(f"WITH stored AS (SELECT * FROM notification), {LIST_AND_LABEL_STORED} SELECT 1")
         _fill_live()
         _fill_others()
         _run("ANALYZE")
@@ -172,7 +172,9 @@ def _fill_live() -> None:
     _fill(SENDING_OWN, SENDING_GONE - 1, status="sending", worker=OWN)
     _fill(SENDING_GONE, FAILED - 1, status="sending", worker=GONE)
     _fill(FAILED, END - 1, status="failed")
-    _run(f"WITH stored AS (SELECT * FROM notification WHERE id >= '{id_of(PENDING)}'), {LIST_STORED} SELECT 1")
+    _run(
+        f"WITH stored AS (SELECT * FROM notification WHERE id >= '{id_of(PENDING)}'), {LIST_AND_LABEL_STORED} SELECT 1"
+    )
 
 
 def _fill_others() -> None:

@@ -14,7 +14,16 @@ from django.test.utils import CaptureQueriesContext
 from notifications import selectors
 from notifications.models import Client
 from notifications.outbox import listing, receipts
-from notifications.outbox.accept import ACCEPT, READ_RECORD, Answer, Asked, NewNotification, Use, parameters
+from notifications.outbox.accept import (
+    ACCEPT,
+    ACCEPT_LABELED,
+    READ_RECORD,
+    Answer,
+    Asked,
+    NewNotification,
+    Use,
+    parameters,
+)
 from notifications.outbox.api_keys import CLIENT_OF_KEY
 from notifications.outbox.listing import Wanted
 from notifications.outbox.operate import CANCEL, REPLAY, RESCHEDULE
@@ -39,9 +48,10 @@ def accepting(key: str) -> dict[str, object]:
     return parameters([asked], key_wait=timedelta(seconds=1))
 
 
+@pytest.mark.parametrize("labeled", [False, True])
 @pytest.mark.parametrize("key", ["new", "key-777"])
-def test_accepting_reads_no_rows(stage: str, mode: str, key: str) -> None:
-    plan = explained(ACCEPT, accepting(key), mode=mode)
+def test_accepting_reads_no_rows(stage: str, mode: str, key: str, labeled: bool) -> None:
+    plan = explained(ACCEPT_LABELED if labeled else ACCEPT, accepting(key), mode=mode)
 
     assert plan.rows == 0, plan
     assert plan.pages <= 2 * PAGES_A_ROW, plan

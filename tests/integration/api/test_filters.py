@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from notifications.models import Label, Listing, Notification
-from notifications.outbox.listing import LIST_STORED, LOOK, first_id
+from notifications.outbox.listing import LIST_AND_LABEL_STORED, LOOK, first_id
 from notifications.outbox.purge import purge
 from tests.factories import NotificationFactory
 
@@ -86,7 +86,7 @@ def test_a_page_of_what_is_rare_comes_in_the_same_time_and_says_where_to_go_on(c
                     'sms', '+14155552671', '', 'hello', '{{}}', 1, now(), 'pending', 0, 0, 0, false, '', '', '',
                     '', now()
                 FROM generate_series(1, 6000) AS n RETURNING *
-            ), {LIST_STORED} SELECT 1""",
+            ), {LIST_AND_LABEL_STORED} SELECT 1""",
             [int(NOON.timestamp() * 1000), caller.client.pk],
         )
 
