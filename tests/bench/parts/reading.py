@@ -33,7 +33,8 @@ WITH stored AS (
         CASE WHEN n %% 10 = 0 THEN 2 ELSE 1 END, (ARRAY['slack', 'sms', 'email'])[1 + n %% 3],
         (ARRAY['slack', 'sms', 'email'])[1 + n %% 3], 'user-' || n %% (%(count)s::bigint / 20) || '@example.com', '',
         'A message of ordinary length, which says what happened, to whom and what can be done about it now: ' || n,
-        CASE WHEN n %% 10 = 1 THEN jsonb_build_object('order', n / 10 %% (%(count)s::bigint / 200)) ELSE '{{}}' END, 1, at,
+        CASE WHEN n %% 10 = 1 THEN jsonb_build_object('order', n / 10 %% (%(count)s::bigint / 200)) ELSE '{{}}' END,
+        1, at,
         CASE WHEN n %% 100 = 3 THEN 'failed' ELSE 'sent' END, 1, 0, 0, false, '', '', 'flow-' || n / 3, 'order-' || n,
         at, at
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
