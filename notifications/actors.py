@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import dramatiq
 
@@ -35,16 +35,23 @@ class Actors:
         """Drain a lane, if its channel has a thread left for it."""
         self._bulkhead.run(lane, lambda: self._delivery.drain(lane))
 
-    def wake(self, lane: str) -> None:
+    def wake(self, lane: str, drained: Callable[[], object]) -> None:
         """Dispatch in a thread of our own, with no broker between: the relay's way, which an outage does not close.
 
-        It counts as one of the channel's threads. Called by one thread at a time.
+        It counts as one of the channel's threads. Called by one thread at a time. `drained`: called when it has done
+        something and left nothing that is due.
         """
         self._woken = {thread for thread in self._woken if thread.is_alive()}
         if channel_of(lane) in self._served and self._bulkhead.has_room(lane):
-            thread = threading.Thread(target=self.dispatch, args=(lane,), name=f"woken {lane}", daemon=True)
+            thread = threading.Thread(target=self._woken_for, args=(lane, drained), name=f"woken {lane}", daemon=True)
             self._woken.add(thread)
             thread.start()
+
+    def _woken_for(self, lane: str, drained: Callable[[], object]) -> None:
+        ends: list[bool] = []
+        self._bulkhead.run(lane, lambda: ends.append(self._delivery.drain(lane)))
+        if any(ends):
+            drained()
 
     def join(self, seconds: float) -> None:
         """Wait for what was woken; what takes longer than that is taken back as any dead worker's."""

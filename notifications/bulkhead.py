@@ -25,7 +25,7 @@ class Bulkhead:
         with self._lock:
             return self._room(lane)
 
-    def run(self, lane: str, work: Callable[[], None]) -> bool:
+    def run(self, lane: str, work: Callable[[], object]) -> bool:
         """Run `work`, unless the lane has its full number of threads; then one of those will run it again.
 
         So a nudge that finds no room is not lost: whoever holds the room looks once more before leaving it.

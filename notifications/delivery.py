@@ -52,23 +52,26 @@ class Delivery:
         self._paces: dict[str, Pace] = defaultdict(Pace)
         self._ledgers = {name: Ledger(reported=known.backend.gives_reports) for name, known in channels().items()}
 
-    def drain(self, lane: str) -> None:
-        """Work on a lane until nothing is due, the time is up or the process stops."""
+    def drain(self, lane: str) -> bool:
+        """Work on a lane until nothing is due, the time is up or the process stops.
+
+        Whether something was done, and nothing is left that is due.
+        """
         known = channels().get(channel_of(lane))
         if known is None:
             log.error("lane.unknown_channel", lane=lane)  # it stays pending until the settings know the channel again
-            return
+            return False
         pace = self._paces[lane]
         with pace.working():
-            self._drain(lane, known, pace)
+            return self._drain(lane, known, pace)
 
-    def _drain(self, lane: str, known: Channel, pace: Pace) -> None:
+    def _drain(self, lane: str, known: Channel, pace: Pace) -> bool:
         until = monotonic() + DRAIN_FOR
-        in_full_flow = False
+        in_full_flow = worked = False
         while not self.stopping.is_set() and not pace.superfluous:
             if monotonic() > until:
                 nudge.request(lane)
-                return
+                return False
             claimed = monotonic()
             # A send that takes longer than a statement is marked when it begins, so that a crash doubts it alone.
             # Quick ones are marked with their claim: a crash then doubts the batch, but none costs a statement.
@@ -76,12 +79,14 @@ class Delivery:
             batch = pace.next_batch(known.batch, one_by_one=one_by_one, in_full_flow=in_full_flow)
             claims = self._claim(lane, pace, batch=batch, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
-                return
+                return worked
+            worked = True
             was_in_full_flow, in_full_flow = in_full_flow, any(each.more for each in claims)
             pace.claimed(batch, full=in_full_flow)
             if in_full_flow and not (was_in_full_flow and pace.staffed):
                 nudge.request(lane)  # more than one thread's worth: recruit another, here or elsewhere
             self._deliver(claims, lane, known, pace, claimed=claimed, one_by_one=one_by_one)
+        return False
 
     def _claim(self, lane: str, pace: Pace, *, batch: int, in_full_flow: bool, started: bool) -> list[Claim]:
         worker_id = self.lease.worker_id

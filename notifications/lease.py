@@ -40,7 +40,7 @@ class Lease:
         self._seen: dict[UUID, tuple[int, float]] = {}  # others: beat, since when
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
-        self.dead_found = threading.Event()  # wakes the relay
+        self.news = threading.Event()  # wakes the relay: another worker is dead, or a lane was drained
 
     def start(self) -> None:
         self._thread.start()
@@ -111,4 +111,4 @@ class Lease:
                 for worker, beat in beats.others.items()
             }
         if self.dead():
-            self.dead_found.set()
+            self.news.set()

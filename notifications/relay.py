@@ -21,6 +21,7 @@ from notifications.outbox import operate, recover, workers
 from notifications.outbox.statement import give_back
 
 LOOK_EVERY: Final = 1.0  # seconds: what a lost nudge costs at most
+AGAIN_AFTER: Final = 0.05  # seconds between looks at the least, whatever the news
 WHOLE_AT_MOST: Final = 10.0  # seconds between looks at everything: what made one slow may have been a stall, no price
 BEFORE_LEASE: Final = 0.1  # seconds: at the start of a process, or after it lost its lease
 
@@ -44,17 +45,19 @@ class Relay:
 
     def stop(self) -> None:
         self._stop.set()
-        self._lease.dead_found.set()
+        self._lease.news.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        wait = 0.0
+        wait, looked = 0.0, monotonic()
         while not self._stop.is_set():
-            self._lease.dead_found.wait(wait)
-            self._lease.dead_found.clear()
+            if self._lease.news.wait(wait):
+                self._stop.wait(AGAIN_AFTER - (monotonic() - looked))
+            self._lease.news.clear()
             if self._stop.is_set():
                 break
+            looked = monotonic()
             try:
                 wait = self._look()
             except DatabaseError as error:
@@ -65,6 +68,10 @@ class Relay:
                 wait = LOOK_EVERY
             finally:
                 give_back()
+
+    def _drained(self) -> None:
+        """A lane that was due when it was looked at is no longer; when it will be next, only another look can tell."""
+        self._lease.news.set()
 
     def _look(self) -> float:
         """One round; the seconds until the next is worth while."""
@@ -79,7 +86,7 @@ class Relay:
         wait = LOOK_EVERY
         for lane, due_in in self._due_in(worker_id).items():
             if due_in <= 0:
-                self._actors.wake(lane)
+                self._actors.wake(lane, self._drained)
             else:
                 wait = min(wait, due_in)
         return wait
@@ -118,5 +125,5 @@ class Relay:
 
     def _wake(self, taken: list[recover.TakenBack]) -> None:
         for lane in {claim.lane for claim in taken}:
-            self._actors.wake(lane)
+            self._actors.wake(lane, self._drained)
             nudge.request(lane)  # the others may have threads to spare

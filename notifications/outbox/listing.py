@@ -17,6 +17,7 @@ from notifications.outbox.statement import run
 # Notifications that a page looks at in search of those that are wanted: what is rare among many comes on several
 # pages, some with less than was asked for, and each takes the same few milliseconds whatever the table has grown to.
 LOOK: Final = 5_000
+LOOK_IN_NEED: Final = 1_000  # of each channel's failed and unknown ones, which are every client's
 # A notification's id says when it was accepted to the millisecond, by the clock that `created_at` has more of.
 _SLACK: Final = timedelta(seconds=1)
 _LAST: Final = UUID(int=2**128 - 1)
@@ -80,15 +81,15 @@ _BY_LABEL: Final = f"""
     WHERE term = {_LABEL.format(key="%(key)s::text", value="%(value)s::text", client="%(client)s::bigint")}
       AND {_BETWEEN}
     ORDER BY term DESC, id DESC"""
-# By the attention index, whose rows are every client's: few, or an operator has other cares.
+# By the attention index.
 _IN_NEED: Final = f"""
     SELECT each.id FROM unnest(%(channels)s::text[]) AS c (channel) CROSS JOIN LATERAL (
         SELECT id FROM notification
-        WHERE channel = c.channel AND status IN ({_NEEDY}) AND {_BETWEEN} ORDER BY id DESC LIMIT {LOOK}
+        WHERE channel = c.channel AND status IN ({_NEEDY}) AND {_BETWEEN} ORDER BY id DESC LIMIT {LOOK_IN_NEED}
     ) AS each ORDER BY each.id DESC"""
 
 
-def _page(way: LiteralString) -> LiteralString:
+def _page(way: LiteralString, look: int = LOOK) -> LiteralString:
     """A page along this way.
 
     Rows: (id, true) of the page, one more than asked for where there is one; else, where the way goes on, (the last id
@@ -96,7 +97,7 @@ def _page(way: LiteralString) -> LiteralString:
     """
     return f"""
 WITH page AS MATERIALIZED (
-    SELECT w.id FROM ({way} LIMIT {LOOK}) AS w CROSS JOIN LATERAL (
+    SELECT w.id FROM ({way} LIMIT {look}) AS w CROSS JOIN LATERAL (
         SELECT 1 FROM notification AS n
         WHERE n.id = w.id AND n.client_id = %(client)s::bigint
           AND (%(statuses)s::text[] IS NULL OR n.status || '' = ANY(%(statuses)s::text[]))
@@ -114,7 +115,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT id, true FROM page
 UNION ALL
-SELECT id, false FROM ({way} OFFSET {LOOK - 1} LIMIT 1) AS rest
+SELECT id, false FROM ({way} OFFSET {look - 1} LIMIT 1) AS rest
 WHERE (SELECT count(*) FROM page) <= %(limit)s::int
 """
 
@@ -123,7 +124,7 @@ BY_CLIENT: Final = _page(_BY_CLIENT)
 BY_RECIPIENT: Final = _page(_BY_RECIPIENT)
 BY_CORRELATION: Final = _page(_BY_CORRELATION)
 BY_LABEL: Final = _page(_BY_LABEL)
-IN_NEED: Final = _page(_IN_NEED)
+IN_NEED: Final = _page(_IN_NEED, LOOK_IN_NEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

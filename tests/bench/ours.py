@@ -153,9 +153,14 @@ class Service:
             )
             connection.execute("ANALYZE notification")
 
-    def accept_in_process(self, count: int, *, priority: Priority = Priority.NORMAL) -> dict[int, int]:
-        """Accept so many one after the other: their numbers, and the moment (ns) at which each was committed."""
-        command = [sys.executable, "-m", "tests.bench.accepting", str(count), priority.name]
+    def accept_in_process(
+        self, count: int, *, priority: Priority = Priority.NORMAL, ahead: float = 0.0
+    ) -> dict[int, int]:
+        """Accept so many one after the other: their numbers, and the moment (ns) at which each was committed.
+
+        `ahead`: seconds until each is due; then it is that moment.
+        """
+        command = [sys.executable, "-m", "tests.bench.accepting", str(count), priority.name, str(ahead)]
         ran = subprocess.run(command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, check=True)
         return {int(number): int(moment) for number, moment in map(bytes.split, ran.stdout.splitlines())}
 
