@@ -11,6 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch
 
 from notifications.models import Attempt, Client, Notification, Worker
+from notifications.modes import in_mode
 from notifications.outbox import api_keys
 from notifications.outbox.statement import run
 
@@ -21,6 +22,7 @@ class Key:
 
     client: Client  # active or not
     scopes: frozenset[str]  # of Scope
+    is_test: bool  # what it asks for, sees and changes stays in the sandbox
     expires_in: float | None  # seconds; None: never
 
 
@@ -29,33 +31,33 @@ def key(digest: bytes) -> Key | None:
     found = api_keys.client_of_key(digest)
     if found is None:
         return None
-    id_, name, is_active, rate_limit, scopes, expires_in = found
+    id_, name, is_active, rate_limit, scopes, is_test, expires_in = found
     client = Client(id=id_, name=name, is_active=is_active, rate_limit=rate_limit)
-    return Key(client, frozenset(scopes), expires_in)
+    return Key(client, frozenset(scopes), is_test, expires_in)
 
 
 def page(
-    client: Client, *, filters: Mapping[str, str], before: UUID | None, limit: int
+    client: Client, *, filters: Mapping[str, str], before: UUID | None, limit: int, test: bool = False
 ) -> tuple[list[Notification], UUID | None]:
-    """A client's notifications, newest first, and where the next page begins (None at the end).
+    """A client's notifications, live ones or test ones, newest first, and where the next page begins (None at the end).
 
     `filters` are exact values of columns. `before` is the id that the previous page ended with; ids are in
     the order of time, so a page never shifts while new notifications come in.
     """
-    rows = Notification.objects.filter(client=client, **filters).order_by("-id")
+    rows = Notification.objects.filter(in_mode(test=test), client=client, **filters).order_by("-id")
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = list(rows.defer("body")[: limit + 1])
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
-def notification(client: Client, notification_id: UUID) -> Notification:
+def notification(client: Client, notification_id: UUID, *, test: bool = False) -> Notification:
     """One of the client's own, its attempts in order.
 
-    Raises: Notification.DoesNotExist, also where it is another client's.
+    Raises: Notification.DoesNotExist, also where it is another client's, or of the other mode.
     """
     attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
-    return Notification.objects.prefetch_related(attempts).get(id=notification_id, client=client)
+    return Notification.objects.prefetch_related(attempts).get(in_mode(test=test), id=notification_id, client=client)
 
 
 def database_answers() -> None:

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
-from notifications import selectors, services
+from notifications import modes, selectors, services
 from notifications.api import schema, throttling
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
@@ -38,6 +38,7 @@ from notifications.api.serializers import (
 from notifications.credentials import Scope
 from notifications.idempotency import fingerprint
 from notifications.models import Client, Notification
+from notifications.selectors import Key
 
 
 class ClientViewSet(ViewSet):
@@ -76,17 +77,20 @@ class AcceptingViewSet(ClientViewSet):
                 operation=operation,
                 fingerprint=asked,
                 correlation_id=getattr(request, "correlation_id", ""),
+                test=_is_test(request),
             )
-        except (ValidationError, services.Refused) as error:
+        except (ValidationError, services.Refused, services.NoSandbox) as error:
             # What was accepted once stays accepted, though its time be past or its webhook gone since.
-            replayed = key and services.replay_answer(_client(request), operation=operation, key=key, fingerprint=asked)
+            replayed = key and services.replay_answer(
+                _client(request), operation=operation, key=key, fingerprint=asked, test=_is_test(request)
+            )
             if not replayed:
                 raise self._in_words_of_the_body(error) from None
             accepted = replayed
         return _accepted(accepted, request)
 
-    def _in_words_of_the_body(self, error: ValidationError | services.Refused) -> Exception:
-        if isinstance(error, ValidationError):
+    def _in_words_of_the_body(self, error: ValidationError | services.Refused | services.NoSandbox) -> Exception:
+        if not isinstance(error, services.Refused):
             return error
         named = self.body.names
         return refused([replace(each, field=named.get(each.field, each.field)) for each in error.problems])
@@ -131,6 +135,7 @@ class NotificationViewSet(AcceptingViewSet):
             before=filters.pop("cursor", None),
             limit=filters.pop("limit"),
             filters=filters,
+            test=_is_test(request),
         )
         here = request.build_absolute_uri()
         after = replace_query_param(here, "cursor", str(following)) if following else None
@@ -138,8 +143,8 @@ class NotificationViewSet(AcceptingViewSet):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), _id(pk))
-        except Notification.DoesNotExist:  # nobody's, or another client's
+            found = selectors.notification(_client(request), _id(pk), test=_is_test(request))
+        except Notification.DoesNotExist:  # nobody's, another client's, or of the other mode
             raise Http404 from None
         return Response(NotificationDetail(found).data)
 
@@ -172,12 +177,12 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
 
     use = services.Use(
         _client(request).pk,
-        operation=f"POST {request.path.rstrip('/')}",
+        operation=modes.operation(f"POST {request.path.rstrip('/')}", test=_is_test(request)),
         key=idempotency_key(request, required=False),
         fingerprint=fingerprint(_posted(request)),
     )
     try:
-        changed = change(_client(request), _id(pk), use=use, tell=tell)
+        changed = change(_client(request), _id(pk), use=use, tell=tell, test=_is_test(request))
     except Notification.DoesNotExist:
         raise Http404 from None
     return _accepted(changed, request)
@@ -192,6 +197,10 @@ def _id(pk: str) -> UUID:
 
 def _client(request: Request) -> Client:
     return cast(Client, request.user)  # HasScope lets nobody else pass
+
+
+def _is_test(request: Request) -> bool:
+    return cast(Key, request.auth).is_test
 
 
 def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:

@@ -1,4 +1,7 @@
-"""What a client does with a notification of its own, after it was accepted: once for each key, where it sends one."""
+"""What a client does with a notification of its own, after it was accepted: once for each key, where it sends one.
+
+`test`: whether it asks with a test key, which finds test notifications alone; a live one finds none of them.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +27,27 @@ Change = Callable[[Collection[UUID]], Collection[UUID]]  # those that were chang
 Tell = Callable[[Notification], Answer]  # what the client is told of it
 
 
-def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Return one that failed or is unknown to pending. Raises: as `_changed`."""
-    return _changed(client, notification_id, partial(operating.resend, actor=_actor(client)), use, tell)
+    resend = partial(operating.resend, actor=_actor(client))
+    return _changed(client, notification_id, resend, use, tell, test=test)
 
 
-def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Cancel one that is pending, failed or unknown. Raises: as `_changed`."""
     cancel = partial(operating.cancel, actor=_actor(client))
-    return _changed(client, notification_id, cancel, use, tell, already=Status.CANCELED)
+    return _changed(client, notification_id, cancel, use, tell, test=test, already=Status.CANCELED)
 
 
-def reschedule_own(client: Client, notification_id: UUID, *, send_at: datetime, use: Use, tell: Tell) -> Accepted:
+def reschedule_own(
+    client: Client, notification_id: UUID, *, send_at: datetime, use: Use, tell: Tell, test: bool = False
+) -> Accepted:
     """Give one that is pending another time. Raises: Refused; as `_changed`."""
     if problem := intake.wrong_send_at(send_at):
         raise Refused(problem)
     when = send_at.astimezone(UTC).isoformat()
     reschedule = partial(operating.reschedule, send_at=send_at, actor=_actor(client), detail=when)
-    return _changed(client, notification_id, reschedule, use, tell, by=send_at)
+    return _changed(client, notification_id, reschedule, use, tell, test=test, by=send_at)
 
 
 def _changed(
@@ -51,6 +57,7 @@ def _changed(
     use: Use,
     tell: Tell,
     *,
+    test: bool,
     already: Status | None = None,
     by: datetime | None = None,
 ) -> Accepted:
@@ -58,14 +65,15 @@ def _changed(
 
     `already`: the status that leaves nothing to do. `by`: when it is to be sent, if not now.
 
-    Raises: Notification.DoesNotExist, also where it is another client's; WrongState, KeyReused, Unavailable.
+    Raises: Notification.DoesNotExist, also where it is another client's or of the other mode; WrongState, KeyReused,
+    Unavailable.
     """
-    selectors.notification(client, notification_id)
+    selectors.notification(client, notification_id, test=test)
 
     def changed() -> Answer | None:
         """What there is to tell; None where it was not changed, or somebody else has used the key meanwhile."""
         done = change([notification_id])
-        row = selectors.notification(client, notification_id)
+        row = selectors.notification(client, notification_id, test=test)
         if not done and row.status != already:
             return None
         told = tell(row)
@@ -84,7 +92,7 @@ def _changed(
             return found
     except DatabaseError as error:
         raise translated(error) from error
-    raise _forbidden(selectors.notification(client, notification_id), by)
+    raise _forbidden(selectors.notification(client, notification_id, test=test), by)
 
 
 def _forbidden(row: Notification, by: datetime | None) -> WrongState:

@@ -520,7 +520,9 @@ def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> 
     answer = new_key(browser, poster)
 
     (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", answer)
-    assert selectors.key(digest(text)) == selectors.Key(poster, frozenset({"send", "read"}), None)
+    assert selectors.key(digest(text)) == selectors.Key(
+        poster, frozenset({"send", "read"}), is_test=False, expires_in=None
+    )
     key = ApiKey.objects.get()
     assert key.name == "checkout"
     for address in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
