@@ -16,3 +16,8 @@ def in_mode(*, test: bool) -> Q:
 def operation(name: str, *, test: bool) -> str:
     """What a key is remembered for (method and path, say): a test never takes the place of a live request's key."""
     return f"test {name}" if test else name
+
+
+def owner(client_id: int, *, test: bool) -> int:
+    """In whose list it is: the client's, or under the negative of its id that of the client's tests."""
+    return -client_id if test else client_id

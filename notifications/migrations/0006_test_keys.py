@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("notifications", "0004_scopes_and_limits")]
+    dependencies = [("notifications", "0005_listing")]
 
     operations = [
         migrations.AddField(

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from channels import sandbox
 from notifications import services
 from notifications.api.throttling import throttle
 from notifications.credentials import Scope
-from notifications.models import ApiKey, Client, IdempotencyRecord, Notification
+from notifications.models import ApiKey, Client, IdempotencyRecord, Listing, Notification
+from notifications.outbox.listing import LOOK
 from notifications.services import NoSandbox, NotificationRequest
 from tests.factories import NotificationFactory
 
@@ -172,6 +173,45 @@ def test_each_kind_of_key_lists_its_own_kind(caller: Caller, tester: Caller) -> 
     assert (ids(caller, channel="sms"), ids(tester, status="pending")) == ({str(live.id)}, {str(test.id)})
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({}, {"to": "+14155552671"}, {"correlation_id": "order-42"}, {"metadata[order]": "42"}),
+        *({"status": "failed"}, {"channel": "sms", "status": "failed"}, {"since": "2026-01-01T00:00:00Z"}),
+    ],
+)
+def test_each_kind_of_key_finds_its_own_kind_by_every_filter(
+    caller: Caller, tester: Caller, query: dict[str, str]
+) -> None:
+    live, test = pair(caller, status="failed", correlation_id="order-42", metadata={"order": 42})
+
+    assert (ids(caller, **query), ids(tester, **query)) == ({str(live.id)}, {str(test.id)})
+
+
+def test_a_page_of_tests_does_not_walk_past_the_live_ones(caller: Caller, tester: Caller) -> None:
+    _, test = pair(caller)
+    NotificationFactory.create_batch(3, client=caller.client)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO listing (client_id, id, recipient, correlation)"
+            " SELECT %s, (lpad(to_hex(%s + n), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid, 0, 0"
+            " FROM generate_series(1, %s) AS n",
+            [caller.client.pk, int(datetime.now(UTC).timestamp() * 1000), LOOK + 1],
+        )
+
+    page = told(tester.get(LIST), 200)
+    assert ([row["id"] for row in page["results"]], page["next"]) == ([str(test.id)], None)
+    assert told(caller.get(LIST), 200)["results"] == []  # else there would be nothing to walk past
+
+
+def test_each_kind_of_key_resends_its_own_kind_by_filter(caller: Caller, tester: Caller) -> None:
+    live, test = pair(caller, status="failed")
+
+    for who, own in ((tester, test), (caller, live)):
+        answer = told(who.post(f"{LIST}/resend", {}, key="k"))
+        assert answer == {"resent": [str(own.id)], "next_cursor": None}
+
+
 def test_each_kind_of_key_reads_its_own_kind_and_is_told_which(caller: Caller, tester: Caller) -> None:
     live, test = pair(caller)
 
@@ -267,5 +307,7 @@ def test_the_books_and_the_purge_take_tests_as_any_other(tester: Caller) -> None
     # By the time in its id it is new; a purge looks at ids.
     first = str(id_)
     Notification.objects.filter(id=first).update(id=f"{'0' * 8}{first[8:]}")
+    Listing.objects.update(id=f"{'0' * 8}{first[8:]}")
     call_command("purge_notifications", stdout=io.StringIO())
     assert not Notification.objects.exists()
+    assert not Listing.objects.exists()
