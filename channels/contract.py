@@ -174,10 +174,7 @@ class Backend(ABC):
         """
 
     def destination(self, to: str) -> str:
-        """The part of the lane below the channel, where a provider limits each destination apart; else "".
-
-        Never one that begins with `~test`, or has `:~test` in it: that is the mark of test lanes (see registry.py).
-        """
+        """The part of the lane below the channel, where a provider limits each destination apart; else ""."""
         return ""
 
     def read_report(self, *, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> DeliveryReport:

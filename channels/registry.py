@@ -2,7 +2,9 @@
 
 A twin is the same channel with the same backend, given the options of the entry's `sandbox` and none of the provider's:
 it sends what test keys ask for. Its lanes have a mark in their names: live notifications and tests are claimed, paced
-and paused apart, and none ever changes from the one to the other.
+and paused apart, and none ever changes from the one to the other. The mark stands where others have the channel's name:
+a worker that knows no twins (of an earlier version, in the middle of an upgrade) finds no channel for such a lane and
+leaves it alone, where it would otherwise send what is in it to the provider.
 """
 
 from __future__ import annotations
@@ -19,8 +21,7 @@ from django.utils.module_loading import import_string
 
 from channels.contract import Backend, OnUnknown
 
-TEST: Final = "~test"  # behind the channel's name in the names of test lanes
-MARK: Final = f":{TEST}"  # is in the name of every test lane, and of no live one
+MARK: Final = "~test:"  # what the name of every test lane begins with, and of no live one
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +35,20 @@ class Channel:
     test: bool = False  # the twin, whose backend reaches the sandbox alone
 
     def lane(self, to: str) -> str:
-        """The lane of a (validated) recipient: `sms`, `slack:ops`; of the twin: `sms:~test`, `slack:~test:ops`.
-
-        Raises: ImproperlyConfigured where a destination's name would make a live lane pass for a test one.
-        """
-        lane = self.name + MARK if self.test else self.name
+        """The lane of a (validated) recipient: `sms`, `slack:ops`; of the twin: `~test:sms`, `~test:slack:ops`."""
         destination = self.backend.destination(to)
-        if not destination:
-            return lane
-        if MARK in f":{destination}":
-            raise ImproperlyConfigured(f"No destination of {self.name} may have {TEST} in its name.")
-        return f"{lane}:{destination}"
+        lane = f"{self.name}:{destination}" if destination else self.name
+        return MARK + lane if self.test else lane
 
 
 def channel_of(lane: str) -> str:
     """The channel's name in a lane's name."""
-    return lane.partition(":")[0]
+    return lane.removeprefix(MARK).partition(":")[0]
 
 
 def is_test(lane: str) -> bool:
     """Whether what is in this lane goes to the sandbox alone."""
-    return MARK in lane
+    return lane.startswith(MARK)
 
 
 def channel_for(lane: str) -> Channel | None:
@@ -91,6 +85,8 @@ def channel(name: str) -> Channel:
 
 
 def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, test: bool = False) -> Channel:
+    if f"{name}:".startswith(MARK):
+        raise ImproperlyConfigured(f'No channel can be named "{name}": it is the mark of test lanes.')
     backend_class: type[Backend] = import_string(options["backend"])
     return Channel(
         name=name,

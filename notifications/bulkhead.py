@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from channels.registry import TEST, channel_of, is_test
+from channels.registry import MARK, channel_of, is_test
 
 
 class Bulkhead:
@@ -55,7 +55,7 @@ class Bulkhead:
 
     def _room(self, lane: str) -> bool:
         if is_test(lane):
-            return self._running[TEST] < self.for_tests
+            return self._running[MARK] < self.for_tests
         channel = channel_of(lane)
         if self._running[channel] >= self.per_channel:
             return False
@@ -63,4 +63,4 @@ class Bulkhead:
 
     @staticmethod
     def _keys(lane: str) -> set[str]:
-        return {lane, TEST if is_test(lane) else channel_of(lane)}
+        return {lane, MARK if is_test(lane) else channel_of(lane)}

@@ -9,7 +9,7 @@ from channels.registry import MARK
 
 def in_mode(*, test: bool) -> Q:
     """The notifications that keys of this mode see and change; a condition on `lane`."""
-    marked = Q(lane__contains=MARK)
+    marked = Q(lane__startswith=MARK)
     return marked if test else ~marked
 
 

@@ -24,7 +24,7 @@ _LAST: Final = UUID(int=2**128 - 1)
 
 # In whose list a notification is, as `modes.owner`: a page of a client's tests never walks past its live ones, nor the
 # other way round. Everything below that is called `client_id` or `client` in a list is this.
-OWNER: Final = f"CASE WHEN position('{MARK}' IN {{row}}.lane) > 0 THEN -{{row}}.client_id ELSE {{row}}.client_id END"
+OWNER: Final = f"CASE WHEN starts_with({{row}}.lane, '{MARK}') THEN -{{row}}.client_id ELSE {{row}}.client_id END"
 
 # Hashes, with the owner's id as their seed: they take a quarter of the room, and hold nobody's address.
 _RECIPIENT: Final = "hashtextextended({recipient}, {client})"

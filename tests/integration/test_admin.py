@@ -126,7 +126,10 @@ def test_the_list_is_filtered_by_status_channel_and_time(browser: Browser) -> No
 
 
 def test_tests_are_marked_in_the_list_and_can_be_told_apart(browser: Browser) -> None:
-    live, test = rows.accepted(lane="sms", recipient="live one"), rows.accepted(lane="sms:~test", recipient="test one")
+    live, test = (
+        rows.accepted(lane="sms", recipient="live one"),
+        rows.accepted(lane="~test:sms", channel="sms", recipient="test one"),
+    )
 
     assert listed(browser, "?mode=live") == {str(live)}
     assert listed(browser, "?mode=test") == {str(test)}

@@ -58,7 +58,7 @@ def ids(caller: Caller, **query: str) -> set[str]:
 def pair(caller: Caller, **fields: Any) -> tuple[Notification, Notification]:
     """A live one and a test one of the same client."""
     live = NotificationFactory(client=caller.client, **fields)
-    return live, NotificationFactory(client=caller.client, lane="sms:~test", **fields)
+    return live, NotificationFactory(client=caller.client, lane="~test:sms", **fields)
 
 
 # --- accepting ---------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_what_a_test_key_asks_for_is_marked_and_has_a_lane_of_its_own(tester: Ca
     assert [each["test"] for each in batch["notifications"]] == [True, True]
 
     lanes = Notification.objects.order_by("id").values_list("lane", flat=True)
-    assert list(lanes) == ["slack:~test:ops", "sms:~test", "slack:~test:ops", "slack:~test:default"]
+    assert list(lanes) == ["~test:slack:ops", "~test:sms", "~test:slack:ops", "~test:slack:default"]
 
 
 def test_a_live_answer_says_nothing_of_tests(caller: Caller) -> None:
@@ -95,7 +95,7 @@ def test_keys_of_tests_and_of_live_requests_do_not_meet(caller: Caller, tester: 
     other = told(caller.post("/api/v1/sms", {**SMS, "message": "another"}, key="k"), 422)
     assert other["code"] == "idempotency_key_reused"
 
-    assert Notification.objects.filter(lane__contains="~test").count() == Notification.objects.count() // 2 == 2
+    assert Notification.objects.filter(lane__startswith="~test:").count() == Notification.objects.count() // 2 == 2
     assert set(IdempotencyRecord.objects.values_list("operation", flat=True)) == {
         *("POST /api/v1/sms", "test POST /api/v1/sms"),
         *(f"POST {LIST}/batch", f"test POST {LIST}/batch"),
@@ -232,7 +232,7 @@ def test_each_kind_of_key_changes_its_own_kind(caller: Caller, tester: Caller, n
         assert changed.status_code in {200, 202}, changed.content
         assert json.loads(changed.content)["test"] is (who is tester)
 
-    assert Notification.objects.get(id=test.id).lane == "sms:~test"
+    assert Notification.objects.get(id=test.id).lane == "~test:sms"
     operations = IdempotencyRecord.objects.values_list("operation", flat=True)
     assert sorted(operation.startswith("test ") for operation in operations) == [False, True]
 
@@ -249,7 +249,7 @@ def test_in_process_a_test_is_asked_for_by_name(caller: Caller, settings: Settin
 
     lanes = [Notification.objects.get(id=each.notification_ids[0]).lane for each in (many,)]
     lanes += [Notification.objects.get(id=each.notification_id).lane for each in (live, test)]
-    assert lanes == ["sms:~test", "sms", "sms:~test"]
+    assert lanes == ["~test:sms", "sms", "~test:sms"]
 
     known = settings.NOTIFIER_CHANNELS
     settings.NOTIFIER_CHANNELS = {**known, "sms": {**known["sms"], "sandbox": None}}
@@ -298,7 +298,7 @@ def test_the_books_and_the_purge_take_tests_as_any_other(tester: Caller) -> None
     out = io.StringIO()
     call_command("check_outbox", "--json", stdout=out)
     books = json.loads(out.getvalue())
-    assert (books["balanced"], [lane["lane"] for lane in books["lanes"]]) == (True, ["sms:~test"])
+    assert (books["balanced"], [lane["lane"] for lane in books["lanes"]]) == (True, ["~test:sms"])
 
     told(tester.post(f"{LIST}/{id_}/cancel", {}), 200)
     long_ago = datetime.now(UTC) - timedelta(days=400)
