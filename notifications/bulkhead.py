@@ -1,4 +1,7 @@
-"""How many threads of a worker a channel and a lane may hold, so that a slow one never takes those of another."""
+"""How many threads of a worker a channel and a lane may hold, so that a slow one never takes those of another.
+
+All test lanes together have a few beside the channels' shares: a flood of tests takes no thread of a live channel.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from channels.registry import channel_of
+from channels.registry import MARK, channel_of, is_test
 
 
 class Bulkhead:
@@ -16,6 +19,7 @@ class Bulkhead:
         self.per_channel = max(1, threads // max(1, channels))
         # A channel with destinations keeps some threads for the others, however slow one of them is.
         self.per_destination = max(1, self.per_channel // 2)
+        self.for_tests = max(1, self.per_channel // 4)
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
         self._again: set[str] = set()
@@ -50,6 +54,8 @@ class Bulkhead:
                     return True
 
     def _room(self, lane: str) -> bool:
+        if is_test(lane):
+            return self._running[MARK] < self.for_tests
         channel = channel_of(lane)
         if self._running[channel] >= self.per_channel:
             return False
@@ -57,4 +63,4 @@ class Bulkhead:
 
     @staticmethod
     def _keys(lane: str) -> set[str]:
-        return {lane, channel_of(lane)}
+        return {lane, MARK if is_test(lane) else channel_of(lane)}

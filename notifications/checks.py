@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
-from channels.registry import channels
+from channels.registry import channels, twins
 
 SHORTEST_KEY_TTL: Final = timedelta(hours=24)  # a client that retries the next day must still be recognised
 
@@ -39,6 +39,20 @@ def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 )
             )
     return found
+
+
+@register("notifier")
+def sandbox_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The address of the sandbox, as each channel's twin finds it."""
+    try:
+        all_twins = twins()
+    except ImproperlyConfigured:
+        return []  # said of the channel
+    return [
+        Error(f"SANDBOX_URL: {problem.detail}", obj=f"test keys, channel {twin.name}", id="notifier.E006")
+        for twin in all_twins.values()
+        for problem in twin.backend.problems()
+    ]
 
 
 @register("notifier")

@@ -21,6 +21,7 @@ class Scope(enum.StrEnum):
 
 
 KEY_MARK = "nk"  # lets secret scanners and our own logs recognise a key
+TEST_MARK = f"{KEY_MARK}_test"  # and people, at a glance, one that reaches the sandbox alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,15 @@ class NewKey:
     digest: bytes = field(repr=False)
 
 
-def new_key() -> NewKey:
+def new_key(*, test: bool = False) -> NewKey:
     prefix = secrets.token_hex(4)
-    text = f"{KEY_MARK}_{prefix}_{secrets.token_urlsafe(32)}"
+    text = f"{beginning(prefix, test=test)}_{secrets.token_urlsafe(32)}"
     return NewKey(text=text, prefix=prefix, digest=digest(text))
+
+
+def beginning(prefix: str, *, test: bool) -> str:
+    """Of a key's text, what is no secret."""
+    return f"{TEST_MARK if test else KEY_MARK}_{prefix}"
 
 
 def digest(text: str) -> bytes:

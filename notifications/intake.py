@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from channels.contract import Unacceptable
-from channels.registry import Channel, channels
+from channels.registry import Channel, channels, twins
 from notifications.states import Priority
 
 FARTHEST: Final = timedelta(days=366)  # a year ahead: beyond it a date is more likely a mistake
@@ -31,6 +31,13 @@ class Refused(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{problem.field}: {problem.detail}" for problem in problems))
         self.problems = problems
+
+
+class NoSandbox(Exception):
+    """Raised when a test could not be delivered: this service has no sandbox for the channel; nothing was stored."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(f"{channel} has no sandbox on this service: a test key can send nothing over it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +68,15 @@ class NotificationRequest:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def validated(request: NotificationRequest) -> tuple[Channel, str]:
-    """The channel, and the recipient in its normal form. Raises: Refused."""
+def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str]:
+    """The channel (of a test its twin), and the recipient in its normal form. Raises: Refused, NoSandbox."""
     known = channels().get(request.channel)
     if known is None:
         raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
+    if test:
+        known = twins().get(request.channel)
+        if known is None:
+            raise NoSandbox(request.channel)
     if not known.backend.configured:
         detail = f"{request.channel} has no provider configured on this service"
         raise Refused(Problem("channel", "channel_not_configured", detail))

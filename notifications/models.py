@@ -8,7 +8,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from notifications.credentials import Scope
+from channels.registry import is_test
+from notifications.credentials import Scope, beginning
 from notifications.states import FINISHED, Outcome, Priority, Status
 
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
@@ -43,6 +44,7 @@ class ApiKey(models.Model):
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100, blank=True)
     scopes = ArrayField(models.TextField(choices=[(s.value, s.value) for s in Scope]), default=every_scope)
+    is_test = models.BooleanField("test", default=False)  # what it asks for is delivered to the sandbox only
     prefix = models.CharField(max_length=16, db_index=False)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -54,7 +56,7 @@ class ApiKey(models.Model):
         verbose_name = "API key"
 
     def __str__(self) -> str:
-        return f"nk_{self.prefix}_…"
+        return f"{beginning(self.prefix, test=self.is_test)}_…"
 
 
 class ClientQuota(models.Model):
@@ -148,9 +150,14 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def is_test(self) -> bool:
+        """Whether a test key asked for it: it never leaves the sandbox."""
+        return is_test(self.lane)
+
 
 class Listing(models.Model):
-    """A notification in its client's lists; inserted with it, never updated. The hashes: `outbox/listing.py`."""
+    """A notification in its client's lists; inserted with it, never updated. Whose, and the hashes: listing.py."""
 
     pk = models.CompositePrimaryKey("client_id", "id")
     client_id = models.BigIntegerField()

@@ -11,6 +11,7 @@ from django.db.models import Prefetch
 
 from channels.registry import channels
 from notifications.models import Attempt, Client, Notification, Worker
+from notifications.modes import in_mode, owner
 from notifications.outbox import api_keys, listing
 from notifications.outbox.listing import Wanted as Wanted
 from notifications.outbox.statement import run
@@ -22,6 +23,7 @@ class Key:
 
     client: Client  # active or not
     scopes: frozenset[str]  # of Scope
+    is_test: bool  # what it asks for, sees and changes stays in the sandbox
     expires_in: float | None  # seconds; None: never
 
 
@@ -30,34 +32,38 @@ def key(digest: bytes) -> Key | None:
     found = api_keys.client_of_key(digest)
     if found is None:
         return None
-    id_, name, is_active, rate_limit, scopes, expires_in = found
+    id_, name, is_active, rate_limit, scopes, is_test, expires_in = found
     client = Client(id=id_, name=name, is_active=is_active, rate_limit=rate_limit)
-    return Key(client, frozenset(scopes), expires_in)
+    return Key(client, frozenset(scopes), is_test, expires_in)
 
 
-def page(client: Client, wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[Notification], UUID | None]:
-    """A client's notifications, newest first, and where the next page begins (None at the end).
+def page(
+    client: Client, wanted: Wanted, *, before: UUID | None, limit: int, test: bool = False
+) -> tuple[list[Notification], UUID | None]:
+    """A client's notifications, live ones or tests, newest first, and where the next page begins (None at the end).
 
     `before` is the id that the previous page ended with; ids are in the order of time, so a page never shifts while new
     notifications come in. What is rare among many is spread over several pages, which may come with less than `limit`.
     """
-    ids, following = page_of_ids(client, wanted, before=before, limit=limit)
+    ids, following = page_of_ids(client, wanted, before=before, limit=limit, test=test)
     found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
     return list(found) if ids else [], following
 
 
-def page_of_ids(client: Client, wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[UUID], UUID | None]:
+def page_of_ids(
+    client: Client, wanted: Wanted, *, before: UUID | None, limit: int, test: bool = False
+) -> tuple[list[UUID], UUID | None]:
     """The same, but for the notifications themselves."""
-    return listing.page(client.pk, wanted, before=before, limit=limit, channels=channels())
+    return listing.page(owner(client.pk, test=test), wanted, before=before, limit=limit, channels=channels())
 
 
-def notification(client: Client, notification_id: UUID) -> Notification:
+def notification(client: Client, notification_id: UUID, *, test: bool = False) -> Notification:
     """One of the client's own, its attempts in order.
 
-    Raises: Notification.DoesNotExist, also where it is another client's.
+    Raises: Notification.DoesNotExist, also where it is another client's, or of the other mode.
     """
     attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
-    return Notification.objects.prefetch_related(attempts).get(id=notification_id, client=client)
+    return Notification.objects.prefetch_related(attempts).get(in_mode(test=test), id=notification_id, client=client)
 
 
 def database_answers() -> None:

@@ -28,7 +28,7 @@ _PHONE = re.compile(r"\+\d[\d ().-]{5,18}\d")
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[\w-]+")
 
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bnk_([A-Za-z0-9]{1,32})_[A-Za-z0-9_-]+"), rf"nk_\1_{MASK}"),
+    (re.compile(r"\bnk_((?:test_)?[A-Za-z0-9]{1,32})_[A-Za-z0-9_-]+"), rf"nk_\1_{MASK}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {MASK}"),
     (re.compile(r"(?<=://)([^\s:/@]*):([^\s/@]+)@"), rf"\1:{MASK}@"),
     # A Slack webhook is a secret from its path on; requests and urllib3 name the path alone.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from channels import sandbox
 from notifier import embedded, environment, first_run, log
 from notifier.environment import BASE_DIR as BASE_DIR
 
@@ -27,11 +28,14 @@ WORKER_PROCESSES = environment.number("WORKER_PROCESSES", 2)
 WORKER_THREADS = environment.number("WORKER_THREADS", 24, least=1)
 SANDBOX_PORT = environment.number("SANDBOX_PORT", 8025)
 SANDBOX_SMTP_PORT = environment.number("SANDBOX_SMTP_PORT", 1025)
+SANDBOX_URL = environment.text("SANDBOX_URL").rstrip("/")  # of the one that test keys reach; "": there are none
+if SANDBOX_URL and not environment.is_address(SANDBOX_URL):
+    raise ImproperlyConfigured("SANDBOX_URL must be an address such as http://127.0.0.1:8025.")
 
 PUBLIC_URL = environment.text("PUBLIC_URL").rstrip("/")
-_public = urlsplit(PUBLIC_URL)
-if PUBLIC_URL and (_public.scheme not in {"http", "https"} or not _public.hostname):
+if PUBLIC_URL and not environment.is_address(PUBLIC_URL):
     raise ImproperlyConfigured("PUBLIC_URL must be an address such as https://notify.example.com.")
+_public = urlsplit(PUBLIC_URL)
 _https = _public.scheme == "https"
 
 SECRET_KEY = environment.text("SECRET_KEY")
@@ -238,6 +242,9 @@ if environment.text("SLACK_WEB_HOOK_URL"):
         )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
+# What test keys send goes to the sandbox: to the same destinations by name, and with nothing of the providers' options.
+_sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
+
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
@@ -247,6 +254,7 @@ NOTIFIER_CHANNELS = {
         "on_unknown": environment.choice("SLACK_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 20,
         "webhooks": _webhooks,
+        "sandbox": _sandbox.get("slack"),
     },
     "email": {
         "backend": "channels.smtp.SmtpEmail",
@@ -259,6 +267,7 @@ NOTIFIER_CHANNELS = {
         "password": environment.text("SMTP_PASSWORD"),
         "security": _smtp_security,
         "ca_file": environment.text("SMTP_CA_FILE"),
+        "sandbox": _sandbox.get("email"),
     },
     "sms": {
         "backend": "channels.twilio_sms.TwilioSms",
@@ -270,6 +279,7 @@ NOTIFIER_CHANNELS = {
         "from_number": environment.text("TWILIO_FROM_NUMBER"),
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
+        "sandbox": _sandbox.get("sms"),
     },
 }
 

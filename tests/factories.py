@@ -39,10 +39,11 @@ class ApiKeyFactory(DjangoModelFactory[ApiKey]):
         model = ApiKey
 
     class Params:
-        text = factory.LazyFunction(lambda: credentials.new_key().text)
+        text = factory.LazyAttribute(lambda key: credentials.new_key(test=key.is_test).text)
 
     client = factory.SubFactory(ClientFactory)
-    prefix = factory.LazyAttribute(lambda key: key.text.split("_")[1])
+    is_test = False
+    prefix = factory.LazyAttribute(lambda key: key.text.removeprefix("nk_").removeprefix("test_").split("_")[0])
     digest = factory.LazyAttribute(lambda key: credentials.digest(key.text))
 
 

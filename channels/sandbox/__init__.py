@@ -6,10 +6,16 @@ standard library alone; the servers themselves are in `channels.sandbox.server`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, urlsplit
+
 # Any account is taken (see twilio.py for what is refused), but it must look like one.
 ACCOUNT_SID = "AC" + "0" * 32
 FROM_NUMBER = "+15005550006"  # the sender that Twilio's own test credentials accept
-WEBHOOK_PATH = "/services/T00000000/B00000000/sandbox"
+AUTH_TOKEN = "sandbox"  # noqa: S105 - nobody's secret: what opens no real account
+SENDER = "Sandbox <sandbox@example.com>"
+WEBHOOKS = "/services/T00000000/B00000000/"
+WEBHOOK_PATH = f"{WEBHOOKS}sandbox"
 
 
 def environment(http_port: int, smtp_port: int, host: str = "127.0.0.1") -> dict[str, str]:
@@ -18,11 +24,29 @@ def environment(http_port: int, smtp_port: int, host: str = "127.0.0.1") -> dict
     return {
         "SLACK_WEB_HOOK_URL": base_url + WEBHOOK_PATH,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-        "TWILIO_AUTH_TOKEN": "sandbox",
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "TWILIO_FROM_NUMBER": FROM_NUMBER,
         "TWILIO_BASE_URL": base_url,
-        "EMAIL_SENDER": "Sandbox <sandbox@example.com>",
+        "EMAIL_SENDER": SENDER,
         "SMTP_HOST": host,
         "SMTP_PORT": str(smtp_port),
         "SMTP_SECURITY": "none",
+    }
+
+
+def options(url: str, smtp_port: int, webhooks: Iterable[str]) -> dict[str, Mapping[str, object]]:
+    """Of each channel that the sandbox at this address plays, all the options its backend needs to send there.
+
+    They are nobody's credentials: whatever else may answer at the address, no account is opened by them.
+    """
+    base_url = url.rstrip("/")
+    return {
+        "slack": {"webhooks": {name: f"{base_url}{WEBHOOKS}{quote(name, safe='')}" for name in webhooks}},
+        "email": {"sender": SENDER, "host": urlsplit(url).hostname or "", "port": smtp_port, "security": "none"},
+        "sms": {
+            "account_sid": ACCOUNT_SID,
+            "auth_token": AUTH_TOKEN,
+            "from_number": FROM_NUMBER,
+            "base_url": base_url,
+        },
     }

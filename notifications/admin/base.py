@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -77,3 +77,6 @@ def moment(field: str) -> Callable[[Any, models.Model], str]:
 def label(word: str, kind: str = "") -> SafeString:
     """A word on a coloured ground; the word says it all, for those who do not see the colour."""
     return format_html('<span class="notifier-label notifier-{}">{}</span>', kind or word, word)
+
+
+TEST: Final = label("TEST", "test")  # of a key or a notification: it reaches the sandbox only

@@ -13,8 +13,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from channels.registry import twins
 from notifications import credentials, services
-from notifications.admin.base import ModelAdmin, Watched, label, moment, note
+from notifications.admin.base import TEST, ModelAdmin, Watched, label, moment, note
 from notifications.credentials import Scope
 from notifications.models import ApiKey, Client
 
@@ -51,11 +52,18 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ApiKey
-        fields = ["client", "name", "scopes", "expires_at"]
+        fields = ["client", "name", "scopes", "is_test", "expires_at"]
         help_texts = {
             "name": "What the key is for, to tell a client's keys apart.",
+            "is_test": "What it asks for is delivered to the sandbox only, and it sees and changes nothing else.",
             "expires_at": "UTC; empty for a key that is valid until it is revoked.",
         }
+
+    def clean_is_test(self) -> Any:
+        is_test = self.cleaned_data["is_test"]
+        if is_test and not twins():
+            raise forms.ValidationError("This service has no sandbox that a test key could reach: set SANDBOX_URL.")
+        return is_test
 
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
@@ -67,7 +75,7 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(ApiKey)
 class ApiKeyAdmin(Watched[ApiKey]):
     list_display = ["__str__", "client", "name", "allows", "state", "created", "expires", "revoked"]
-    list_filter = [("client", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["is_test", ("client", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["client"]
     search_fields = ["prefix", "name", "client__name"]
     ordering = ["-id"]
@@ -86,10 +94,12 @@ class ApiKeyAdmin(Watched[ApiKey]):
     @admin.display(description="state")
     def state(self, key: ApiKey) -> SafeString:
         if key.revoked_at:
-            return label("revoked")
-        if key.expires_at and key.expires_at <= timezone.now():
-            return label("expired", "revoked")
-        return label("active")
+            shown = label("revoked")
+        elif key.expires_at and key.expires_at <= timezone.now():
+            shown = label("expired", "revoked")
+        else:
+            shown = label("active")
+        return shown + TEST if key.is_test else shown
 
     @admin.action(description="Revoke selected keys for good", permissions=["act"])
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
@@ -108,7 +118,11 @@ class ApiKeyAdmin(Watched[ApiKey]):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
         text = services.create_api_key(
-            obj.client, name=obj.name, scopes=[Scope(each) for each in obj.scopes], expires_at=obj.expires_at
+            obj.client,
+            name=obj.name,
+            scopes=[Scope(each) for each in obj.scopes],
+            expires_at=obj.expires_at,
+            test=obj.is_test,
         )
         made = ApiKey.objects.get(digest=credentials.digest(text))
         obj.pk, obj.prefix, obj.created_at = made.pk, made.prefix, made.created_at

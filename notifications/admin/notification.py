@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications.admin.base import Watched, label, moment
+from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
     RESEND,
@@ -35,6 +35,7 @@ from notifications.admin.paging import (
     AcceptedFilter,
     BoundedPaginator,
     ChannelFilter,
+    ModeFilter,
     NewestFirst,
     StatusFilter,
 )
@@ -52,7 +53,7 @@ CONFIRMED: Final = "confirmed"
 class NotificationAdmin(Watched[Notification]):
     list_display = ["created", "state", "recipient", "channel", "error_code", "next_due", "attempt", "client"]
     list_display_links = ["created"]
-    list_filter = [StatusFilter, ChannelFilter, AcceptedFilter]
+    list_filter = [StatusFilter, ChannelFilter, ModeFilter, AcceptedFilter]
     list_select_related = ["client"]
     list_per_page = 50
     paginator = BoundedPaginator
@@ -87,7 +88,9 @@ class NotificationAdmin(Watched[Notification]):
     @admin.display(description="status")
     def state(self, notification: Notification) -> SafeString:
         shown = label(notification.status)
-        return shown + label("possible duplicate", "double") if notification.possible_duplicate else shown
+        if notification.possible_duplicate:
+            shown += label("possible duplicate", "double")
+        return shown + TEST if notification.is_test else shown
 
     @admin.display(description="due (UTC)", empty_value="")
     def next_due(self, notification: Notification) -> str | None:

@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 
 from channels.registry import channels
 from notifications.models import Notification
+from notifications.modes import in_mode
 from notifications.outbox.listing import first_id
 from notifications.states import Event, Status, sources
 
@@ -60,6 +61,17 @@ class ChannelFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
         return queryset.filter(channel=self.value()) if self.value() else queryset
+
+
+class ModeFilter(admin.SimpleListFilter):
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "live"), ("test", "test: the sandbox only")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+        return queryset.filter(in_mode(test=self.value() == "test")) if self.value() else queryset
 
 
 class AcceptedFilter(admin.SimpleListFilter):

@@ -47,6 +47,11 @@ KINDS: Mapping[str, Kind] = {
         "The API key does not allow this",
         "Use a key with the scope that detail names: send, read or manage.",
     ),
+    "sandbox_not_configured": Kind(
+        HTTPStatus.FORBIDDEN,
+        "This service has no sandbox for test keys",
+        "Use a live key, or ask an operator to set SANDBOX_URL; nothing was stored, and the key is free.",
+    ),
     "forbidden": Kind(HTTPStatus.FORBIDDEN, "This is not allowed", "See detail."),
     "not_found": Kind(HTTPStatus.NOT_FOUND, "There is nothing here", "Check the address and the id."),
     "method_not_allowed": Kind(

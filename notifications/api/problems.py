@@ -76,6 +76,8 @@ def _problem(error: Exception) -> Problem:
             return error
         case services.Refused():
             return refused(error.problems)
+        case services.NoSandbox():
+            return Problem("sandbox_not_configured", f"{error}.")
         case services.KeyReused():
             return Problem(
                 "idempotency_key_reused",

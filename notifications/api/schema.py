@@ -32,7 +32,11 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "An API key: `nk_…`"}
+        about = (
+            "An API key: `nk_…`. With a test key, `nk_test_…`, all is accepted and processed as usual and "
+            "delivered to the sandbox only; each kind of key sees and changes its own kind of notification."
+        )
+        return {"type": "http", "scheme": "bearer", "description": about}
 
 
 class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -40,6 +44,10 @@ class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         return {"type": "string", "enum": list(settings.NOTIFIER_CHANNELS)}
+
+
+def _test_mark() -> serializers.BooleanField:
+    return serializers.BooleanField(required=False, help_text="`true` where a test key asked for it; else left out.")
 
 
 class Accepted(serializers.Serializer[Any]):
@@ -51,6 +59,7 @@ class Accepted(serializers.Serializer[Any]):
     status = serializers.CharField()
     created_at = serializers.DateTimeField()
     idempotency_key = serializers.CharField(allow_null=True)
+    test = _test_mark()
     links = serializers.DictField(child=serializers.CharField())
 
 
@@ -60,6 +69,7 @@ class AcceptedInBatch(serializers.Serializer[Any]):
     to = serializers.CharField()
     status = serializers.CharField()
     created_at = serializers.DateTimeField()
+    test = _test_mark()
     links = serializers.DictField(child=serializers.CharField())
 
 
@@ -144,6 +154,7 @@ _COMMON = (
 _ACCEPT = (
     *("malformed_json", "invalid", "idempotency_key_missing", "idempotency_key_invalid"),
     *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
+    "sandbox_not_configured",
 )
 
 _CHANGE = (

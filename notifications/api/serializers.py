@@ -222,13 +222,14 @@ class NotificationRow(serializers.ModelSerializer[Notification]):
     priority = serializers.SerializerMethodField()
     idempotency_key = serializers.SerializerMethodField()
     links = serializers.SerializerMethodField()
+    test = serializers.BooleanField(source="is_test", help_text="Whether it is delivered to the sandbox only.")
 
     class Meta:
         model = Notification
         fields = [
             *("id", "channel", "to", "status", "created_at", "idempotency_key", "links"),
             *("subject", "priority", "due_at", "expires_at", "finished_at", "attempt", "error_code"),
-            *("provider_id", "possible_duplicate", "correlation_id", "metadata"),
+            *("provider_id", "possible_duplicate", "correlation_id", "metadata", "test"),
         ]
 
     def get_priority(self, row: Notification) -> str:

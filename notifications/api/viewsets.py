@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
-from notifications import selectors, services
+from notifications import modes, selectors, services
 from notifications.api import schema, throttling
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
@@ -40,6 +40,7 @@ from notifications.api.serializers import (
 from notifications.credentials import Scope
 from notifications.idempotency import fingerprint
 from notifications.models import Client, Notification
+from notifications.selectors import Key
 
 
 class ClientViewSet(ViewSet):
@@ -78,17 +79,20 @@ class AcceptingViewSet(ClientViewSet):
                 operation=operation,
                 fingerprint=asked,
                 correlation_id=getattr(request, "correlation_id", ""),
+                test=_is_test(request),
             )
-        except (ValidationError, services.Refused) as error:
+        except (ValidationError, services.Refused, services.NoSandbox) as error:
             # What was accepted once stays accepted, though its time be past or its webhook gone since.
-            replayed = key and services.replay_answer(_client(request), operation=operation, key=key, fingerprint=asked)
+            replayed = key and services.replay_answer(
+                _client(request), operation=operation, key=key, fingerprint=asked, test=_is_test(request)
+            )
             if not replayed:
                 raise self._in_words_of_the_body(error) from None
             accepted = replayed
         return _accepted(accepted, request)
 
-    def _in_words_of_the_body(self, error: ValidationError | services.Refused) -> Exception:
-        if isinstance(error, ValidationError):
+    def _in_words_of_the_body(self, error: ValidationError | services.Refused | services.NoSandbox) -> Exception:
+        if not isinstance(error, services.Refused):
             return error
         named = self.body.names
         return refused([replace(each, field=named.get(each.field, each.field)) for each in error.problems])
@@ -130,15 +134,16 @@ class NotificationViewSet(AcceptingViewSet):
     def list(self, request: Request) -> Response:
         asked = PageQuery.read(request.query_params)
         before, limit = asked.pop("cursor", None), asked.pop("limit")
-        rows, following = selectors.page(_client(request), PageQuery.wanted(asked), before=before, limit=limit)
+        wanted, test = PageQuery.wanted(asked), _is_test(request)
+        rows, following = selectors.page(_client(request), wanted, before=before, limit=limit, test=test)
         here = request.build_absolute_uri()
         after = replace_query_param(here, "cursor", str(following)) if following else None
         return Response({"results": NotificationRow(rows, many=True).data, "next": after})
 
     def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), _id(pk))
-        except Notification.DoesNotExist:  # nobody's, or another client's
+            found = selectors.notification(_client(request), _id(pk), test=_is_test(request))
+        except Notification.DoesNotExist:  # nobody's, another client's, or of the other mode
             raise Http404 from None
         return Response(NotificationDetail(found).data)
 
@@ -153,6 +158,7 @@ class NotificationViewSet(AcceptingViewSet):
             before=before,
             limit=limit,
             tell=_tell_resent,
+            test=_is_test(request),
         )
         return _accepted(change(use=_use(request)), request)
 
@@ -184,7 +190,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
         return services.Answer(status, "", JSONRenderer().render(NotificationRow(row).data))
 
     try:
-        changed = change(_client(request), _id(pk), use=_use(request), tell=tell)
+        changed = change(_client(request), _id(pk), use=_use(request), tell=tell, test=_is_test(request))
     except Notification.DoesNotExist:
         raise Http404 from None
     return _accepted(changed, request)
@@ -193,7 +199,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
 def _use(request: Request) -> services.Use:
     return services.Use(
         _client(request).pk,
-        operation=f"POST {request.path.rstrip('/')}",
+        operation=modes.operation(f"POST {request.path.rstrip('/')}", test=_is_test(request)),
         key=idempotency_key(request, required=False),
         fingerprint=fingerprint(_posted(request)),
     )
@@ -213,6 +219,10 @@ def _id(pk: str) -> UUID:
 
 def _client(request: Request) -> Client:
     return cast(Client, request.user)  # HasScope lets nobody else pass
+
+
+def _is_test(request: Request) -> bool:
+    return cast(Key, request.auth).is_test
 
 
 def _accepted(accepted: services.Accepted, request: Request) -> HttpResponse:

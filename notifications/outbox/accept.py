@@ -50,7 +50,7 @@ WITH waiting AS MATERIALIZED (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
         send_at timestamptz, expires_at timestamptz
     )
-    RETURNING id, client_id, recipient, correlation_id, metadata
+    RETURNING id, client_id, lane, recipient, correlation_id, metadata
 ), """
 _AND_TELL: Final = """
 SELECT ids[1] FROM accepted

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, LiteralString
 from uuid import UUID
 
+from channels.registry import MARK
 from notifications.outbox.statement import run
 
 # Notifications that a page looks at in search of those that are wanted: what is rare among many comes on several
@@ -22,7 +23,11 @@ LOOK_IN_NEED: Final = 1_000  # of each channel's failed and unknown ones, which 
 _SLACK: Final = timedelta(seconds=1)
 _LAST: Final = UUID(int=2**128 - 1)
 
-# Hashes, with the client's id as their seed: they take a quarter of the room, and hold nobody's address.
+# In whose list a notification is, as `modes.owner`: a page of a client's tests never walks past its live ones, nor the
+# other way round. Everything below that is called `client_id` or `client` in a list is this.
+OWNER: Final = f"CASE WHEN starts_with({{row}}.lane, '{MARK}') THEN -{{row}}.client_id ELSE {{row}}.client_id END"
+
+# Hashes, with the owner's id as their seed: they take a quarter of the room, and hold nobody's address.
 _RECIPIENT: Final = "hashtextextended({recipient}, {client})"
 _CORRELATION: Final = "hashtextextended({correlation_id}, {client})"
 _LABEL: Final = "hashtextextended({key} || '=' || {value}, {client})"
@@ -30,25 +35,25 @@ _LABEL: Final = "hashtextextended({key} || '=' || {value}, {client})"
 # Lists the notifications of `stored`, in the statement that stores them. One CTE.
 LIST_STORED: Final = f"""listed AS (
     INSERT INTO listing (client_id, id, recipient, correlation)
-    SELECT client_id, id, {_RECIPIENT.format(recipient="recipient", client="client_id")},
-           {_CORRELATION.format(correlation_id="correlation_id", client="client_id")}
-    FROM stored
+    SELECT owner, id, {_RECIPIENT.format(recipient="recipient", client="owner")},
+           {_CORRELATION.format(correlation_id="correlation_id", client="owner")}
+    FROM (SELECT s.*, {OWNER.format(row="s")} AS owner FROM stored AS s) AS owned
 )"""
 
 # The same, and by their metadata, which most have none of. Two keys may have one hash. Two CTEs.
 LIST_AND_LABEL_STORED: Final = f"""{LIST_STORED}, labeled AS (
     INSERT INTO label (term, id)
-    SELECT {_LABEL.format(key="l.key", value="l.value", client="s.client_id")}, s.id
+    SELECT {_LABEL.format(key="l.key", value="l.value", client=OWNER.format(row="s"))}, s.id
     FROM stored AS s CROSS JOIN LATERAL jsonb_each_text(s.metadata) AS l WHERE s.metadata <> '{{}}'
     ON CONFLICT DO NOTHING
 )"""
 
 # Takes from the lists what `gone` says was deleted, in the statement that deletes it. Two CTEs. Indexes: primary keys.
 UNLIST_GONE: Final = f"""unlisted AS (
-    DELETE FROM listing AS l USING gone AS g WHERE l.client_id = g.client_id AND l.id = g.id
+    DELETE FROM listing AS l USING gone AS g WHERE l.client_id = {OWNER.format(row="g")} AND l.id = g.id
 ), unlabeled AS (
     DELETE FROM label AS l USING (
-        SELECT g.id, {_LABEL.format(key="m.key", value="m.value", client="g.client_id")} AS term
+        SELECT g.id, {_LABEL.format(key="m.key", value="m.value", client=OWNER.format(row="g"))} AS term
         FROM gone AS g CROSS JOIN LATERAL jsonb_each_text(g.metadata) AS m
     ) AS g WHERE l.term = g.term AND l.id = g.id
 )"""
@@ -57,7 +62,7 @@ UNLIST_GONE: Final = f"""unlisted AS (
 LIST: Final = f"""
 WITH stored AS (
     SELECT n.* FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])
-      AND NOT EXISTS (SELECT 1 FROM listing AS l WHERE l.client_id = n.client_id AND l.id = n.id)
+      AND NOT EXISTS (SELECT 1 FROM listing AS l WHERE l.client_id = {OWNER.format(row="n")} AND l.id = n.id)
 ), {LIST_AND_LABEL_STORED}
 SELECT 1
 """
@@ -99,7 +104,7 @@ def _page(way: LiteralString, look: int = LOOK) -> LiteralString:
 WITH page AS MATERIALIZED (
     SELECT w.id FROM ({way} LIMIT {look}) AS w CROSS JOIN LATERAL (
         SELECT 1 FROM notification AS n
-        WHERE n.id = w.id AND n.client_id = %(client)s::bigint
+        WHERE n.id = w.id AND {OWNER.format(row="n")} = %(client)s::bigint
           AND (%(statuses)s::text[] IS NULL OR n.status || '' = ANY(%(statuses)s::text[]))
           AND (%(channel)s::text IS NULL OR n.channel = %(channel)s::text)
           AND (%(recipient)s::text IS NULL OR n.recipient = %(recipient)s::text)
@@ -141,14 +146,14 @@ class Wanted:
 
 
 def page(
-    client_id: int, wanted: Wanted, *, before: UUID | None, limit: int, channels: Collection[str]
+    owner: int, wanted: Wanted, *, before: UUID | None, limit: int, channels: Collection[str]
 ) -> tuple[list[UUID], UUID | None]:
     """Ids of a page, newest first, and the id where the next one begins (None: nothing is behind it).
 
     `before`: where the previous page ended. `channels`: all that there are. At most LOOK notifications are looked at,
     so a page may hold less than `limit`, or nothing, and not be the last.
     """
-    rows = run(way(wanted), parameters(client_id, wanted, before=before, limit=limit, channels=channels))
+    rows = run(way(wanted), parameters(owner, wanted, before=before, limit=limit, channels=channels))
     found = [id_ for id_, of_page in rows if of_page]
     if len(found) > limit:
         return found[:limit], found[limit - 1]
@@ -167,12 +172,12 @@ def way(wanted: Wanted) -> LiteralString:
 
 
 def parameters(
-    client_id: int, wanted: Wanted, *, before: UUID | None, limit: int, channels: Collection[str]
+    owner: int, wanted: Wanted, *, before: UUID | None, limit: int, channels: Collection[str]
 ) -> dict[str, object]:
     """Of `way`."""
     key, value = next(iter(wanted.metadata.items()), ("", ""))
     return {
-        "client": client_id,
+        "client": owner,
         "statuses": sorted(wanted.statuses) or None,
         "channel": wanted.channel,
         "channels": sorted(channels) if wanted.channel is None else [wanted.channel],

@@ -105,7 +105,7 @@ _AND_ALL_OF_THEIRS: Final = f"""
 receipts AS (DELETE FROM receipt WHERE notification_id IN (SELECT id FROM old)),
 events AS (DELETE FROM event WHERE notification_id IN (SELECT id FROM old)),
 attempts AS (DELETE FROM attempt WHERE notification_id IN (SELECT id FROM old) RETURNING 1),
-gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id, client_id, metadata),
+gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id, client_id, lane, metadata),
 {UNLIST_GONE},
 total AS (
     SELECT (SELECT count(*) FROM records) AS records,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
+from notifications.outbox.listing import OWNER
+
 # The claims of workers that nobody will finish. Index: notification_claimed.
 ABANDONED: Final = "SELECT id FROM notification WHERE status = 'sending' AND worker_id = ANY(%(workers)s::uuid[])"
 
@@ -33,8 +35,8 @@ RECEIPT_NOT_APPLIED: Final = Rule(
 NOT_LISTED: Final = Rule(
     "not_listed",
     "on no page of its client's: it was stored otherwise than by this version of the service",
-    """SELECT n.id FROM notification n
-       WHERE NOT EXISTS (SELECT 1 FROM listing l WHERE l.client_id = n.client_id AND l.id = n.id)""",
+    f"""SELECT n.id FROM notification n
+       WHERE NOT EXISTS (SELECT 1 FROM listing l WHERE l.client_id = {OWNER.format(row="n")} AND l.id = n.id)""",
 )
 RULES: Final = (
     Rule(

@@ -5,7 +5,7 @@ or vanish together. READ COMMITTED (Django's default) is required; callers that 
 transaction do so in sorted order, or two of them can wait for each other.
 """
 
-from notifications.intake import NotificationRequest, Problem, Refused
+from notifications.intake import NoSandbox, NotificationRequest, Problem, Refused
 from notifications.outbox.accept import Answer, Use
 from notifications.services.accepting import (
     MOST_IN_BATCH,
@@ -29,6 +29,7 @@ __all__ = [
     "Answer",
     "KeyInUse",
     "KeyReused",
+    "NoSandbox",
     "NotificationRequest",
     "Problem",
     "Refused",

@@ -14,7 +14,8 @@ from django.db import Error as DatabaseError
 from django.db import transaction
 from uuid_utils.compat import uuid7
 
-from notifications import idempotency, intake, nudge
+from channels.registry import is_test
+from notifications import idempotency, intake, modes, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
@@ -36,20 +37,24 @@ def accept(
     operation: str = IN_PROCESS,
     fingerprint: bytes | None = None,
     correlation_id: str = "",
+    test: bool = False,
 ) -> Accepted:
     """Store a notification durably, once for each key, and wake a worker after the commit.
 
     Outside a transaction it is committed when this returns; inside one, with the caller's own rows. `key`: up to 255
-    printable ASCII characters, or None for no idempotency. `fingerprint`: 32 bytes; None for the request's own.
+    printable ASCII characters, or None for no idempotency. `fingerprint`: 32 bytes; None for the request's own. `test`:
+    deliver it to the sandbox only; keys of tests and of live requests do not meet.
 
-    Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
+    Raises: Refused, NoSandbox, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll
+    it back.
     """
     now = datetime.now(UTC)
-    new = _new(request)
+    new = _new(request, test=test)
     shown = {**_shown(new, _moment(now)), "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
-    return _stored(Asked([new], Use(client.pk, operation, key, fingerprint), answer, correlation_id, now))
+    use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
+    return _stored(Asked([new], use, answer, correlation_id, now))
 
 
 def accept_batch(
@@ -60,6 +65,7 @@ def accept_batch(
     operation: str = IN_PROCESS,
     fingerprint: bytes | None = None,
     correlation_id: str = "",
+    test: bool = False,
 ) -> Accepted:
     """The same for up to MOST_IN_BATCH at once under one key: all are stored, or none.
 
@@ -72,7 +78,7 @@ def accept_batch(
         raise Refused(Problem("notifications", "wrong_number", f"must be 1 to {MOST_IN_BATCH} notifications"))
     for place, request in enumerate(requests):
         try:
-            news.append(_new(request))
+            news.append(_new(request, test=test))
         except Refused as error:
             problems += [replace(each, field=f"notifications[{place}].{each.field}") for each in error.problems]
     if problems:
@@ -82,25 +88,28 @@ def accept_batch(
     answer = Answer(HTTPStatus.ACCEPTED, "", _json(shown))
     if fingerprint is None:
         fingerprint = idempotency.fingerprint([request.fingerprint().hex() for request in requests])
-    return _stored(Asked(news, Use(client.pk, operation, key, fingerprint), answer, correlation_id, now))
+    use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
+    return _stored(Asked(news, use, answer, correlation_id, now))
 
 
-def replay_answer(client: Client, *, operation: str, key: str, fingerprint: bytes) -> Accepted | None:
+def replay_answer(
+    client: Client, *, operation: str, key: str, fingerprint: bytes, test: bool = False
+) -> Accepted | None:
     """What this very request was answered before, if it was; None where the key is free or was used otherwise.
 
     For requests that are no longer valid: what was accepted stays accepted. Raises: Unavailable.
     """
     try:
-        return answered(Use(client.pk, operation, key, fingerprint))
+        return answered(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
     except KeyReused:
         return None
     except DatabaseError as error:
         raise translated(error) from error
 
 
-def _new(request: NotificationRequest) -> NewNotification:
-    """Raises: Refused."""
-    known, recipient = intake.validated(request)
+def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
+    """Raises: Refused, NoSandbox."""
+    known, recipient = intake.validated(request, test=test)
     return NewNotification(
         id=uuid7(),
         channel=known.name,
@@ -127,6 +136,7 @@ def _shown(new: NewNotification, created_at: str) -> dict[str, Any]:
         "to": new.recipient,
         "status": Status.PENDING.value,
         "created_at": created_at,
+        **({"test": True} if is_test(new.lane) else {}),
         "links": {"self": f"{NOTIFICATIONS_PATH}/{name}"},
     }
 

@@ -1,4 +1,7 @@
-"""What a client does with a notification of its own, after it was accepted: once for each key, where it sends one."""
+"""What a client does with a notification of its own, after it was accepted: once for each key, where it sends one.
+
+`test`: whether it asks with a test key, which finds test notifications alone; a live one finds none of them.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ def resend_matching(
     limit: int,
     use: Use,
     tell: Callable[[Collection[UUID], UUID | None], Answer],
+    test: bool = False,
 ) -> Accepted:
     """Return to pending those of a page (as `selectors.page`) that failed or are unknown and may still be sent.
 
@@ -42,7 +46,7 @@ def resend_matching(
     """
 
     def resent() -> tuple[Answer, Collection[UUID]]:
-        ids, following = selectors.page_of_ids(client, wanted, before=before, limit=limit)
+        ids, following = selectors.page_of_ids(client, wanted, before=before, limit=limit, test=test)
         done = sorted(operating.resend(ids, actor=_actor(client), detail="by filter"), reverse=True)
         return tell(done, following), done
 
@@ -55,24 +59,27 @@ def resend_matching(
     raise Unavailable("the key's record came and went")
 
 
-def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Return one that failed or is unknown to pending. Raises: as `_changed`."""
-    return _changed(client, notification_id, partial(operating.resend, actor=_actor(client)), use, tell)
+    resend = partial(operating.resend, actor=_actor(client))
+    return _changed(client, notification_id, resend, use, tell, test=test)
 
 
-def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
+def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Cancel one that is pending, failed or unknown. Raises: as `_changed`."""
     cancel = partial(operating.cancel, actor=_actor(client))
-    return _changed(client, notification_id, cancel, use, tell, already=Status.CANCELED)
+    return _changed(client, notification_id, cancel, use, tell, test=test, already=Status.CANCELED)
 
 
-def reschedule_own(client: Client, notification_id: UUID, *, send_at: datetime, use: Use, tell: Tell) -> Accepted:
+def reschedule_own(
+    client: Client, notification_id: UUID, *, send_at: datetime, use: Use, tell: Tell, test: bool = False
+) -> Accepted:
     """Give one that is pending another time. Raises: Refused; as `_changed`."""
     if problem := intake.wrong_send_at(send_at):
         raise Refused(problem)
     when = send_at.astimezone(UTC).isoformat()
     reschedule = partial(operating.reschedule, send_at=send_at, actor=_actor(client), detail=when)
-    return _changed(client, notification_id, reschedule, use, tell, by=send_at)
+    return _changed(client, notification_id, reschedule, use, tell, test=test, by=send_at)
 
 
 def _changed(
@@ -82,6 +89,7 @@ def _changed(
     use: Use,
     tell: Tell,
     *,
+    test: bool,
     already: Status | None = None,
     by: datetime | None = None,
 ) -> Accepted:
@@ -89,14 +97,15 @@ def _changed(
 
     `already`: the status that leaves nothing to do. `by`: when it is to be sent, if not now.
 
-    Raises: Notification.DoesNotExist, also where it is another client's; WrongState, KeyReused, Unavailable.
+    Raises: Notification.DoesNotExist, also where it is another client's or of the other mode; WrongState, KeyReused,
+    Unavailable.
     """
-    selectors.notification(client, notification_id)
+    selectors.notification(client, notification_id, test=test)
 
     def changed() -> tuple[Answer, Collection[UUID]] | None:
         """What there is to tell; None where it was not changed."""
         done = change([notification_id])
-        row = selectors.notification(client, notification_id)
+        row = selectors.notification(client, notification_id, test=test)
         return (tell(row), [notification_id]) if done or row.status == already else None
 
     try:
@@ -105,7 +114,7 @@ def _changed(
             return found
     except DatabaseError as error:
         raise translated(error) from error
-    raise _forbidden(selectors.notification(client, notification_id), by)
+    raise _forbidden(selectors.notification(client, notification_id, test=test), by)
 
 
 def _once(use: Use, change: Callable[[], tuple[Answer, Collection[UUID]] | None]) -> Accepted | None:

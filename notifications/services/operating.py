@@ -59,16 +59,22 @@ def receive_report(channel: str, notification_id: UUID, attempt: int, report: De
 
 
 def create_api_key(
-    client: Client, *, name: str = "", scopes: Collection[Scope] = tuple(Scope), expires_at: datetime | None = None
+    client: Client,
+    *,
+    name: str = "",
+    scopes: Collection[Scope] = tuple(Scope),
+    expires_at: datetime | None = None,
+    test: bool = False,
 ) -> str:
-    """Make a key for a client and return its text, which cannot be had again."""
-    new = credentials.new_key()
+    """Make a key for a client and return its text, which cannot be had again. `test`: it reaches the sandbox only."""
+    new = credentials.new_key(test=test)
     ApiKey.objects.create(
         client=client,
         name=name,
         scopes=[scope.value for scope in Scope if scope in scopes],
         prefix=new.prefix,
         digest=new.digest,
+        is_test=test,
         expires_at=expires_at,
     )
     return new.text

@@ -32,6 +32,8 @@ class Plan:
         self.played = tuple(
             name for name, known in channels().items() if name in _VARIABLES and not known.backend.configured
         )
+        # Our own, for what has no provider and for test keys, unless theirs is elsewhere.
+        self.has_sandbox = bool(self.played) or not settings.SANDBOX_URL
         self._allowed_hosts = self._hosts()
         self.environment = self._environment()
 
@@ -40,7 +42,7 @@ class Plan:
         wanted = []
         if settings.WEB_PROCESSES:
             wanted.append(("WEB_PORT", settings.WEB_HOST, settings.WEB_PORT))
-        if self.played:
+        if self.has_sandbox:
             wanted.append(("SANDBOX_PORT", "127.0.0.1", settings.SANDBOX_PORT))
             wanted.append(("SANDBOX_SMTP_PORT", "127.0.0.1", settings.SANDBOX_SMTP_PORT))
         return [trouble for trouble in (_trouble(*each) for each in wanted) if trouble]
@@ -66,7 +68,7 @@ class Plan:
         )
 
     def sandbox(self) -> list[Program]:
-        return [self.command("sandbox", "sandbox")] if self.played else []
+        return [self.command("sandbox", "sandbox")] if self.has_sandbox else []
 
     def web(self) -> list[Program]:
         if not settings.WEB_PROCESSES:
@@ -112,9 +114,9 @@ class Plan:
                 f"docs {base}/api/docs",
                 f"admin {base}/admin/ (user admin, password in {password})",
             ]
-        if self.played:
-            names = ", ".join(self.played)
-            parts.append(f"sandbox http://127.0.0.1:{settings.SANDBOX_PORT}/ (plays the providers of {names})")
+        if self.has_sandbox:
+            plays = f"plays the providers of {', '.join(self.played)}" if self.played else "takes what test keys send"
+            parts.append(f"sandbox http://127.0.0.1:{settings.SANDBOX_PORT}/ ({plays})")
         if curl:
             parts.append(f"try {curl}")
         return f"\nready: {' · '.join(parts) or 'nothing but the database'}\n" + (f"\n{curl}\n" if curl else "")
@@ -147,6 +149,7 @@ class Plan:
             "ALLOWED_HOSTS": ",".join(self._allowed_hosts),
             # The children write into our pipe and cannot see that a person reads.
             "LOG_FORMAT": settings.LOG_FORMAT,
+            "SANDBOX_URL": settings.SANDBOX_URL or f"http://127.0.0.1:{settings.SANDBOX_PORT}",
         }
         stand_in = sandbox.environment(settings.SANDBOX_PORT, settings.SANDBOX_SMTP_PORT)
         for name in self.played:

@@ -17,7 +17,9 @@ from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
+from channels import sandbox
 from channels.contract import Progress
 from notifications import selectors
 from notifications.admin import notification as page
@@ -121,6 +123,19 @@ def test_the_list_is_filtered_by_status_channel_and_time(browser: Browser) -> No
     assert listed(browser, "?channel=sms") == {str(sms)}
     assert listed(browser, "?accepted=day") == {str(failed), str(unknown), str(sms)}
     assert str(old) in listed(browser, "?accepted=week")
+
+
+def test_tests_are_marked_in_the_list_and_can_be_told_apart(browser: Browser) -> None:
+    live, test = (
+        rows.accepted(lane="sms", recipient="live one"),
+        rows.accepted(lane="~test:sms", channel="sms", recipient="test one"),
+    )
+
+    assert listed(browser, "?mode=live") == {str(live)}
+    assert listed(browser, "?mode=test") == {str(test)}
+    assert shown(browser, LIST).count(">TEST</span>") == 1
+    assert ">TEST</span>" in shown(browser, url(test))
+    assert ">TEST</span>" not in shown(browser, url(live))
 
 
 @pytest.mark.parametrize("term", ["+14155550100", "5555010", "order-42", "trace/7", " order-42 "])
@@ -520,7 +535,9 @@ def test_a_new_key_is_shown_once_and_works(browser: Browser, poster: Client) -> 
     answer = new_key(browser, poster)
 
     (text,) = re.findall(r"nk_[0-9a-f]{8}_[\w-]+", answer)
-    assert selectors.key(digest(text)) == selectors.Key(poster, frozenset({"send", "read"}), None)
+    assert selectors.key(digest(text)) == selectors.Key(
+        poster, frozenset({"send", "read"}), is_test=False, expires_in=None
+    )
     key = ApiKey.objects.get()
     assert key.name == "checkout"
     for address in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
@@ -550,6 +567,30 @@ def test_a_key_may_end_in_the_future_only(browser: Browser, poster: Client) -> N
 
     new_key(browser, poster, expires_at_0="2040-01-01", expires_at_1="00:00:00")
     assert ApiKey.objects.get().expires_at == datetime(2040, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def sandboxed(settings: Settings) -> None:
+    played = sandbox.options("http://127.0.0.1:9", 9, ["default"])
+    known = settings.NOTIFIER_CHANNELS
+    settings.NOTIFIER_CHANNELS = {name: {**known[name], "sandbox": played[name]} for name in known}
+
+
+def test_a_test_key_is_made_and_shown_as_one(browser: Browser, poster: Client, sandboxed: None) -> None:
+    answer = new_key(browser, poster, is_test="on")
+
+    (text,) = re.findall(r"nk_test_[0-9a-f]{8}_[\w-]+", answer)
+    assert selectors.key(digest(text)) == selectors.Key(
+        poster, frozenset({"send", "read"}), is_test=True, expires_in=None
+    )
+    for page_ in (answer, shown(browser, KEYS), shown(browser, f"{KEYS}{ApiKey.objects.get().pk}/change/")):
+        assert ">TEST</span>" in page_
+    assert ">TEST</span>" not in shown(browser, f"{KEYS}?is_test__exact=0")
+
+
+def test_a_test_key_is_not_made_where_it_could_reach_no_sandbox(browser: Browser, poster: Client) -> None:
+    assert "set SANDBOX_URL" in new_key(browser, poster, is_test="on")
+    assert not ApiKey.objects.exists()
 
 
 def test_a_revoked_key_is_refused(browser: Browser, poster: Client) -> None:

@@ -68,22 +68,23 @@ class Up:
         """`terminal`: a descriptor of the terminal that the command is to run on."""
         self.data_dir = data_dir
         self.web_port, self.sandbox_port, smtp_port = free_ports(3)
+        self._environment = {
+            "PATH": os.defpath,
+            "NOTIFIER_ENV_FILE": "",
+            "DATA_DIR": str(data_dir),
+            "WEB_PORT": str(self.web_port),
+            "SANDBOX_PORT": str(self.sandbox_port),
+            "SANDBOX_SMTP_PORT": str(smtp_port),
+            "WEB_PROCESSES": "1",
+            "WORKER_PROCESSES": "2",
+            "WORKER_THREADS": "4",
+            **environment,
+        }
         self._output = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed by `close`)
         self.command = subprocess.Popen(
             [sys.executable, "manage.py", "up"],
             cwd=CHECKOUT,
-            env={
-                "PATH": os.defpath,
-                "NOTIFIER_ENV_FILE": "",
-                "DATA_DIR": str(data_dir),
-                "WEB_PORT": str(self.web_port),
-                "SANDBOX_PORT": str(self.sandbox_port),
-                "SANDBOX_SMTP_PORT": str(smtp_port),
-                "WEB_PROCESSES": "1",
-                "WORKER_PROCESSES": "2",
-                "WORKER_THREADS": "4",
-                **environment,
-            },
+            env=self._environment,
             stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=self._output if terminal is None else terminal,
             stderr=self._output if terminal is None else terminal,
@@ -133,6 +134,14 @@ class Up:
         request = urllib.request.Request(f"http://127.0.0.1:{self.web_port}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def manage(self, *arguments: str) -> str:
+        """What a command says that is given beside the running service."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=self._environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.strip()
 
     def ready(self) -> bool:
         try:
@@ -387,3 +396,37 @@ def test_a_configured_provider_is_not_played_by_the_sandbox(folder: Path) -> Non
         granian = min(up.children("granian"))
         environment = Path(f"/proc/{granian}/environ").read_bytes().split(b"\0")
         assert b"SLACK_WEB_HOOK_URL=https://hooks.slack.example/services/T1/B1/secret" in environment
+        assert f"SANDBOX_URL=http://127.0.0.1:{up.sandbox_port}".encode() in environment
+
+
+def test_with_every_provider_configured_the_sandbox_takes_what_test_keys_send(folder: Path) -> None:
+    providers = {
+        "SLACK_WEB_HOOK_URL": "https://hooks.slack.example/services/T1/B1/secret",
+        "TWILIO_ACCOUNT_SID": f"AC{'1' * 32}",
+        "TWILIO_AUTH_TOKEN": "a live token",
+        "TWILIO_FROM_NUMBER": "+15005550006",
+        "EMAIL_SENDER": "shop@example.com",
+        "SMTP_HOST": "smtp.example.com",
+    }
+    with running(folder / "all-configured", **providers) as up:
+        assert "takes what test keys send" in up.await_ready()
+        live_key = up.await_ready().partition("Bearer ")[2].partition("'")[0]
+        test_key = up.manage("create_api_key", "tester", "--test")
+        assert paste(up.await_ready().replace(live_key, test_key))["test"] is True
+        messages = f"http://127.0.0.1:{up.sandbox_port}/api/messages"
+        until(lambda: json.load(urllib.request.urlopen(messages, timeout=10))["count"] == 1)
+
+
+def test_a_sandbox_elsewhere_takes_the_place_of_our_own(folder: Path) -> None:
+    with running(
+        folder / "elsewhere",
+        WORKER_PROCESSES="0",
+        SANDBOX_URL="http://127.0.0.1:9",
+        SLACK_WEB_HOOK_URL="https://hooks.slack.example/services/T1/B1/secret",
+        TWILIO_ACCOUNT_SID=f"AC{'1' * 32}",
+        TWILIO_AUTH_TOKEN="a live token",
+        TWILIO_FROM_NUMBER="+15005550006",
+        EMAIL_SENDER="shop@example.com",
+        SMTP_HOST="smtp.example.com",
+    ) as up:
+        assert "sandbox" not in up.await_ready()

@@ -183,8 +183,8 @@ def _fill_others() -> None:
         " SELECT n, 'client ' || n, true, now() FROM generate_series(1, 100) AS n"
     )
     _run(
-        f"""INSERT INTO api_key (client_id, name, scopes, prefix, digest, created_at)
-            SELECT 1 + n % 100, '', '{{send}}', 'prefix', sha256(('nk_' || n)::bytea), now()
+        f"""INSERT INTO api_key (client_id, name, scopes, is_test, prefix, digest, created_at)
+            SELECT 1 + n % 100, '', '{{send}}', false, 'prefix', sha256(('nk_' || n)::bytea), now()
             FROM generate_series(1, {HISTORY}) AS n"""
     )
     _run(

@@ -57,6 +57,27 @@ def test_a_destination_leaves_room_for_the_others_of_its_channel() -> None:
     busy.leave()
 
 
+def test_all_tests_together_have_a_few_threads_and_take_none_of_a_live_channel() -> None:
+    busy = Busy(Bulkhead(threads=16, channels=2))
+    for lane in ("~test:slack:a", "~test:slack:b", "~test:sms"):
+        busy.enter(lane)
+    assert (busy.inside, busy.turned_away) == (2, 1)
+
+    for _ in range(8):
+        busy.enter("sms")
+    assert (busy.inside, busy.turned_away) == (10, 1)
+    busy.leave()
+
+
+def test_where_a_channel_has_one_thread_tests_have_another() -> None:
+    busy = Busy(Bulkhead(threads=1, channels=1))
+    busy.enter("~test:sms")
+    busy.enter("sms")
+
+    assert (busy.inside, busy.turned_away) == (2, 0)
+    busy.leave()
+
+
 def test_who_was_turned_away_is_not_forgotten() -> None:
     bulkhead = Bulkhead(threads=1, channels=1)
     runs = []

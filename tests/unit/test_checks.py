@@ -48,6 +48,7 @@ def test_good_settings_pass_even_for_deployment() -> None:
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"BROKER_URL": "kafka://127.0.0.1"}, "BROKER_URL"),
         ({"PUBLIC_URL": "notify.example.com"}, "PUBLIC_URL"),
+        ({"SANDBOX_URL": "http://sandbox.example.com:8025"}, "SANDBOX_URL"),
         ({"WORKER_THREADS": "many"}, "WORKER_THREADS"),
         ({"WORKER_THREADS": "2"}, "WORKER_THREADS"),
         ({"WEB_PORT": "-1"}, "WEB_PORT"),

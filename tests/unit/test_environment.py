@@ -206,6 +206,8 @@ def settings_refused(**variables: str) -> str:
         ({"WEB_PORT": "http"}, "WEB_PORT"),
         ({"WORKER_THREADS": "0"}, "WORKER_THREADS"),
         ({"PUBLIC_URL": "notify.example.com"}, "PUBLIC_URL"),
+        ({"SANDBOX_URL": "127.0.0.1:8025"}, "SANDBOX_URL"),
+        ({"SANDBOX_URL": "http://sandbox:port"}, "SANDBOX_URL"),
         ({"SMTP_SECURITY": "ssl"}, "SMTP_SECURITY"),
         ({"DATABASE_URL": "mysql://db/notes"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://db/notes", "SECRET_KEY": ""}, "SECRET_KEY"),

@@ -47,9 +47,10 @@ def test_fields_deep_inside_are_masked_too() -> None:
     assert event == {"request": {"headers": [{"Authorization": "•••"}, {"to": "a•••@example.com"}]}}
 
 
-def test_an_api_key_in_a_text_keeps_only_its_prefix() -> None:
-    key = new_key()
-    assert masked(event=f"got {key.text}!") == {"event": f"got nk_{key.prefix}_•••!"}
+@pytest.mark.parametrize(("test", "mark"), [(False, "nk"), (True, "nk_test")])
+def test_an_api_key_in_a_text_keeps_only_its_prefix(test: bool, mark: str) -> None:
+    key = new_key(test=test)
+    assert masked(event=f"got {key.text}!") == {"event": f"got {mark}_{key.prefix}_•••!"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from channels.registry import twins
 from notifications import credentials, services
 from notifications.credentials import Scope
 from notifications.management.operators import moment
@@ -33,6 +34,11 @@ class Command(BaseCommand):
             "--expires", type=moment, help="the ISO 8601 time from which it is no good (default: never)"
         )
         parser.add_argument(
+            "--test",
+            action="store_true",
+            help="a test key (nk_test_…): what it asks for is delivered to the sandbox only",
+        )
+        parser.add_argument(
             "--ensure-from-file",
             type=Path,
             metavar="PATH",
@@ -46,11 +52,22 @@ class Command(BaseCommand):
         expires_at: datetime | None = options["expires"]
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise CommandError("--expires must be in the future.")
-        if path is not None and (options["scope"] or expires_at):
-            raise CommandError("The key of --ensure-from-file allows everything and never expires.")
+        if path is not None and (options["scope"] or expires_at or options["test"]):
+            raise CommandError("The key of --ensure-from-file is live, allows everything and never expires.")
         client, _ = Client.objects.get_or_create(name=options["client"])
         scopes = [Scope(each) for each in options["scope"] or Scope]
-        make = partial(services.create_api_key, client, name=options["name"], scopes=scopes, expires_at=expires_at)
+        make = partial(
+            services.create_api_key,
+            client,
+            name=options["name"],
+            scopes=scopes,
+            expires_at=expires_at,
+            test=options["test"],
+        )
+        if options["test"] and not twins():
+            # No refusal: `make run` gives its own programs an address that this command is not told.
+            warning = "Here no sandbox is configured. Where SANDBOX_URL is not set this key is refused: 403."
+            self.stderr.write(self.style.WARNING(warning))
         if path is None:
             self.stdout.write(make())
         elif not _valid(path, client):

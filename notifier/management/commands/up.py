@@ -15,7 +15,7 @@ from notifier import lifeline, up
 class Command(BaseCommand):
     help = (
         "Run everything on this machine until Ctrl-C: Postgres (unless DATABASE_URL is set), the web server, "
-        "the workers, and a sandbox for the providers that are not configured."
+        "the workers, and a sandbox for test keys and in place of the providers that are not configured."
     )
 
     requires_system_checks: list[str] = []  # checked below: here it is no trouble that a channel has no provider

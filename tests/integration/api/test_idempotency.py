@@ -111,6 +111,27 @@ def test_keys_of_two_endpoints_do_not_meet(caller: Caller) -> None:
     assert Notification.objects.count() == 2
 
 
+def test_one_key_on_every_address_that_takes_any_is_as_many_keys(caller: Caller) -> None:
+    one = {"channel": "sms", "to": "+14155552671", "message": "hello"}
+    mail = {"message": "hello", "subject": "Hi", "send_to": "ann@example.com"}
+    first, second = (json.loads(caller.post("/api/v1/sms", SMS, key=key).content)["id"] for key in ("k", "other"))
+    later = {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    others: list[tuple[str, Any]] = [
+        *(("/api/v1/slack", {"message": "hello"}), ("/api/v1/mail", mail), ("/api/v1/notifications", one)),
+        ("/api/v1/notifications/batch", {"notifications": [one]}),
+        *((f"/api/v1/notifications/{id_}/reschedule", later) for id_ in (first, second)),
+        *((f"/api/v1/notifications/{id_}/cancel", {}) for id_ in (first, second)),
+        *((f"/api/v1/notifications/{id_}", {}) for id_ in (first,)),  # which takes no POST
+    ]
+
+    answers = [caller.post(path, body, key="k") for path, body in others]
+
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 202, 200, 200, 200, 200, 405]
+    assert not any("Idempotent-Replayed" in answer for answer in answers)
+    assert len({answer.content for answer in answers}) == len(others)
+    assert IdempotencyRecord.objects.filter(key="k").count() == len(others)  # the first, and all but the last
+
+
 @pytest.mark.parametrize(
     ("refused", "status"),
     [

@@ -14,7 +14,7 @@ from channels.idle import FAREWELL, Idle, is_over
 from tests.contract.stand_in import Silent
 from tests.eventually import eventually
 
-LONG = timedelta(minutes=1)
+LONG = timedelta(hours=1)  # longer than any run of tests: what watches them must not wake in another
 SHORT = timedelta(seconds=0.2)
 
 

@@ -4,8 +4,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from channels import sandbox
 from channels.contract import OnUnknown
-from channels.registry import channel, channel_of, channels
+from channels.registry import channel, channel_for, channel_of, channels, is_test, twins
 
 WEBHOOK = "https://hooks.slack.com/services/T/B/x"
 SETTINGS = {
@@ -30,6 +31,46 @@ def test_a_lane_is_the_channel_or_one_of_its_destinations() -> None:
     assert channel("chat").lane("ops") == "chat:ops"
     assert channel("text").lane("+15005550010") == "text"
     assert channel_of("chat:ops") == channel_of("chat") == "chat"
+
+
+PLAYED = sandbox.options("http://127.0.0.1:8025", 1025, ["ops"])
+WITH_SANDBOX = {
+    "chat": {**SETTINGS["chat"], "sandbox": PLAYED["slack"]},
+    "text": {**SETTINGS["text"], "account_sid": "AC1", "auth_token": "live", "sandbox": None},
+}
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_SANDBOX)
+def test_a_twin_has_its_channels_backend_and_policy_and_none_of_its_options() -> None:
+    assert list(twins()) == ["chat"]
+    live, twin = channel("chat"), twins()["chat"]
+    assert (type(twin.backend), twin.on_unknown, twin.batch) == (type(live.backend), live.on_unknown, live.batch)
+    assert vars(live.backend)["_webhooks"] == {"ops": WEBHOOK}
+    assert vars(twin.backend)["_webhooks"] == {"ops": "http://127.0.0.1:8025/services/T00000000/B00000000/ops"}
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_SANDBOX)
+def test_a_lane_says_whether_it_is_for_tests_and_who_sends_them() -> None:
+    live, test = channel("chat").lane("ops"), twins()["chat"].lane("ops")
+
+    assert (live, test) == ("chat:ops", "~test:chat:ops")
+    assert (is_test(live), is_test(test)) == (False, True)
+    assert channel_of(live) == channel_of(test) == "chat"
+    assert (channel_for(live), channel_for(test)) == (channel("chat"), twins()["chat"])
+    assert (channel_for("text"), channel_for("~test:text")) == (channel("text"), None)
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_SANDBOX)
+def test_who_knows_nothing_of_twins_finds_no_channel_for_a_test_lane() -> None:
+    lane = twins()["chat"].lane("ops")
+
+    assert lane.partition(":")[0] not in channels()  # as workers read it before there were any
+
+
+@override_settings(NOTIFIER_CHANNELS={"~test": SETTINGS["chat"]})
+def test_no_live_lane_can_pass_for_a_test_one() -> None:
+    with pytest.raises(ImproperlyConfigured, match="mark of test lanes"):
+        channels()
 
 
 def test_other_settings_build_other_channels() -> None:
