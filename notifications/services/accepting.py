@@ -42,8 +42,11 @@ def accept(
     Outside a transaction it is committed when this returns; inside one, with the caller's own rows. `key`: up to 255
     printable ASCII characters, or None for no idempotency. `fingerprint`: 32 bytes; None for the request's own.
 
-    Raises: Refused, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll it back.
+    Raises: Refused, InvalidKey, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two
+    roll it back.
     """
+    idempotency.require_key(key)
+    intake.require_correlation_id(correlation_id)
     now = datetime.now(UTC)
     new = _new(request)
     shown = {**_shown(new, _moment(now)), "idempotency_key": key}
@@ -65,6 +68,8 @@ def accept_batch(
 
     Raises: Refused, naming each field as `notifications[3].to`; and as above.
     """
+    idempotency.require_key(key)
+    intake.require_correlation_id(correlation_id)
     now = datetime.now(UTC)
     news: list[NewNotification] = []
     problems: list[Problem] = []
