@@ -46,9 +46,9 @@ def accept(
     roll it back.
     """
     idempotency.require_key(key)
-    intake.require_correlation_id(correlation_id)
     now = datetime.now(UTC)
     new = _new(request)
+    intake.require_correlation_id(correlation_id)
     shown = {**_shown(new, _moment(now)), "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint

@@ -97,7 +97,7 @@ BEGIN
             normal := left(recipient, -length(domain)) || domain;
             IF length(normal) - length(domain) > 65 OR domain ~ '[^.]{64}' OR normal COLLATE "C" !~ (
                 '^[-!#$%&''*+/=?^_`{}|~0-9A-Za-z]+(?:\.[-!#$%&''*+/=?^_`{}|~0-9A-Za-z]+)*@'
-                '(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]+[a-z0-9]|localhost)$'
+                '(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:[a-z][a-z-]*[a-z]|xn--[a-z0-9]+)|localhost)$'
             ) THEN
                 normal := NULL;
             END IF;
