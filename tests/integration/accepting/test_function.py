@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -16,9 +17,11 @@ from pytest_django import Settings
 from notifications.models import ChannelRules, Client, Notification
 from notifications.outbox import channel_rules
 from notifier.postgres_broker import NOTIFY_CHANNEL
+from tests.contract.test_adding_a_channel import ntfy as ntfy
 from tests.factories import ClientFactory
 
-from .faces import Mend, Sql, by_django, call
+from .faces import InProcess, Mend, Sql, by_django, call
+from .test_same_rules import stored
 
 SLACK = {"channel": "slack", "message": "hello"}
 
@@ -168,3 +171,32 @@ def test_the_migration_can_be_taken_back_and_applied_again(client: Client) -> No
 
 def test_the_version_is_that_of_the_contract(client: Client) -> None:
     assert by_django("SELECT notifications_accept_version()", []) == (1,)
+
+
+def test_a_channel_whose_backend_has_told_no_rules_is_refused(client: Client, settings: Settings) -> None:
+    backend = {"backend": "tests.integration.accepting.backends.WithoutRules"}
+    settings.NOTIFIER_CHANNELS = {"slack": {**settings.NOTIFIER_CHANNELS["slack"], **backend}}
+    channel_rules.publish()
+
+    with pytest.raises(Mend) as mend:
+        Sql().accept(client, **SLACK)
+    assert (mend.value.field, mend.value.code) == ("channel", "channel_not_in_sql")
+
+
+def test_the_channel_of_the_guide_is_known_to_sql_by_its_rules(
+    client: Client, settings: Settings, ntfy: ModuleType
+) -> None:
+    push = {"backend": "channels.ntfy.Ntfy", "on_unknown": "resend", "batch": 20, "base_url": "http://127.0.0.1:9"}
+    settings.NOTIFIER_CHANNELS = {"push": push}
+    channel_rules.publish()
+
+    for to, subject, message in (("a-_Z9" * 12, "s" * 250, "ü" * 2048), ("a/b", "", "m"), ("a" * 65, "", "m")):
+        wanted = {"channel": "push", "to": to, "subject": subject, "message": message}
+        told = []
+        for face in (Sql(), InProcess()):
+            try:
+                told.append((stored(face.accept(client, **wanted).id), ""))
+            except Mend as mend:
+                told.append(({}, mend.code))
+        assert told[0] == told[1]
+        assert told[0][1] == ("" if len(to) == 60 else "invalid_topic")
