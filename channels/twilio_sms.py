@@ -310,8 +310,16 @@ def _possible_numbers() -> str:
         lengths = {*known.general_desc.possible_length, *known.general_desc.possible_length_local_only}
         written = tuple(sorted(n for n in lengths if 2 <= n <= LONGEST_NUMBER - len(str(code))))
         countries.setdefault(written, []).append(str(code))
-    each = [
-        f"(?:{'|'.join(codes)})(?:{'|'.join(f'[0-9]{{{length}}}' for length in lengths)})"
-        for lengths, codes in countries.items()
-    ]
+    each = [f"(?:{'|'.join(codes)})(?:{_digits(lengths)})" for lengths, codes in countries.items()]
     return rf"\+(?:{'|'.join(each)})"
+
+
+def _digits(lengths: Sequence[int]) -> str:
+    """A pattern of so many digits; lengths that follow each other are one count."""
+    runs: list[list[int]] = []
+    for length in lengths:
+        if runs and runs[-1][1] == length - 1:
+            runs[-1][1] = length
+        else:
+            runs.append([length, length])
+    return "|".join(f"[0-9]{{{first},{last}}}" for first, last in runs)
