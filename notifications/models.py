@@ -149,6 +149,40 @@ class Notification(models.Model):
         return str(self.id)
 
 
+class Listing(models.Model):
+    """A notification in its client's lists; inserted with it, never updated. The hashes: `outbox/listing.py`."""
+
+    pk = models.CompositePrimaryKey("client_id", "id")
+    client_id = models.BigIntegerField()
+    id = models.UUIDField()
+    recipient = models.BigIntegerField()
+    correlation = models.BigIntegerField()
+
+    class Meta:
+        db_table = "listing"
+        indexes = [
+            models.Index(fields=["recipient", "id"], name="listing_recipient"),
+            models.Index(fields=["correlation", "id"], name="listing_correlation"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Label(models.Model):
+    """One entry of a notification's metadata, to be found by; inserted with it, never updated."""
+
+    pk = models.CompositePrimaryKey("term", "id")
+    term = models.BigIntegerField()  # a hash of client, key and value
+    id = models.UUIDField()
+
+    class Meta:
+        db_table = "label"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class Attempt(models.Model):
     """One claim of a notification and what came of it; written when it ends, never changed but for `late_outcome`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,8 +9,10 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch
 
+from channels.registry import channels
 from notifications.models import Attempt, Client, Notification, Worker
-from notifications.outbox import api_keys
+from notifications.outbox import api_keys, listing
+from notifications.outbox.listing import Wanted as Wanted
 from notifications.outbox.statement import run
 
 
@@ -34,19 +35,20 @@ def key(digest: bytes) -> Key | None:
     return Key(client, frozenset(scopes), expires_in)
 
 
-def page(
-    client: Client, *, filters: Mapping[str, str], before: UUID | None, limit: int
-) -> tuple[list[Notification], UUID | None]:
+def page(client: Client, wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[Notification], UUID | None]:
     """A client's notifications, newest first, and where the next page begins (None at the end).
 
-    `filters` are exact values of columns. `before` is the id that the previous page ended with; ids are in
-    the order of time, so a page never shifts while new notifications come in.
+    `before` is the id that the previous page ended with; ids are in the order of time, so a page never shifts while new
+    notifications come in. What is rare among many is spread over several pages, which may come with less than `limit`.
     """
-    rows = Notification.objects.filter(client=client, **filters).order_by("-id")
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    found = list(rows.defer("body")[: limit + 1])
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    ids, following = page_of_ids(client, wanted, before=before, limit=limit)
+    found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
+    return list(found) if ids else [], following
+
+
+def page_of_ids(client: Client, wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[UUID], UUID | None]:
+    """The same, but for the notifications themselves."""
+    return listing.page(client.pk, wanted, before=before, limit=limit, channels=channels())
 
 
 def notification(client: Client, notification_id: UUID) -> Notification:

@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"StatusEnum": "notifications.api.schema.STATUSES", "ResendableEnum": ["failed", "unknown"]},
     "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
     "TAGS": [

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from notifications import credentials
 from notifications.models import ApiKey, Attempt, Client, Notification
+from notifications.outbox import listing
 from notifications.states import FINISHED, Outcome, Priority, Status
 
 RECIPIENTS = {"slack": "default", "email": "ann@example.com", "sms": "+14155552671"}
@@ -48,6 +49,7 @@ class ApiKeyFactory(DjangoModelFactory[ApiKey]):
 class NotificationFactory(DjangoModelFactory[Notification]):
     class Meta:
         model = Notification
+        skip_postgeneration_save = True
 
     id = factory.LazyFunction(uuid7)
     client = factory.SubFactory(ClientFactory)
@@ -65,6 +67,11 @@ class NotificationFactory(DjangoModelFactory[Notification]):
     created_at = factory.LazyFunction(now)
     due_at = factory.SelfAttribute("created_at")
     finished_at = factory.LazyAttribute(lambda n: now() if n.status in FINISHED else None)
+
+    @factory.post_generation
+    def listed(self: Notification, create: bool, _: object, **__: object) -> None:
+        if create:
+            listing.list_([self.id])
 
 
 class AttemptFactory(DjangoModelFactory[Attempt]):

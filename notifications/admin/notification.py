@@ -38,14 +38,13 @@ from notifications.admin.paging import (
     NewestFirst,
     StatusFilter,
 )
-from notifications.admin.timeline import LATEST, next_step, timeline
+from notifications.admin.story import lines
 from notifications.models import Notification
 from notifications.outbox.patience import TookTooLong, at_most
 from notifications.states import Status
+from notifications.timeline import LATEST, next_step
 
-LOOK_FOR: Final = timedelta(
-    seconds=5
-)  # a search without an index may read the whole table; a page should not wait for it
+LOOK_FOR: Final = timedelta(seconds=5)  # a search may read the whole table, and a page should not wait for that
 CONFIRMED: Final = "confirmed"
 
 
@@ -225,7 +224,7 @@ class NotificationAdmin(Watched[Notification]):
         story: dict[str, Any] = {}
         if notification is not None and self.has_view_permission(request, notification):
             story = {
-                "timeline": timeline(notification),
+                "timeline": lines(notification),
                 "latest": LATEST,
                 "next": next_step(notification),
                 "now": timezone.now(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -16,6 +15,7 @@ from django.utils.functional import cached_property
 
 from channels.registry import channels
 from notifications.models import Notification
+from notifications.outbox.listing import first_id
 from notifications.states import Event, Status, sources
 
 MOST: Final = 10_000  # rows counted, paged through and acted on at once; more is for `manage.py replay_outbox`
@@ -85,8 +85,3 @@ class AcceptedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
         age = self.ages.get(self.value() or "")
         return queryset.filter(id__gte=first_id(datetime.now(UTC) - age)) if age else queryset
-
-
-def first_id(moment: datetime) -> UUID:
-    """The lowest id of version 7 that can have been made at `moment` (aware)."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -97,6 +98,29 @@ class Metadata(serializers.Field[Any, Any, Any, Any]):
         if not isinstance(data, dict):
             self.fail("invalid")
         return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 10})
+class Labels(serializers.Field[Any, Any, Any, Any]):
+    """Entries of metadata to look for; a number is looked for as JSON writes it."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "This must be 1 to 10 entries of strings or numbers; in a query metadata[key]=value.",
+        "invalid_characters": "This holds a NUL or half of a surrogate pair.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict) or not 0 < len(data) <= 10:
+            self.fail("invalid")
+        if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in data.values()):
+            self.fail("invalid")
+        found = {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
+        if any(UNSTORABLE.search(text) for entry in found.items() for text in entry):
+            self.fail("invalid_characters")
+        return found
 
     def to_representation(self, value: Any) -> Any:
         return value

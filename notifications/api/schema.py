@@ -19,10 +19,12 @@ from drf_spectacular.utils import (
 from rest_framework import serializers
 
 from notifications.api.kinds import KINDS
+from notifications.states import Status
 
 V = TypeVar("V", bound=Callable[..., Any])
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+STATUSES = [status.value for status in Status]
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -120,6 +122,13 @@ _OPTIONAL_KEY = _header(
 _OF_CHANGES = (
     _header("Idempotency-Key", "As sent.", response=[200, 202]),
     _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[200, 202]),
+)
+_LABELS = OpenApiParameter(
+    "metadata",
+    {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 10},
+    style="deepObject",
+    explode=True,
+    description="Entries that it was accepted with, all of them: `metadata[order]=42`.",
 )
 _NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
@@ -249,19 +258,23 @@ def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V]
         {
             "__doc__": "Newest first.",
             "results": row(many=True),
-            "next": serializers.URLField(allow_null=True, help_text="The next page; null at the end."),
+            "next": serializers.URLField(
+                allow_null=True,
+                help_text="The next page; null at the end. A page looks at 5,000 notifications at most, so one that is "
+                "not the last may hold less than `limit`, or nothing.",
+            ),
         },
     )
     shared: dict[str, Any] = {"tags": ["read"]}
     return extend_schema_view(
         list=extend_schema(
             summary="List your notifications, newest first",
-            parameters=[query, CORRELATION, *_OF_EVERY_ANSWER],
+            parameters=[query, _LABELS, CORRELATION, *_OF_EVERY_ANSWER],
             responses={(200, JSON): page, **_problems(*_COMMON, "invalid")},
             **shared,
         ),
         retrieve=extend_schema(
-            summary="Read one notification with its attempts",
+            summary="Read one notification with its story, and what happens next",
             parameters=[_NOTIFICATION_ID, CORRELATION, *_OF_EVERY_ANSWER],
             responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
             **shared,
@@ -297,6 +310,25 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
             )
             for name, (status, summary, about) in words.items()
         }
+    )
+
+
+def resending(body: type[Any], answer: type[Any]) -> Callable[[V], V]:
+    """Describe a viewset's `resend_many`."""
+    return extend_schema_view(
+        resend_many=extend_schema(
+            operation_id="notifications_resend_many",
+            summary="Send again what failed",
+            description="Of those chosen up to a thousand; go on with `next_cursor` until it is null. What is unknown "
+            "is sent again only where `status` says so: it may arrive twice.",
+            tags=["change"],
+            request=body,
+            parameters=[_OPTIONAL_KEY, CORRELATION, *_OF_EVERY_ANSWER, *_OF_CHANGES, _RETRY_AFTER],
+            responses={
+                (202, JSON): OpenApiResponse(answer, description="These are pending again."),
+                **_problems(*_COMMON, *_CHANGE),
+            },
+        )
     )
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
+from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Metadata, Moment, StrictSerializer, Text
+from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Labels, Metadata, Moment, StrictSerializer, Text
 from notifications.models import Attempt, Notification
-from notifications.services import MOST_IN_BATCH, MOST_PROBLEMS, NOTIFICATIONS_PATH, NotificationRequest
+from notifications.selectors import Wanted
+from notifications.services import (
+    MOST_IN_BATCH,
+    MOST_PROBLEMS,
+    MOST_RESENT,
+    NOTIFICATIONS_PATH,
+    NotificationRequest,
+)
 from notifications.states import Priority, Status
+from notifications.timeline import Entry, Next, next_step, timeline
 
 
 def _choice(names: Sequence[str], **options: Any) -> serializers.ChoiceField:
@@ -137,14 +148,62 @@ class NewTime(StrictSerializer):
     send_at = Moment(help_text="Not before this; at most a year ahead. What is past is now.")
 
 
-class PageQuery(StrictSerializer):
+class Chosen(StrictSerializer):
+    """Which of its notifications a client means; what is left out narrows nothing."""
+
+    channel = ChannelName(required=False)
+    to = Text(required=False, max_length=500, help_text="The recipient, as answers show it.")
+    correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
+    metadata = Labels(required=False, help_text="Entries that it was accepted with, all of them.")
+    since = Moment(required=False, help_text="Accepted then or later.")
+    until = Moment(required=False, help_text="Accepted before.")
+
+    @staticmethod
+    def wanted(values: dict[str, Any]) -> Wanted:
+        """What is said in all but `cursor` and `limit`, which are taken out of the values first."""
+        status = values.pop("status", None)
+        statuses = frozenset() if status is None else frozenset({status})
+        return Wanted(statuses=statuses, recipient=values.pop("to", None), **values)
+
+
+class PageQuery(Chosen):
     """The query of a list."""
 
     status = _choice([status.value for status in Status], required=False)
-    channel = ChannelName(required=False)
-    correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
     cursor = serializers.UUIDField(required=False, help_text="From a page's `next`.")
     limit = serializers.IntegerField(default=50, min_value=1, max_value=200)
+
+    @classmethod
+    def read(cls, query: QueryDict) -> dict[str, Any]:
+        """Raises: ValidationError, naming every parameter to mend."""
+        given: dict[str, Any] = {}
+        for name, values in query.lists():
+            label = _LABEL.fullmatch(name)
+            if len(values) > 1:
+                raise ValidationError({name[:100]: [ErrorDetail("This is given more than once.", code="repeated")]})
+            if label:
+                given.setdefault("metadata", {})[label[1]] = values[0]
+            else:
+                given[name] = values[0] if name != "metadata" else None  # only as metadata[key]=value
+        return cls.values(given)
+
+
+_LABEL: Final = re.compile(r"metadata\[(.+)\]", re.DOTALL)
+
+
+class BulkResend(Chosen):
+    """Which are to be sent again: those that failed, or those that are unknown, for these may arrive twice."""
+
+    status = _choice([Status.FAILED.value, Status.UNKNOWN.value], default=Status.FAILED.value)
+    cursor = serializers.UUIDField(required=False, help_text="The `next_cursor` of the answer before.")
+    limit = serializers.IntegerField(default=MOST_RESENT, min_value=1, max_value=MOST_RESENT)
+
+
+class Resent(serializers.Serializer[Any]):
+    """What was sent again, and where to go on."""
+
+    resent: Any = serializers.ListSerializer(child=serializers.UUIDField())
+    next_cursor = serializers.UUIDField(allow_null=True, help_text="To go on with; null where all were looked at.")
 
 
 class AttemptRow(serializers.ModelSerializer[Attempt]):
@@ -182,11 +241,43 @@ class NotificationRow(serializers.ModelSerializer[Notification]):
         return {"self": f"{NOTIFICATIONS_PATH}/{row.id}"}
 
 
+class TimelineEntry(serializers.Serializer[Entry]):
+    """One thing that happened to it, or is happening."""
+
+    at = Moment()
+    event = serializers.CharField(
+        help_text="accepted, attempt, wait, receipt, replayed, rescheduled, canceled or expired"
+    )
+    attempt = serializers.IntegerField(allow_null=True)
+    outcome = serializers.CharField(help_text="What came of an attempt, or what a receipt says.")
+    until = Moment(allow_null=True, help_text="When an attempt or a wait ended, or will.")
+    code = serializers.CharField(help_text="The provider's own.")
+    detail = serializers.CharField(help_text="Why, in words.")
+    by = serializers.CharField(help_text="The backend of an attempt; who did what was done by hand.")
+    late_outcome = serializers.CharField(help_text="What came of an attempt after all.")
+    possible_duplicate = serializers.BooleanField()
+
+
+class WhatComesNext(serializers.Serializer[Next]):
+    what = serializers.CharField()
+    at = Moment(allow_null=True)
+
+
 class NotificationDetail(NotificationRow):
-    """One notification with its attempts: the timeline."""
+    """One notification with its attempts, its whole story, and what happens next."""
 
     message = serializers.CharField(source="body")
     attempts = AttemptRow(many=True)
+    timeline = serializers.SerializerMethodField()
+    next = serializers.SerializerMethodField()
 
     class Meta(NotificationRow.Meta):
-        fields = [*NotificationRow.Meta.fields, "message", "attempts"]
+        fields = [*NotificationRow.Meta.fields, "message", "attempts", "timeline", "next"]
+
+    @extend_schema_field(TimelineEntry(many=True))
+    def get_timeline(self, row: Notification) -> Any:
+        return [TimelineEntry(entry).data for entry in timeline(row, list(row.attempts.all()))]
+
+    @extend_schema_field(WhatComesNext)
+    def get_next(self, row: Notification) -> Any:
+        return WhatComesNext(next_step(row)).data

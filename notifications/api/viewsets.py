@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +24,7 @@ from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
     Acceptable,
+    BulkResend,
     NewBatch,
     NewMail,
     NewNotification,
@@ -34,6 +35,7 @@ from notifications.api.serializers import (
     NotificationDetail,
     NotificationRow,
     PageQuery,
+    Resent,
 )
 from notifications.credentials import Scope
 from notifications.idempotency import fingerprint
@@ -116,22 +118,19 @@ class BatchViewSet(AcceptingViewSet):
 @schema.accepting(NewNotification, "Send over any channel", schema.NOTIFICATION_EXAMPLE)
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
 @schema.changing(NotificationRow, reschedule=NewTime)
+@schema.resending(BulkResend, Resent)
 class NotificationViewSet(AcceptingViewSet):
     scopes: ClassVar = {
         **AcceptingViewSet.scopes,
         **dict.fromkeys(("list", "retrieve"), Scope.READ),
-        **dict.fromkeys(("resend", "cancel", "reschedule"), Scope.MANAGE),
+        **dict.fromkeys(("resend", "resend_many", "cancel", "reschedule"), Scope.MANAGE),
     }
     body = NewNotification
 
     def list(self, request: Request) -> Response:
-        filters = PageQuery.values(request.query_params.dict())
-        rows, following = selectors.page(
-            _client(request),
-            before=filters.pop("cursor", None),
-            limit=filters.pop("limit"),
-            filters=filters,
-        )
+        asked = PageQuery.read(request.query_params)
+        before, limit = asked.pop("cursor", None), asked.pop("limit")
+        rows, following = selectors.page(_client(request), PageQuery.wanted(asked), before=before, limit=limit)
         here = request.build_absolute_uri()
         after = replace_query_param(here, "cursor", str(following)) if following else None
         return Response({"results": NotificationRow(rows, many=True).data, "next": after})
@@ -142,6 +141,20 @@ class NotificationViewSet(AcceptingViewSet):
         except Notification.DoesNotExist:  # nobody's, or another client's
             raise Http404 from None
         return Response(NotificationDetail(found).data)
+
+    @action(detail=False, methods=["post"], url_path="resend", url_name="resend-many")
+    def resend_many(self, request: Request) -> HttpResponse:
+        asked = BulkResend.values(_posted(request))
+        before, limit = asked.pop("cursor", None), asked.pop("limit")
+        change = partial(
+            services.resend_matching,
+            _client(request),
+            BulkResend.wanted(asked),
+            before=before,
+            limit=limit,
+            tell=_tell_resent,
+        )
+        return _accepted(change(use=_use(request)), request)
 
     @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: str) -> HttpResponse:
@@ -170,17 +183,25 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
     def tell(row: Notification) -> services.Answer:
         return services.Answer(status, "", JSONRenderer().render(NotificationRow(row).data))
 
-    use = services.Use(
+    try:
+        changed = change(_client(request), _id(pk), use=_use(request), tell=tell)
+    except Notification.DoesNotExist:
+        raise Http404 from None
+    return _accepted(changed, request)
+
+
+def _use(request: Request) -> services.Use:
+    return services.Use(
         _client(request).pk,
         operation=f"POST {request.path.rstrip('/')}",
         key=idempotency_key(request, required=False),
         fingerprint=fingerprint(_posted(request)),
     )
-    try:
-        changed = change(_client(request), _id(pk), use=use, tell=tell)
-    except Notification.DoesNotExist:
-        raise Http404 from None
-    return _accepted(changed, request)
+
+
+def _tell_resent(ids: Collection[UUID], following: UUID | None) -> services.Answer:
+    told = {"resent": [str(id_) for id_ in ids], "next_cursor": following and str(following)}
+    return services.Answer(HTTPStatus.ACCEPTED, "", JSONRenderer().render(told))
 
 
 def _id(pk: str) -> UUID:

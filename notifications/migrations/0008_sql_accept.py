@@ -30,7 +30,7 @@ def _run(editor: BaseDatabaseSchemaEditor, sql: str) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("notifications", "0004_scopes_and_limits")]
+    dependencies = [("notifications", "0005_listing")]
 
     operations = [
         migrations.CreateModel(

@@ -1,9 +1,9 @@
-"""pending: a notification and its idempotency record come to be together, or not at all."""
+"""pending: a notification, its idempotency record and its place in the lists come to be together, or not at all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 
+from notifications.outbox.listing import LIST_AND_LABEL_STORED, LIST_STORED
 from notifications.outbox.statement import run
 
 # Accepts what several callers ask for: of each, under its key or none, one notification or more. A key's record is
@@ -20,7 +21,7 @@ from notifications.outbox.statement import run
 # pooler.
 # %(asked)s is one JSON array: half the work, on both ends, of arrays for unnest().
 # Index: primary key of idempotency_record. Rows: (id of the first notification) of each that was accepted.
-ACCEPT: Final = """
+_ACCEPT: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
 ), asked AS MATERIALIZED (
@@ -49,9 +50,13 @@ WITH waiting AS MATERIALIZED (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
         send_at timestamptz, expires_at timestamptz
     )
-)
+    RETURNING id, client_id, recipient, correlation_id, metadata
+), """
+_AND_TELL: Final = """
 SELECT ids[1] FROM accepted
 """
+ACCEPT: Final = f"{_ACCEPT}{LIST_STORED}{_AND_TELL}"
+ACCEPT_LABELED: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}{_AND_TELL}"  # for any with metadata
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
 # Index: primary key. Rows: (fingerprint, status, location, body), at most one.
@@ -61,13 +66,13 @@ WHERE client_id = %(client)s AND operation = %(operation)s AND key = %(key)s
 """
 
 
-# Keeps what the client was told of a change to one of its notifications. Index: primary key. Rows: (1) if the key was
+# Keeps what the client was told of a change to its notifications. Index: primary key. Rows: (1) if the key was
 # free.
 KEEP: Final = """
 INSERT INTO idempotency_record
     (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
 VALUES (%(client)s, %(operation)s, %(key)s, %(fingerprint)s, %(status)s, %(location)s, %(body)s,
-        ARRAY[%(notification)s::uuid], now())
+        %(ids)s::uuid[], now())
 ON CONFLICT (client_id, operation, key) DO NOTHING
 RETURNING 1
 """
@@ -140,7 +145,8 @@ def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> set[
     Raises: OperationalError with SQLSTATE 55P03 when another transaction holds a key past `key_wait`, or a whole table
     past the session's own limit; `waited_for_key` tells them apart. Then nothing was written.
     """
-    return {first for (first,) in run(ACCEPT, parameters(asked, key_wait=key_wait))}
+    labeled = any(new.metadata for one in asked for new in one.notifications)
+    return {first for (first,) in run(ACCEPT_LABELED if labeled else ACCEPT, parameters(asked, key_wait=key_wait))}
 
 
 def parameters(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> dict[str, object]:
@@ -189,7 +195,7 @@ def _as_json(asked: Asked) -> dict[str, object]:
     }
 
 
-def keep(use: Use, answer: Answer, notification_id: UUID) -> bool:
+def keep(use: Use, answer: Answer, ids: Collection[UUID]) -> bool:
     """Keep the answer under its key, in the caller's transaction; False where the key was taken."""
     return bool(
         run(
@@ -202,7 +208,7 @@ def keep(use: Use, answer: Answer, notification_id: UUID) -> bool:
                 "status": answer.status,
                 "location": answer.location,
                 "body": answer.body,
-                "notification": notification_id,
+                "ids": list(ids),
             },
         )
     )

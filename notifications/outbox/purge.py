@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from notifications.outbox.listing import UNLIST_GONE
 from notifications.outbox.statement import Row, run
 
 BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds, on rows nobody works on
@@ -100,11 +101,12 @@ SELECT 0, (SELECT count(*) FROM old),
 
 # Deletes the notifications `old` with all that belongs to them, and notes it in the ledger with the records that went.
 # Rows: (records, notifications, their attempts, last id), one row.
-_AND_ALL_OF_THEIRS: Final = """
+_AND_ALL_OF_THEIRS: Final = f"""
 receipts AS (DELETE FROM receipt WHERE notification_id IN (SELECT id FROM old)),
 events AS (DELETE FROM event WHERE notification_id IN (SELECT id FROM old)),
 attempts AS (DELETE FROM attempt WHERE notification_id IN (SELECT id FROM old) RETURNING 1),
-gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id),
+gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id, client_id, metadata),
+{UNLIST_GONE},
 total AS (
     SELECT (SELECT count(*) FROM records) AS records,
            (SELECT count(*) FROM gone) AS notifications, (SELECT count(*) FROM attempts) AS attempts,

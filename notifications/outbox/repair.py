@@ -11,12 +11,16 @@ from typing import Final
 from uuid import UUID
 
 from notifications.outbox import receipts, recover
+from notifications.outbox.listing import list_
 from notifications.outbox.recover import Policy, TakenBack
-from notifications.outbox.rules import RECEIPT_NOT_APPLIED
+from notifications.outbox.rules import NOT_LISTED, RECEIPT_NOT_APPLIED
 from notifications.outbox.statement import run
 
 # Notifications whose stored receipts say more than their status. Rows: (id), a thousand at most.
 UNAPPLIED: Final = f"SELECT id FROM ({RECEIPT_NOT_APPLIED.broken}) AS broken LIMIT 1000"
+
+# Notifications that are in no list. Rows: (id), a thousand at most.
+UNLISTED: Final = f"SELECT id FROM ({NOT_LISTED.broken}) AS broken LIMIT 1000"
 
 # Pauses that ended an hour ago in lanes that hold nothing. Only a success forgets a pause, and none will come: the
 # webhook was renamed, its channel removed. Should the lane come to life again it begins without failures.
@@ -35,6 +39,7 @@ class Repaired:
     claims: list[TakenBack]  # of dead workers: released, sent again and marked, or parked as unknown, by the policy
     receipts: int  # notifications whose stored receipts were applied
     pauses: int  # of lanes that hold nothing any more
+    listed: int  # notifications that were in no list
 
 
 def repair(dead: Mapping[UUID, int | None], policies: Mapping[str, Policy]) -> Repaired:
@@ -54,4 +59,8 @@ def repair(dead: Mapping[UUID, int | None], policies: Mapping[str, Policy]) -> R
         settled += len(applied)
         if not applied:
             break
-    return Repaired(claims, settled, len(run(FORGET_PAUSES, {})))
+    listed = 0
+    while unlisted := [row[0] for row in run(UNLISTED, {})]:
+        list_(unlisted)
+        listed += len(unlisted)
+    return Repaired(claims, settled, len(run(FORGET_PAUSES, {})), listed)

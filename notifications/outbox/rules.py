@@ -30,6 +30,12 @@ RECEIPT_NOT_APPLIED: Final = Rule(
                OR (max(r.rank) FILTER (WHERE r.attempt = n.attempt) = 2 AND n.status IN ('sent', 'unknown'))
                OR (max(r.rank) FILTER (WHERE r.attempt = n.attempt) = 1 AND n.status = 'unknown'))""",
 )
+NOT_LISTED: Final = Rule(
+    "not_listed",
+    "on no page of its client's: it was stored otherwise than by this version of the service",
+    """SELECT n.id FROM notification n
+       WHERE NOT EXISTS (SELECT 1 FROM listing l WHERE l.client_id = n.client_id AND l.id = n.id)""",
+)
 RULES: Final = (
     Rule(
         "record_without_notification",
@@ -50,6 +56,7 @@ RULES: Final = (
              AND NOT EXISTS (SELECT 1 FROM (SELECT unnest(notification_ids) AS id FROM idempotency_record) AS r
                              WHERE r.id = n.id)""",
     ),
+    NOT_LISTED,
     Rule(
         "sent_without_acceptance",
         "said to be sent or delivered, but no attempt was accepted and no receipt came",

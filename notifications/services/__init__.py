@@ -16,7 +16,7 @@ from notifications.services.accepting import (
     accept_batch,
     replay_answer,
 )
-from notifications.services.changing import cancel_own, reschedule_own, resend_own
+from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_own, resend_matching, resend_own
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
@@ -24,6 +24,7 @@ from notifications.services.storing import Accepted
 __all__ = [
     "MOST_IN_BATCH",
     "MOST_PROBLEMS",
+    "MOST_RESENT",
     "NOTIFICATIONS_PATH",
     "Accepted",
     "Answer",
@@ -46,5 +47,6 @@ __all__ = [
     "reschedule",
     "reschedule_own",
     "resend",
+    "resend_matching",
     "resend_own",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from django.db import Error as DatabaseError
@@ -15,13 +16,43 @@ from notifications.intake import Refused
 from notifications.models import Client, Notification
 from notifications.outbox import accept as outbox
 from notifications.outbox.accept import Answer, Use
+from notifications.selectors import Wanted
 from notifications.services import operating
-from notifications.services.errors import WrongState, translated
+from notifications.services.errors import Unavailable, WrongState, translated
 from notifications.services.storing import Accepted, answered
 from notifications.states import Status
 
 Change = Callable[[Collection[UUID]], Collection[UUID]]  # those that were changed
 Tell = Callable[[Notification], Answer]  # what the client is told of it
+MOST_RESENT: Final = 1000  # by one request
+
+
+def resend_matching(
+    client: Client,
+    wanted: Wanted,
+    *,
+    before: UUID | None,
+    limit: int,
+    use: Use,
+    tell: Callable[[Collection[UUID], UUID | None], Answer],
+) -> Accepted:
+    """Return to pending those of a page (as `selectors.page`) that failed or are unknown and may still be sent.
+
+    `tell`: of those that were, and of where the next page begins. Raises: KeyReused, Unavailable.
+    """
+
+    def resent() -> tuple[Answer, Collection[UUID]]:
+        ids, following = selectors.page_of_ids(client, wanted, before=before, limit=limit)
+        done = sorted(operating.resend(ids, actor=_actor(client), detail="by filter"), reverse=True)
+        return tell(done, following), done
+
+    try:
+        for _ in range(2):  # a second time where the key was used meanwhile, and is free again
+            if found := answered(use) or _once(use, resent):
+                return found
+    except DatabaseError as error:
+        raise translated(error) from error
+    raise Unavailable("the key's record came and went")
 
 
 def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell) -> Accepted:
@@ -62,29 +93,30 @@ def _changed(
     """
     selectors.notification(client, notification_id)
 
-    def changed() -> Answer | None:
-        """What there is to tell; None where it was not changed, or somebody else has used the key meanwhile."""
+    def changed() -> tuple[Answer, Collection[UUID]] | None:
+        """What there is to tell; None where it was not changed."""
         done = change([notification_id])
         row = selectors.notification(client, notification_id)
-        if not done and row.status != already:
-            return None
-        told = tell(row)
-        return told if use.key is None or outbox.keep(use, told, notification_id) else None
+        return (tell(row), [notification_id]) if done or row.status == already else None
 
     try:
-        if found := answered(use):
-            return found
-        with transaction.atomic():
-            told = changed()
-            transaction.set_rollback(told is None)
-        if told is not None:
-            return Accepted(told.status, told.location, told.body, replayed=False)
-        # Perhaps by the same request, sent twice at once: then both have one answer.
-        if found := answered(use):
+        # The second look: perhaps the same request, sent twice at once, has changed it. Then both have one answer.
+        if found := answered(use) or _once(use, changed) or answered(use):
             return found
     except DatabaseError as error:
         raise translated(error) from error
     raise _forbidden(selectors.notification(client, notification_id), by)
+
+
+def _once(use: Use, change: Callable[[], tuple[Answer, Collection[UUID]] | None]) -> Accepted | None:
+    """Change, and keep what is told of it under the key; None where nothing was, or the key was used meanwhile."""
+    with transaction.atomic():
+        done = change()
+        if done is not None and (use.key is None or outbox.keep(use, *done)):
+            told, _ = done
+            return Accepted(told.status, told.location, told.body, replayed=False)
+        transaction.set_rollback(True)
+    return None
 
 
 def _forbidden(row: Notification, by: datetime | None) -> WrongState:

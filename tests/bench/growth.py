@@ -53,7 +53,7 @@ SELECT EXISTS (SELECT FROM notification WHERE status = 'pending')
 """
 TABLES: Final[LiteralString] = """
 SELECT relname, pg_total_relation_size(oid) FROM pg_class
-WHERE relname IN ('notification', 'attempt', 'idempotency_record') ORDER BY relname
+WHERE relname IN ('notification', 'attempt', 'idempotency_record', 'listing') ORDER BY relname
 """
 
 

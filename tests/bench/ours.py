@@ -40,6 +40,7 @@ SELECT uuidv7(), %(client)s, %(channel)s, %(lane)s, %(recipient)s, %(subject)s,
     %(priority)s, now(), 'pending', 0, 0, 0, false, '', '', uuidv7()::text, 'order-' || n, now()
 FROM generate_series(1, %(count)s) AS n
 """
+WRITTEN: Final = "notification, attempt, idempotency_record, listing, label, receipt, event, lane_state"
 RECIPIENTS: Final = {"slack": "default", "email": "someone@example.com", "sms": "+14155552671"}
 
 
@@ -125,7 +126,7 @@ class Service:
 
     def clear(self) -> None:
         with self.connect() as connection:
-            connection.execute("TRUNCATE notification, attempt, idempotency_record, receipt, event, lane_state")
+            connection.execute(f"TRUNCATE {WRITTEN}")
 
     def fill(
         self,

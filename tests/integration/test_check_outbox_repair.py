@@ -6,16 +6,18 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from channels.contract import Progress
 from notifications.lease import Lease
-from notifications.models import Attempt, LaneState, Notification, Purge, Receipt, Worker
+from notifications.models import Attempt, Label, LaneState, Listing, Notification, Purge, Receipt, Worker
 from notifications.outbox import lanes, receipts
 from notifications.outbox.claim import Claim
 from notifications.states import Outcome
@@ -254,3 +256,32 @@ def test_a_person_reads_what_was_repaired() -> None:
     claimed("sms")
 
     assert "Repaired: 2 claims of dead workers taken back (1 pending, 1 unknown)." in printed("--repair")
+
+
+def test_what_is_in_no_list_is_put_on_its_clients() -> None:
+    """As what an older version of the service accepts while the tables are already the new ones."""
+    labeled = rows.accepted(metadata={"order": 42}, key="order-42")
+    rows.accepted()
+    listed = [*Listing.objects.order_by("id").values(), *Label.objects.values()]
+    Listing.objects.all().delete()
+    Label.objects.all().delete()
+    status, report = run()
+    assert (status, [(each["kind"], each["count"]) for each in report["violations"]]) == (1, [("not_listed", 2)])
+
+    assert "Repaired: 2 notifications put on their clients' lists." in printed("--repair")
+
+    assert run()[0] == BALANCED
+    assert [*Listing.objects.order_by("id").values(), *Label.objects.values()] == listed
+    assert Label.objects.get().id == labeled
+
+
+def test_the_migration_lists_what_was_there_before_it_as_the_service_does() -> None:
+    rows.accepted(metadata={"order": 42, "shop": "north"}, recipient="ann@example.com")
+    listed = [*Listing.objects.values(), *Label.objects.order_by("term").values()]
+    Listing.objects.all().delete()
+    Label.objects.all().delete()
+
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("notifications.migrations.0005_listing").FILL)
+
+    assert [*Listing.objects.values(), *Label.objects.order_by("term").values()] == listed

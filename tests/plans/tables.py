@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from django.db import connection
 
+from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.statement import direct_connection
 
 HISTORY = 200_000
@@ -25,7 +26,11 @@ GONE = UUID(int=2)  # one without a lease
 BUSY = 1  # the client whose everything is, but for some of what is pending
 CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
-TABLES = "notification, attempt, idempotency_record, api_key, client, client_quota, worker, lane_state, event, receipt"
+TABLES = (
+    "notification, attempt, idempotency_record, api_key, client, client_quota, worker, lane_state, event, receipt, "
+    "listing, label"
+)
+
 
 # Rows are numbered. Each is a millisecond younger than the one before, and its id says so, as those of version 7 do.
 EPOCH = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -82,6 +87,7 @@ class Stages:
         _run("ALTER TABLE notification SET (autovacuum_enabled = false)")
         _fill(1, HISTORY - DEAD, status="sent")
         _fill(HISTORY - DEAD + 1, HISTORY, status="pending", lane=f"'{LANE}'", priority="1")
+        _run(f"WITH stored AS (SELECT * FROM notification), {LIST_AND_LABEL_STORED} SELECT 1")
         _fill_live()
         _fill_others()
         _run("ANALYZE")
@@ -109,6 +115,8 @@ class Stages:
 
     def _believed_empty(self) -> None:
         """Analyzed in a quiet minute, when nothing was open; then a burst came."""
+        _run("DELETE FROM listing WHERE id IN (SELECT id FROM notification WHERE status <> 'sent')")
+        _run("DELETE FROM label WHERE id IN (SELECT id FROM notification WHERE status <> 'sent')")
         _run("DELETE FROM notification WHERE status <> 'sent'")
         _run("VACUUM ANALYZE notification")
         _fill_live()
@@ -127,6 +135,9 @@ def _run(text: str, parameters: Mapping[str, object] | None = None) -> None:
 _A_LANE = f"(ARRAY{list(LANES)})[1 + n % 4]"
 _A_CLIENT = f"(ARRAY{list(CLIENTS)})[1 + n / 4 % {len(CLIENTS)}]"
 _A_PRIORITY = "CASE WHEN n / 4 % 150 = 0 THEN 0 WHEN n / 4 % 3 = 0 THEN 2 ELSE 1 END"  # ten high ones due in each lane
+
+
+_A_LABEL = "CASE WHEN n % 100 = 0 THEN jsonb_build_object('order', n / 100 % 50) ELSE '{}' END"
 
 
 def _fill(
@@ -148,7 +159,7 @@ def _fill(
                 due_at, expires_at, status, attempt, tries, losses, possible_duplicate, worker_id, claimed_at,
                 started_at, provider_id, error_code, correlation_id, idempotency_key, created_at, finished_at)
             SELECT {_ID}, {client}, split_part({lane}, ':', 1),
-                {lane}, 'somebody', '', repeat('hello ', 20), '{{}}', {priority}, {due},
+                {lane}, 'somebody', '', repeat('hello ', 20), {_A_LABEL}, {priority}, {due},
                 CASE WHEN n % 10 = 0 THEN now() + interval '1 day' END, '{status}', {int(status != "pending")}, 0, 0,
                 false, {claimed}, '', '', 'c-' || n, 'key-' || n, {_AT}, {finished}
             FROM generate_series({first}, {last}) AS n"""
@@ -161,6 +172,9 @@ def _fill_live() -> None:
     _fill(SENDING_OWN, SENDING_GONE - 1, status="sending", worker=OWN)
     _fill(SENDING_GONE, FAILED - 1, status="sending", worker=GONE)
     _fill(FAILED, END - 1, status="failed")
+    _run(
+        f"WITH stored AS (SELECT * FROM notification WHERE id >= '{id_of(PENDING)}'), {LIST_AND_LABEL_STORED} SELECT 1"
+    )
 
 
 def _fill_others() -> None:

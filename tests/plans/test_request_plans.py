@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import LiteralString
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -12,9 +13,19 @@ from django.test.utils import CaptureQueriesContext
 
 from notifications import selectors
 from notifications.models import Client
-from notifications.outbox import receipts
-from notifications.outbox.accept import ACCEPT, READ_RECORD, Answer, Asked, NewNotification, Use, parameters
+from notifications.outbox import listing, receipts
+from notifications.outbox.accept import (
+    ACCEPT,
+    ACCEPT_LABELED,
+    READ_RECORD,
+    Answer,
+    Asked,
+    NewNotification,
+    Use,
+    parameters,
+)
 from notifications.outbox.api_keys import CLIENT_OF_KEY
+from notifications.outbox.listing import Wanted
 from notifications.outbox.operate import CANCEL, REPLAY, RESCHEDULE
 from tests.plans import tables
 from tests.plans.explained import Plan, explained, explained_query
@@ -37,9 +48,10 @@ def accepting(key: str) -> dict[str, object]:
     return parameters([asked], key_wait=timedelta(seconds=1))
 
 
+@pytest.mark.parametrize("labeled", [False, True])
 @pytest.mark.parametrize("key", ["new", "key-777"])
-def test_accepting_reads_no_rows(stage: str, mode: str, key: str) -> None:
-    plan = explained(ACCEPT, accepting(key), mode=mode)
+def test_accepting_reads_no_rows(stage: str, mode: str, key: str, labeled: bool) -> None:
+    plan = explained(ACCEPT_LABELED if labeled else ACCEPT, accepting(key), mode=mode)
 
     assert plan.rows == 0, plan
     assert plan.pages <= 2 * PAGES_A_ROW, plan
@@ -93,19 +105,48 @@ def test_an_api_key_is_found_by_its_digest(stage: str, mode: str) -> None:
     assert plan.pages <= 10, plan
 
 
-def test_a_page_reads_as_much_as_it_shows(stage: str) -> None:
-    plan = asked(lambda: selectors.page(Client(id=BUSY), filters={}, before=None, limit=PAGE))
+def page(stage: str, mode: str, wanted: Wanted, *, before: UUID | None = None) -> Plan:
+    asked = listing.parameters(BUSY, wanted, before=before, limit=PAGE, channels=["email", "slack", "sms"])
+    return explained(listing.way(wanted), asked, mode=mode)
 
-    assert plan.indexes == {"notification_pkey"}, plan
-    assert plan.rows == PAGE + 1, plan
+
+@pytest.mark.parametrize("before", [None, id_of(100_000)])
+def test_a_page_reads_as_much_as_it_shows(stage: str, mode: str, before: UUID | None) -> None:
+    plan = page(stage, mode, Wanted(), before=before)
+
+    assert plan.indexes == {"listing_pkey", "notification_pkey"}, plan
+    assert plan.rows == 2 * (PAGE + 1), plan
     assert plan.pages <= 10 * PAGE, plan
 
 
-def test_a_later_page_reads_as_much_as_it_shows(stage: str) -> None:
-    plan = asked(lambda: selectors.page(Client(id=BUSY), filters={}, before=id_of(100_000), limit=PAGE))
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Wanted(correlation_id="c-777"), "listing_correlation"),
+        (Wanted(metadata={"order": "7"}), "label_pkey"),
+        (Wanted(recipient="somebody"), "listing_recipient"),
+        (Wanted(statuses=frozenset({"failed", "unknown"})), "notification_attention"),
+        (Wanted(since=moment(1_000), until=moment(2_000)), "listing_pkey"),
+    ],
+)
+def test_what_is_filtered_by_an_index_reads_as_much_as_it_shows(
+    stage: str, mode: str, wanted: Wanted, index: str
+) -> None:
+    plan = page(stage, mode, wanted)
 
-    assert plan.rows == PAGE + 1, plan
-    assert plan.pages <= 10 * PAGE, plan
+    assert index in plan.indexes, plan
+    assert not plan.read_whole, plan
+    # What is before the second that `until` may be off by is looked at as well; the attention index holds its page for
+    # each of three channels.
+    assert plan.rows <= 2 * listing.LOOK if wanted.until or wanted.statuses else 2 * (PAGE + 1), plan
+
+
+@pytest.mark.parametrize("wanted", [Wanted(channel="fax"), Wanted(statuses=frozenset({"canceled"}))])
+def test_what_is_not_there_is_looked_for_among_so_many_and_no_more(stage: str, mode: str, wanted: Wanted) -> None:
+    plan = page(stage, mode, wanted)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 3 * listing.LOOK, plan
 
 
 def test_one_notification_is_one_look_up(stage: str) -> None:

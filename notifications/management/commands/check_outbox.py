@@ -51,8 +51,8 @@ class Command(OperatorsCommand):
             "--repair",
             action="store_true",
             help="do what a worker would do, were one running: take back the claims of dead ones, by each channel's "
-            "policy, and apply receipts that are stored; and forget pauses of lanes that hold nothing any more. What "
-            "else breaks a rule is left as it is. The exit status is that of a second look",
+            "policy, and apply receipts that are stored; put what is in no list there, and forget pauses of lanes that "
+            "hold nothing any more. What else breaks a rule is left as it is. The exit status is that of a second look",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -89,6 +89,7 @@ class Command(OperatorsCommand):
                 "claims": [{"id": str(claim.id), "status": claim.status.value} for claim in repaired.claims],
                 "receipts": repaired.receipts,
                 "pauses": repaired.pauses,
+                "listed": repaired.listed,
             }
         self.stdout.write(json.dumps(report, cls=DjangoJSONEncoder))
 
@@ -139,6 +140,7 @@ def _done(repaired: Repaired) -> str:
         f"{len(repaired.claims):,} claims of dead workers taken back ({claims})" if claims else "",
         f"{repaired.receipts:,} notifications settled by their receipts" if repaired.receipts else "",
         f"{repaired.pauses:,} pauses forgotten" if repaired.pauses else "",
+        f"{repaired.listed:,} notifications put on their clients' lists" if repaired.listed else "",
     ]
     return f"Repaired: {'; '.join(filter(None, parts)) or 'there was nothing that could be'}."
 

@@ -219,13 +219,22 @@ BEGIN
                 RETURN;
             END IF;
         END IF;
-        -- The columns of notifications.outbox.accept.ACCEPT: what is inserted there beside, is inserted here, too.
+        -- The columns and tables of notifications.outbox.accept.ACCEPT: what is inserted there, is inserted here.
         INSERT INTO @schema@.notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
             due_at, expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code,
             correlation_id, idempotency_key, created_at)
         VALUES (id, owner.id, channel, checked.lane, checked.normal, subject, message, metadata,
             array_position(ARRAY['high', 'normal', 'low'], priority) - 1, greatest(now(), send_at), expires_at, 'pending',
             0, 0, 0, false, '', '', coalesce(correlation_id, ''), coalesce(idempotency_key, ''), created_at);
+        -- The hashes are those of notifications.outbox.listing.
+        INSERT INTO @schema@.listing (client_id, id, recipient, correlation)
+        VALUES (owner.id, id, hashtextextended(checked.normal, owner.id),
+            hashtextextended(coalesce(correlation_id, ''), owner.id));
+        IF metadata <> '{}' THEN
+            INSERT INTO @schema@.label (term, id)
+            SELECT hashtextextended(m.key || '=' || m.value, owner.id), notifications_accept.id
+            FROM jsonb_each_text(metadata) AS m ON CONFLICT DO NOTHING;
+        END IF;
         RETURN;
     END LOOP;
     RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'idempotency_key: the record of this key came and went',

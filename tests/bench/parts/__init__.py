@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain, fairness, latency, memory, sizes, smtp, waiting
+from tests.bench.parts import accept, batch, drain, fairness, latency, memory, reading, sizes, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
 # Those that take minutes whatever their load are not for a look after a change.
-LONG = frozenset({"sizes", "memory"})
+LONG = frozenset({"sizes", "memory", "reading"})
 PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "accept": accept.run,
     "batch": batch.run,
@@ -18,4 +18,5 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "fairness": fairness.run,
     "sizes": sizes.run,
     "memory": memory.run,
+    "reading": reading.run,
 }

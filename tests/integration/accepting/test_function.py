@@ -23,6 +23,7 @@ from tests.factories import ClientFactory
 from .faces import InProcess, Mend, Sql, by_django, call
 from .test_same_rules import stored
 
+BEFORE = "0005"  # the migration that it follows
 SLACK = {"channel": "slack", "message": "hello"}
 
 
@@ -158,7 +159,7 @@ def test_the_only_webhook_is_the_default_one(client: Client, settings: Settings)
 
 
 def test_the_migration_can_be_taken_back_and_applied_again(client: Client) -> None:
-    call_command("migrate", "notifications", "0004", verbosity=0)
+    call_command("migrate", "notifications", BEFORE, verbosity=0)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_proc WHERE proname LIKE 'notifications_accept%%'")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from notifications.models import Client, IdempotencyRecord, Notification
+from notifications.models import Client, IdempotencyRecord, Label, Listing, Notification
 
 from .faces import Face, InProcess, Mend
 
@@ -163,8 +163,12 @@ STORED = [
 
 
 def stored(id_: object) -> dict[str, Any]:
-    """All of a row that is not of its moment."""
-    return Notification.objects.values(*STORED).get(pk=id_)
+    """All of a row that is not of its moment, and where lists have it."""
+    return {
+        **Notification.objects.values(*STORED).get(pk=id_),
+        "listed": list(Listing.objects.filter(id=id_).values_list("client_id", "recipient", "correlation")),
+        "labels": sorted(Label.objects.filter(id=id_).values_list("term", flat=True)),
+    }
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

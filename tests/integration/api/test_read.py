@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -122,23 +123,11 @@ def test_a_page_has_50_unless_asked_and_200_at_most(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "wanted"),
-    [({"channel": "slack"}, "slack"), ({"status": "failed"}, "failed"), ({"correlation_id": "order-42"}, "order")],
-)
-def test_filters_choose(caller: Caller, query: dict[str, str], wanted: str) -> None:
-    rows = {
-        "slack": NotificationFactory(client=caller.client, channel="slack"),
-        "failed": NotificationFactory(client=caller.client, status="failed"),
-        "order": NotificationFactory(client=caller.client, correlation_id="order-42"),
-    }
-    assert ids(read(caller, LIST, **query)) == [str(rows[wanted].id)]
-
-
-@pytest.mark.parametrize(
     "query",
     [
         *({"limit": "0"}, {"limit": "201"}, {"limit": "many"}, {"cursor": "x"}, {"status": "lost"}),
         *({"staus": "failed"}, {"correlation_id": "\x00"}, {"channel": "\x00"}, {"limit": "9" * 5000}),
+        *({"to": "\x00"}, {"to": ""}, {"since": "yesterday"}, {"until": "2030-01-31"}, {"metadata": "order"}),
     ],
 )
 def test_a_bad_query_names_its_parameter(caller: Caller, query: dict[str, str]) -> None:
@@ -148,7 +137,56 @@ def test_a_bad_query_names_its_parameter(caller: Caller, query: dict[str, str]) 
     assert {error["field"] for error in json.loads(answer.content)["errors"]} == set(query)
 
 
+def test_a_parameter_that_is_given_twice_is_refused(caller: Caller) -> None:
+    answer = caller.get(f"{LIST}?status=failed&status=unknown")
+
+    assert answer.status_code == 400
+    assert [error["code"] for error in json.loads(answer.content)["errors"]] == ["repeated"]
+
+
 def test_a_list_takes_the_same_few_queries_whatever_its_length(caller: Caller, django_assert_num_queries: Any) -> None:
     NotificationFactory.create_batch(10, client=caller.client)
-    with django_assert_num_queries(1):  # the page (the key is no query of the ORM)
+    with django_assert_num_queries(1):  # the rows; neither the key nor which rows is a query of the ORM
         caller.get(LIST)
+
+
+def test_the_story_tells_attempts_waits_and_what_comes_next(caller: Caller) -> None:
+    accepted = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    due = datetime.now(UTC) + timedelta(hours=1)
+    one = NotificationFactory(client=caller.client, attempt=2, tries=1, created_at=accepted, due_at=due)
+    first, second = accepted + timedelta(seconds=1), accepted + timedelta(seconds=5)
+    for number, at, outcome, code in ((1, first, "transient", "503"), (2, second, "rate_limited", "429")):
+        AttemptFactory(notification=one, number=number, started_at=at, finished_at=at, outcome=outcome, code=code)
+
+    found = read(caller, f"{LIST}/{one.id}")
+
+    told = [(entry["event"], entry["attempt"], entry["outcome"], entry["code"]) for entry in found["timeline"]]
+    assert told == [
+        ("accepted", None, "", ""),
+        ("wait", None, "", ""),
+        ("attempt", 1, "transient", "503"),
+        ("wait", None, "", ""),
+        ("attempt", 2, "rate_limited", "429"),
+        ("wait", None, "", ""),
+    ]
+    waits = [(e["at"], e["until"], e["detail"]) for e in found["timeline"] if e["event"] == "wait"]
+    assert waits == [
+        ("2026-01-31T09:30:00Z", "2026-01-31T09:30:01Z", "until it is due, and a worker is free"),
+        ("2026-01-31T09:30:01Z", "2026-01-31T09:30:05Z", "to try again after a passing trouble"),
+        ("2026-01-31T09:30:05Z", found["due_at"], "because the provider asked for patience"),
+    ]
+    assert found["next"] == {"what": "It is tried again when it is due.", "at": found["due_at"]}
+
+
+def test_what_was_done_by_hand_is_no_wait(caller: Caller) -> None:
+    one = json.loads(caller.post("/api/v1/sms", SMS).content)["id"]
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    caller.post(f"{LIST}/{one}/reschedule", {"send_at": later})
+
+    found = read(caller, f"{LIST}/{one}")
+
+    assert [(e["event"], e["by"]) for e in found["timeline"]] == [
+        ("accepted", ""),
+        ("rescheduled", f"client {caller.client.name}"),
+    ]
+    assert found["next"]["what"] == "It is sent when it is due."

@@ -27,6 +27,7 @@ def test_the_schema_names_each_address_once(schema: Any) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v1/notifications": {"get", "post"},
         "/api/v1/notifications/batch": {"post"},
+        "/api/v1/notifications/resend": {"post"},
         "/api/v1/notifications/{id}": {"get"},
         "/api/v1/notifications/{id}/resend": {"post"},
         "/api/v1/notifications/{id}/cancel": {"post"},

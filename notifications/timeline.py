@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from django.utils import timezone
@@ -14,29 +14,34 @@ from notifications.models import Attempt, Event, LaneState, Notification, Receip
 from notifications.states import Outcome, Status
 
 LATEST: Final = 200  # of each kind: a lane that was rate limited for a day leaves thousands of attempts
+WORTH_TELLING: Final = timedelta(milliseconds=100)  # of a wait
 
-_RECEIPTS = {
-    Progress.TAKEN: "taken by the provider",
-    Progress.UNDELIVERED: "undelivered",
-    Progress.DELIVERED: "delivered",
+# Why nothing was sent for a while, by the outcome before it; what is not here waits for a person.
+_WAITS: Final = {
+    Outcome.TRANSIENT: "to try again after a passing trouble",
+    Outcome.RATE_LIMITED: "because the provider asked for patience",
+    Outcome.IN_DOUBT: "to try again, as nobody knows whether it was sent",
+    Outcome.LOST: "to try again after its worker died",
+    Outcome.RELEASED: "for another worker, having been given back unsent",
+    Outcome.UNEXPECTED: "to try again after an error of our own",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the story."""
+    """One thing that happened, or is happening."""
 
     at: datetime
-    what: str
-    word: str = ""  # shown as a label
-    kind: str = ""  # its colour
+    event: str  # accepted, attempt, wait, receipt; or what an operator, a client or the relay did: replayed, canceled …
+    attempt: int | None = None
+    outcome: str = ""  # of an attempt: one of Outcome, or "claimed" or "sending"; of a receipt: what it says
+    until: datetime | None = None  # of an attempt that is over, and of a wait
+    code: str = ""  # the provider's own
     detail: str = ""
-    facts: tuple[str, ...] = ()
+    by: str = ""  # the backend, or who did it
+    provider_id: str = ""
+    late_outcome: str = ""
     possible_duplicate: bool = False
-
-    @property
-    def clock(self) -> str:
-        return self.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +52,21 @@ class Next:
     at: datetime | None = None
 
 
-def timeline(notification: Notification) -> list[Entry]:
-    """Everything that is known, oldest first."""
-    client = f"from {notification.client}"
-    key = f"key {notification.idempotency_key}" if notification.idempotency_key else "without a key"
-    accepted = Entry(at=notification.created_at, what="Accepted", facts=(client, key))
+def timeline(notification: Notification, attempts: Sequence[Attempt] | None = None) -> list[Entry]:
+    """Everything that is known, oldest first. `attempts`: in order, where they were read already."""
+    if attempts is None:
+        attempts = list(notification.attempts.order_by("-number")[:LATEST])[::-1]
+    attempts = attempts[-LATEST:]
+    events = list(notification.events.order_by("-id")[:LATEST])
+    receipts = Receipt.objects.filter(notification=notification).order_by("-id")[:LATEST]
     entries = [
-        *map(_attempt, notification.attempts.order_by("-number")[:LATEST]),
-        *map(_receipt, Receipt.objects.filter(notification=notification).order_by("-id")[:LATEST]),
-        *map(_event, notification.events.order_by("-id")[:LATEST]),
+        *map(_attempt, attempts),
+        *map(_receipt, receipts),
+        *map(_event, events),
         *_under_way(notification),
+        *_waits(notification, attempts, [event.at for event in events]),
     ]
+    accepted = Entry(at=notification.created_at, event="accepted")
     # Accepted by the clock of a web server, the rest by the database's: they may disagree about what was first.
     return [accepted, *sorted(entries, key=lambda entry: entry.at)]
 
@@ -108,20 +117,17 @@ def _expired(notification: Notification) -> bool:
 
 
 def _attempt(attempt: Attempt) -> Entry:
-    facts = [f"took {_seconds(attempt.finished_at - attempt.started_at)}"]
-    if attempt.backend:
-        facts.append(f"by {attempt.backend}")
-    if attempt.provider_id:
-        facts.append(f"provider's id {attempt.provider_id}")
-    if attempt.late_outcome:
-        facts.append(f"later found to be {attempt.late_outcome.replace('_', ' ')}")
     return Entry(
         at=attempt.started_at,
-        what=f"Attempt {attempt.number}",
-        word=attempt.outcome.replace("_", " "),
-        kind=_kind(Outcome(attempt.outcome)),
-        detail=": ".join(filter(None, [attempt.code, attempt.detail])),
-        facts=tuple(facts),
+        event="attempt",
+        attempt=attempt.number,
+        outcome=attempt.outcome,
+        until=attempt.finished_at,
+        code=attempt.code,
+        detail=attempt.detail,
+        by=attempt.backend,
+        provider_id=attempt.provider_id,
+        late_outcome=attempt.late_outcome,
         possible_duplicate=attempt.possible_duplicate,
     )
 
@@ -133,10 +139,10 @@ def _under_way(notification: Notification) -> Iterator[Entry]:
     worker = Worker.objects.filter(id=notification.worker_id).first()
     yield Entry(
         at=notification.started_at or notification.claimed_at,
-        what=f"Attempt {notification.attempt}",
-        word="under way" if notification.started_at else "claimed",
-        kind="sending",
-        facts=(f"by worker {worker}" if worker else "by a worker that is gone",),
+        event="attempt",
+        attempt=notification.attempt,
+        outcome="sending" if notification.started_at else "claimed",
+        by=f"worker {worker}" if worker else "a worker that is gone",
         possible_duplicate=notification.possible_duplicate,
     )
 
@@ -144,36 +150,31 @@ def _under_way(notification: Notification) -> Iterator[Entry]:
 def _receipt(receipt: Receipt) -> Entry:
     return Entry(
         at=receipt.received_at,
-        what=f"Receipt for attempt {receipt.attempt}",
-        word=_RECEIPTS[Progress(receipt.rank)],
-        kind={Progress.DELIVERED: "delivered", Progress.UNDELIVERED: "failed"}.get(Progress(receipt.rank), ""),
-        detail=receipt.code,
-        facts=(f"provider's id {receipt.provider_id}",) if receipt.provider_id else (),
+        event="receipt",
+        attempt=receipt.attempt,
+        outcome=Progress(receipt.rank).name.lower(),
+        code=receipt.code,
+        provider_id=receipt.provider_id,
     )
 
 
 def _event(event: Event) -> Entry:
-    return Entry(
-        at=event.at,
-        what=event.kind.capitalize(),
-        facts=tuple(filter(None, [f"by {event.actor}", event.detail])),
-    )
+    return Entry(at=event.at, event=event.kind, by=event.actor, detail=event.detail)
 
 
-def _kind(outcome: Outcome) -> str:
-    match outcome:
-        case Outcome.ACCEPTED:
-            return "sent"
-        case Outcome.PERMANENT | Outcome.UNEXPECTED:
-            return "failed"
-        case Outcome.IN_DOUBT | Outcome.LOST:
-            return "unknown"
-        case Outcome.TRANSIENT | Outcome.RATE_LIMITED | Outcome.RELEASED:
-            return "pending"
-        case _:
-            assert_never(outcome)
+def _waits(notification: Notification, attempts: Sequence[Attempt], broken: Sequence[datetime]) -> Iterator[Entry]:
+    """What lay between attempts, and lies before the next; where somebody came between (`broken`) it was no wait."""
+    ends = [(notification.created_at, "until it is due, and a worker is free")]
+    ends += [(each.finished_at, _WAITS.get(Outcome(each.outcome), "")) for each in attempts]
+    begins = [attempt.started_at for attempt in attempts] + _next_begins(notification)
+    for (since, why), until in zip(ends, begins, strict=False):
+        if why and until - since >= WORTH_TELLING and not any(since <= moment <= until for moment in broken):
+            yield Entry(at=since, event="wait", until=until, detail=why)
 
 
-def _seconds(duration: timedelta) -> str:
-    seconds = max(0.0, duration.total_seconds())
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+def _next_begins(notification: Notification) -> list[datetime]:
+    """The attempt that has no row yet: the next one, or the one that is under way."""
+    if notification.status == Status.PENDING:
+        return [notification.due_at]
+    began = notification.started_at or notification.claimed_at
+    return [] if began is None else [began]
