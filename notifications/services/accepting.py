@@ -45,7 +45,7 @@ def accept(
     Raises: Refused, InvalidKey, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two
     roll it back.
     """
-    idempotency.require_key(key)
+    _require(client, key)
     now = datetime.now(UTC)
     new = _new(request)
     intake.require_correlation_id(correlation_id)
@@ -68,7 +68,7 @@ def accept_batch(
 
     Raises: Refused, naming each field as `notifications[3].to`; and as above.
     """
-    idempotency.require_key(key)
+    _require(client, key)
     intake.require_correlation_id(correlation_id)
     now = datetime.now(UTC)
     news: list[NewNotification] = []
@@ -103,6 +103,13 @@ def replay_answer(client: Client, *, operation: str, key: str, fingerprint: byte
         raise translated(error) from error
 
 
+def _require(client: Client, key: str | None) -> None:
+    """Raises: Refused, InvalidKey."""
+    if not client.is_active:
+        raise Refused(Problem("client", "client_inactive", "this client is switched off"))
+    idempotency.require_key(key)
+
+
 def _new(request: NotificationRequest) -> NewNotification:
     """Raises: Refused."""
     known, recipient = intake.validated(request)
@@ -113,7 +120,7 @@ def _new(request: NotificationRequest) -> NewNotification:
         recipient=recipient,
         subject=request.subject,
         body=request.message,
-        metadata=request.metadata,
+        metadata=dict(request.metadata),
         priority=request.priority.value,
         send_at=request.send_at,
         expires_at=request.expires_at,

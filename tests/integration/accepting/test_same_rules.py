@@ -197,6 +197,17 @@ def test_what_is_refused_names_its_field_and_stores_nothing(face: Face, client: 
     assert Notification.objects.count() == IdempotencyRecord.objects.count() == 0
 
 
+def test_a_client_that_is_switched_off_accepts_nothing(inner: Face, client: Client) -> None:
+    client.is_active = False
+    client.save()
+
+    with pytest.raises(Mend) as mend:
+        inner.accept(client, **SLACK)
+
+    assert (mend.value.field, mend.value.code) == ("client", "client_inactive")
+    assert not Notification.objects.exists()
+
+
 @pytest.mark.parametrize("name", INNER)
 def test_what_no_header_could_say_is_refused(inner: Face, client: Client, name: str) -> None:
     fields, field, code = INNER[name]
