@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
+from channels.rules import Rules
+
 
 class OnUnknown(enum.StrEnum):
     """What becomes of a send whose outcome nobody knows."""
@@ -172,6 +174,10 @@ class Backend(ABC):
 
         Raises: Unacceptable, naming the field.
         """
+
+    def rules(self) -> Rules | None:
+        """What `validate` asks, for the database to ask of what comes from SQL; None: nothing may come from there."""
+        return None
 
     def destination(self, to: str) -> str:
         """The part of the lane below the channel, where a provider limits each destination apart; else ""."""

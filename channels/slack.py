@@ -23,6 +23,7 @@ from channels.contract import (
     Unacceptable,
 )
 from channels.http_once import Answer, HttpOnce, wrong_address
+from channels.rules import Recipient, Rules, Subject
 
 # The word that Slack answers with, and what it refuses: None for our credentials or account.
 # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
@@ -55,6 +56,7 @@ STATUSES: Mapping[int, Refused | None] = {
 
 MESSAGE_LIMIT = 40_000  # characters: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
 PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After, which Slack does not document
+UNKNOWN_DESTINATION = ("unknown_destination", "is not the name of a Slack webhook of this service")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 
 
@@ -98,8 +100,18 @@ class SlackWebhook(Backend):
         if name == "default" and len(self._webhooks) == 1:
             return next(iter(self._webhooks))
         if name not in self._webhooks:
-            raise Unacceptable("to", "unknown_destination", "is not the name of a Slack webhook of this service")
+            raise Unacceptable("to", *UNKNOWN_DESTINATION)
         return name
+
+    def rules(self) -> Rules:
+        return Rules(
+            subject=Subject.NONE,
+            message_limit=MESSAGE_LIMIT,
+            recipient=Recipient.NAME,
+            names=tuple(self._webhooks),
+            refusal=UNKNOWN_DESTINATION,
+            lane_for_each=True,
+        )
 
     def destination(self, to: str) -> str:
         return to

@@ -31,6 +31,7 @@ from channels.contract import (
 from channels.failure import failure_of
 from channels.http_once import is_loopback
 from channels.idle import Idle
+from channels.rules import Recipient, Rules, Subject
 from channels.smtp_once import Relay
 
 # What a permanent reply (5yz) refuses: None for our credentials; any other refuses the message.
@@ -130,6 +131,17 @@ class SmtpEmail(Backend):
             detail = f"must be at most {MESSAGE_LIMIT} bytes of UTF-8, not {size}"
             raise Unacceptable("message", "too_long", detail)
         return text.normal_address("to", to)
+
+    def rules(self) -> Rules:
+        """Stricter in one thing: a domain in ASCII. No database knows how IDNA writes ß."""
+        return Rules(
+            subject=Subject.REQUIRED,
+            subject_limit=SUBJECT_LIMIT,
+            message_limit=MESSAGE_LIMIT,
+            message_bytes=MESSAGE_LIMIT,
+            recipient=Recipient.EMAIL,
+            refusal=(text.INVALID_ADDRESS[0], f"{text.INVALID_ADDRESS[1]}, its domain in ASCII (xn--…)"),
+        )
 
     @contextmanager
     def session(self) -> Iterator[_Session]:

@@ -14,6 +14,7 @@ from channels.contract import Unacceptable
 
 # https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1 and its erratum 1690
 LOCAL_LIMIT, ADDRESS_LIMIT = 64, 254
+INVALID_ADDRESS = ("invalid_email_address", "must be one email address, such as ada@example.com, without a name")
 HIDDEN_FROM = 6  # characters; a body of "a" must not turn every other word into <hidden>
 DETAIL_LIMIT = 300  # characters; an operator's line, not a provider's page
 
@@ -58,8 +59,7 @@ def normal_address(field: str, address: str) -> str:
     except idna.IDNAError:
         normal = ""
     if not normal.isascii() or not normal.isprintable() or not _is_address(normal):
-        detail = "must be one email address, such as ada@example.com, without a name"
-        raise Unacceptable(field, "invalid_email_address", detail)
+        raise Unacceptable(field, *INVALID_ADDRESS)
     return normal
 
 

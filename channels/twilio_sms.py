@@ -36,6 +36,7 @@ from channels.contract import (
     Unacceptable,
 )
 from channels.http_once import Answer, HttpOnce, wrong_address
+from channels.rules import Recipient, Rules, Subject
 
 # Twilio's error code, and what it refuses: None for our credentials, sender or account.
 # https://www.twilio.com/docs/api/errors
@@ -73,6 +74,8 @@ UNREADABLE = (AttributeError, TypeError, ValueError, RecursionError)
 MESSAGE_LIMIT = 1600  # characters: https://www.twilio.com/docs/api/errors/21617
 PATIENCE = timedelta(seconds=5)  # after a 429 without Retry-After
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+LONGEST_NUMBER = 15  # digits, country included
+INVALID_NUMBER = ("invalid_phone_number", "must be a phone number in E.164: +, country and number, digits only")
 SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
@@ -144,9 +147,18 @@ class TwilioSms(Backend):
         text.refuse_subject(subject, "SMS")
         text.require_body(body, limit=MESSAGE_LIMIT)
         if not E164.fullmatch(to) or not _is_possible(to):
-            detail = "must be a phone number in E.164: +, country and number, digits only"
-            raise Unacceptable("to", "invalid_phone_number", detail)
+            raise Unacceptable("to", *INVALID_NUMBER)
         return to
+
+    def rules(self) -> Rules:
+        """Stricter in one thing: a number with a trunk prefix behind its country, which is no E.164 (+44 0 20 …)."""
+        return Rules(
+            subject=Subject.NONE,
+            message_limit=MESSAGE_LIMIT,
+            recipient=Recipient.PATTERN,
+            pattern=_possible_numbers(),
+            refusal=INVALID_NUMBER,
+        )
 
     @contextmanager
     def session(self) -> Iterator[_Session]:
@@ -288,3 +300,26 @@ def _is_possible(number: str) -> bool:
         return phonenumbers.is_possible_number(phonenumbers.parse(number))
     except phonenumbers.NumberParseException:
         return False
+
+
+def _possible_numbers() -> str:
+    """A pattern of every number that has a possible length for its country, as it is written in E.164."""
+    countries: dict[tuple[int, ...], list[str]] = {}
+    for code, regions in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()):
+        known: Any = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0])
+        lengths = {*known.general_desc.possible_length, *known.general_desc.possible_length_local_only}
+        written = tuple(sorted(n for n in lengths if 2 <= n <= LONGEST_NUMBER - len(str(code))))
+        countries.setdefault(written, []).append(str(code))
+    each = [f"(?:{'|'.join(codes)})(?:{_digits(lengths)})" for lengths, codes in countries.items()]
+    return rf"\+(?:{'|'.join(each)})"
+
+
+def _digits(lengths: Sequence[int]) -> str:
+    """A pattern of so many digits; lengths that follow each other are one count."""
+    runs: list[list[int]] = []
+    for length in lengths:
+        if runs and runs[-1][1] == length - 1:
+            runs[-1][1] = length
+        else:
+            runs.append([length, length])
+    return "|".join(f"[0-9]{{{first},{last}}}" for first, last in runs)

@@ -18,7 +18,7 @@ _PRINTABLE = re.compile(r"[ -~]*")
 
 
 class InvalidKey(ValueError):
-    """Raised when a header is no idempotency key; the text says what to mend and never repeats the value."""
+    """Raised when what is given is no idempotency key; the text says what to mend and never repeats the value."""
 
 
 def parse_key(header: str) -> str:
@@ -40,6 +40,12 @@ def parse_key(header: str) -> str:
     if len(key) > LONGEST_KEY:
         raise InvalidKey(f"The Idempotency-Key has {len(key)} characters; at most {LONGEST_KEY} are allowed.")
     return key
+
+
+def require_key(key: str | None) -> None:
+    """Refuse what no header could say: whoever needs no HTTP has the same keys. Raises: InvalidKey."""
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and _PRINTABLE.fullmatch(key)):
+        raise InvalidKey(f"An idempotency key is 1 to {LONGEST_KEY} characters of printable ASCII.")
 
 
 def _bare(header: str) -> str:

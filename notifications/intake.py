@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from channels.contract import Unacceptable
 from channels.registry import Channel, channels, twins
+from channels.text import UNSTORABLE
 from notifications.states import Priority
 
 FARTHEST: Final = timedelta(days=366)  # a year ahead: beyond it a date is more likely a mistake
+METADATA_LIMIT: Final = 4096  # bytes of its JSON: labels for the caller's own use, not a second message
+_LARGEST: Final = 10**METADATA_LIMIT  # a number of more digits is too long by itself, and Python would not write it
+# It is written to logs, stored, and sent on in provider headers: nothing that could end a header or a line.
+CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=-]{0,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +61,55 @@ class NotificationRequest:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the canonical request, for callers that have no JSON body."""
-        parts = {
-            "channel": self.channel,
-            "to": self.to,
-            "message": self.message,
-            "subject": self.subject,
-            "send_at": self.send_at and self.send_at.astimezone(UTC).isoformat(),
-            "expires_at": self.expires_at and self.expires_at.astimezone(UTC).isoformat(),
-            "priority": self.priority.value,
-            "metadata": dict(self.metadata),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
+        """SHA-256 of the canonical request, for callers that have no JSON body.
+
+        `notifications_accept` makes the same in SQL: what is asked for by both under one key is one request.
+        Raises: as `canonical`.
+        """
+        parts = [
+            *(self.channel, self.to, self.message, self.subject),
+            *(_moment(self.send_at), _moment(self.expires_at)),
+            self.priority.name.lower(),
+        ]
+        written = json.dumps(parts, ensure_ascii=False) + canonical(self.metadata)
+        return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
+
+
+def canonical(metadata: Mapping[str, object]) -> str:
+    """Metadata as JSON in the one form that Postgres writes, too: members by name, numbers in full (1.0 is 1).
+
+    Raises: ValueError or TypeError where a value is neither a text nor a number that JSON has.
+    """
+    if not metadata:
+        return "{}"
+    if not all(isinstance(name, str) for name in metadata):
+        raise TypeError("a name that is no text")
+    members = (f"{_written(name)}: {_written(metadata[name])}" for name in sorted(metadata))
+    return f"{{{', '.join(members)}}}"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        if not number.is_finite():
+            raise ValueError("JSON has no such number")
+        return f"{number.normalize():f}" if number else "0"
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError("neither a text nor a number")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _moment(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str]:
-    """The channel (of a test its twin), and the recipient in its normal form. Raises: Refused, NoSandbox."""
+    """The channel (of a test its twin), and the recipient in its normal form. Raises: Refused, NoSandbox.
+
+    The SQL of notifications_accept_checked asks the same in the same order.
+    """
     known = channels().get(request.channel)
     if known is None:
         raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
@@ -84,9 +124,44 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
         recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
     except Unacceptable as error:
         raise Refused(Problem(error.field, error.code, error.detail)) from None
-    if problem := _wrong_times(request):
+    if problem := _wrong_times(request) or _wrong_metadata(request.metadata):
         raise Refused(problem)
     return known, recipient
+
+
+def require_correlation_id(correlation_id: str) -> None:
+    """Raises: Refused."""
+    if not CORRELATION_ID.fullmatch(correlation_id):
+        detail = "must be up to 128 letters and digits of ASCII, or any of ._~:/+=-"
+        raise Refused(Problem("correlation_id", "invalid", detail))
+
+
+def _wrong_metadata(metadata: Mapping[str, object]) -> Problem | None:
+    if not metadata:
+        return None
+    values = metadata.values()
+    if not all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in values):
+        return _invalid_metadata()
+    if any(isinstance(value, int) and abs(value) >= _LARGEST for value in values):
+        return _too_long_metadata()
+    try:
+        # Python's own writer is much quicker, and differs in order alone where no number is written by an exponent.
+        as_it_is = all(not isinstance(value, float) or (value % 1 and 1e-4 <= abs(value) < 1e16) for value in values)
+        written = json.dumps(dict(metadata), ensure_ascii=False) if as_it_is else canonical(metadata)
+        texts = "".join([*metadata, *(value for value in values if isinstance(value, str))])
+    except (TypeError, ValueError):  # a name that is no text, or a number that JSON does not have
+        return _invalid_metadata()
+    if UNSTORABLE.search(texts):
+        return Problem("metadata", "invalid_characters", "holds a NUL or half of a surrogate pair")
+    return _too_long_metadata() if len(written.encode()) > METADATA_LIMIT else None
+
+
+def _invalid_metadata() -> Problem:
+    return Problem("metadata", "invalid", "must be an object whose values are strings or numbers")
+
+
+def _too_long_metadata() -> Problem:
+    return Problem("metadata", "max_length", f"may have {METADATA_LIMIT} bytes at most, as JSON")
 
 
 def _wrong_times(request: NotificationRequest) -> Problem | None:

@@ -17,7 +17,7 @@ from notifications import nudge
 from notifications.actors import Actors
 from notifications.cursors import WHOLE_SHARE
 from notifications.delivery import Delivery, policies
-from notifications.outbox import operate, recover, workers
+from notifications.outbox import channel_rules, operate, recover, workers
 from notifications.outbox.statement import give_back
 
 LOOK_EVERY: Final = 1.0  # seconds: what a lost nudge costs at most
@@ -37,6 +37,7 @@ class Relay:
         self._lease = delivery.lease
         self._whole_next = 0.0
         self._expected: dict[str, float] = {}  # when each lane is due, by our clock, as the last whole look found it
+        self._published = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -83,6 +84,7 @@ class Relay:
         worker_id = self._lease.worker_id
         if worker_id is None:
             return BEFORE_LEASE
+        self._publish()
         wait = LOOK_EVERY
         for lane, due_in in self._due_in(worker_id).items():
             if due_in <= 0:
@@ -90,6 +92,16 @@ class Relay:
             else:
                 wait = min(wait, due_in)
         return wait
+
+    def _publish(self) -> None:
+        """Tell the database, once, what this worker can send: SQL's notifications_accept asks for no more."""
+        if self._published:
+            return
+        try:
+            channel_rules.publish()
+            self._published = True
+        except DatabaseError as error:
+            log.warning("channel_rules.not_written", error=type(error).__name__)  # the next round tries again
 
     def _due_in(self, worker_id: UUID) -> dict[str, float]:
         """Seconds until each lane is due, by a look at everything, of which all else that wants doing is done.

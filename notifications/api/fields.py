@@ -18,7 +18,6 @@ from channels.text import UNSTORABLE
 
 UNKNOWN_FIELD = serializers.ErrorDetail("There is no such field.", code="unknown_field")
 _REQUIRED = serializers.ErrorDetail("This field is required.", code="required")
-METADATA_LIMIT = 4096  # bytes of its JSON: labels for the caller's own use, not a second message
 
 # RFC 3339, section 5.6; the offset is not optional there either.
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -92,16 +91,12 @@ class Metadata(serializers.Field[Any, Any, Any, Any]):
 
     default_error_messages: ClassVar = {
         "invalid": "This must be an object whose values are strings or numbers.",
-        "max_length": f"This may have {METADATA_LIMIT} bytes at most, as JSON.",
     }
 
-    def to_internal_value(self, data: Any) -> dict[str, str | int | float]:
-        if not isinstance(data, dict) or any(
-            isinstance(value, bool) or not isinstance(value, str | int | float) for value in data.values()
-        ):
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Its values and its length are for the service to judge."""
+        if not isinstance(data, dict):
             self.fail("invalid")
-        if len(json.dumps(data, ensure_ascii=False).encode()) > METADATA_LIMIT:
-            self.fail("max_length")
         return data
 
     def to_representation(self, value: Any) -> Any:

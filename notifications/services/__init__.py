@@ -5,6 +5,7 @@ or vanish together. READ COMMITTED (Django's default) is required; callers that 
 transaction do so in sorted order, or two of them can wait for each other.
 """
 
+from notifications.idempotency import InvalidKey
 from notifications.intake import NoSandbox, NotificationRequest, Problem, Refused
 from notifications.outbox.accept import Answer, Use
 from notifications.services.accepting import (
@@ -27,6 +28,7 @@ __all__ = [
     "NOTIFICATIONS_PATH",
     "Accepted",
     "Answer",
+    "InvalidKey",
     "KeyInUse",
     "KeyReused",
     "NoSandbox",

@@ -45,11 +45,13 @@ def accept(
     printable ASCII characters, or None for no idempotency. `fingerprint`: 32 bytes; None for the request's own. `test`:
     deliver it to the sandbox only; keys of tests and of live requests do not meet.
 
-    Raises: Refused, NoSandbox, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the last two roll
-    it back.
+    Raises: Refused, NoSandbox, InvalidKey, KeyReused, KeyInUse, Unavailable. In a transaction the caller must let the
+    last two roll it back.
     """
+    _require(client, key)
     now = datetime.now(UTC)
     new = _new(request, test=test)
+    intake.require_correlation_id(correlation_id)
     shown = {**_shown(new, _moment(now)), "idempotency_key": key}
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
@@ -71,6 +73,8 @@ def accept_batch(
 
     Raises: Refused, naming each field as `notifications[3].to`; and as above.
     """
+    _require(client, key)
+    intake.require_correlation_id(correlation_id)
     now = datetime.now(UTC)
     news: list[NewNotification] = []
     problems: list[Problem] = []
@@ -107,6 +111,13 @@ def replay_answer(
         raise translated(error) from error
 
 
+def _require(client: Client, key: str | None) -> None:
+    """Raises: Refused, InvalidKey."""
+    if not client.is_active:
+        raise Refused(Problem("client", "client_inactive", "this client is switched off"))
+    idempotency.require_key(key)
+
+
 def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
     """Raises: Refused, NoSandbox."""
     known, recipient = intake.validated(request, test=test)
@@ -117,7 +128,7 @@ def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
         recipient=recipient,
         subject=request.subject,
         body=request.message,
-        metadata=request.metadata,
+        metadata=dict(request.metadata),
         priority=request.priority.value,
         send_at=request.send_at,
         expires_at=request.expires_at,

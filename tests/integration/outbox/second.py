@@ -43,12 +43,12 @@ class Second:
             later: Future[Result] = Future()
             yield later
             begun = self.begin(work)
-            eventually(lambda: begun.done() or _somebody_waits_for_us(), what="the second waits for the first")
+            eventually(lambda: begun.done() or somebody_waits_for_us(), what="the second waits for the first")
             assert not begun.done(), f"it did not wait: {begun.result()!r}"
         later.set_result(begun.result(PATIENCE))
 
 
-def _somebody_waits_for_us() -> bool:
+def somebody_waits_for_us() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_WAITING_FOR_US)
         return bool(cursor.fetchone()[0])
