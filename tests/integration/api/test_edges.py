@@ -18,7 +18,7 @@ from .callers import Caller
 SLACK = {"channel": "slack", "message": "hello"}
 EMAIL = {"channel": "email", "to": "ann@example.com", "subject": "Hi", "message": "hello"}
 SMS = {"channel": "sms", "to": "+14155552671", "message": "hello"}
-SOON = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S")
+SOON = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%S")
 
 # The body, the field, what is just inside, what is just outside.
 EDGES: list[tuple[dict[str, Any], str, Any, Any]] = [
