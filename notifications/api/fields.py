@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -39,8 +40,10 @@ class Text(serializers.CharField):
         "invalid_characters": "This holds a NUL or half of a surrogate pair.",
     }
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, shape: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """`shape` is what the schema tells of it: the rule itself is the channel's."""
         super().__init__(trim_whitespace=False, **options)
+        self.shape = shape or {}
         self.validators = [each for each in self.validators if not isinstance(each, _LOOK_AT_EACH_CHARACTER)]
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
@@ -61,6 +64,17 @@ class Text(serializers.CharField):
 
 class ChannelName(Text):
     """The name of a channel; whether there is one of that name is for the service to say."""
+
+
+class KnownChannel(ChannelName):
+    """One that the service has: a filter by another would find nothing, and not say why."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        name = super().run_validation(data)
+        if name not in settings.NOTIFIER_CHANNELS:
+            words = f"This must be one of {', '.join(settings.NOTIFIER_CHANNELS)}."
+            raise serializers.ValidationError(words, code="unknown_channel")
+        return name
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -86,7 +100,6 @@ class Moment(serializers.Field[datetime, str, str, datetime]):
         return value.isoformat().replace("+00:00", "Z")
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "number"}]}})
 class Metadata(serializers.Field[Any, Any, Any, Any]):
     """A flat object of strings and numbers, kept with the notification and given back, never sent."""
 

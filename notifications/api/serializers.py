@@ -8,7 +8,17 @@ from typing import Any, ClassVar, Final, cast
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Metadata, Moment, StrictSerializer, Text
+from notifications.api import shapes
+from notifications.api.fields import (
+    METADATA_LIMIT,
+    UNKNOWN_FIELD,
+    ChannelName,
+    KnownChannel,
+    Metadata,
+    Moment,
+    StrictSerializer,
+    Text,
+)
 from notifications.models import Attempt, Notification
 from notifications.services import MOST_IN_BATCH, MOST_PROBLEMS, NOTIFICATIONS_PATH, NotificationRequest
 from notifications.states import Priority, Status
@@ -42,6 +52,8 @@ class Acceptable(StrictSerializer):
 
 
 class NewNotification(Acceptable):
+    """Over any channel; what each of them asks for is its own."""
+
     channel = ChannelName()
     to = Text(
         default="",
@@ -52,9 +64,11 @@ class NewNotification(Acceptable):
     message = Text()
     subject = Text(default="", allow_blank=True, help_text="Email only.")
     send_at = Moment(default=None, allow_null=True, help_text="Not before this; at most a year ahead.")
-    expires_at = Moment(default=None, allow_null=True, help_text="Never sent after this.")
+    expires_at = Moment(
+        default=None, allow_null=True, help_text="Never sent after this; in the future, and after send_at."
+    )
     priority = _choice(list(PRIORITIES), default="normal")
-    metadata = Metadata(default=dict)
+    metadata = Metadata(default=dict, help_text=f"Your own labels; {METADATA_LIMIT} bytes at most, as JSON.")
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values = super().to_internal_value(data)
@@ -105,26 +119,32 @@ class NewBatch(Acceptable):
 
 
 class NewSlackMessage(Acceptable):
+    """To the default webhook."""
+
     of_channel = "slack"
 
-    message = Text()
+    message = Text(shape=shapes.SLACK_MESSAGE)
 
 
 class NewMail(Acceptable):
+    """To one recipient."""
+
     of_channel = "email"
     names = {"to": "send_to"}
 
-    message = Text()
-    send_to = Text(help_text="An email address.")
-    subject = Text()
+    message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
+    send_to = Text(help_text="One bare address.", shape=shapes.EMAIL)
+    subject = Text(shape=shapes.SUBJECT)
 
 
 class NewSms(Acceptable):
+    """To one number."""
+
     of_channel = "sms"
     names = {"to": "send_to_number"}
 
-    message = Text()
-    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.")
+    message = Text(shape=shapes.SMS_MESSAGE)
+    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.", shape=shapes.E164)
 
 
 class Nothing(StrictSerializer):
@@ -141,7 +161,7 @@ class PageQuery(StrictSerializer):
     """The query of a list."""
 
     status = _choice([status.value for status in Status], required=False)
-    channel = ChannelName(required=False)
+    channel = KnownChannel(required=False)
     correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
     cursor = serializers.UUIDField(required=False, help_text="From a page's `next`.")
     limit = serializers.IntegerField(default=50, min_value=1, max_value=200)

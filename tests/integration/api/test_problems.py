@@ -45,6 +45,18 @@ def test_another_method_is_a_problem_that_says_which_are_allowed(caller: Caller,
     assert answer.headers["Allow"] == "GET, POST, HEAD, OPTIONS"
 
 
+@pytest.mark.parametrize(("path", "allowed"), [(LIST, "GET, POST, HEAD, OPTIONS"), (f"{LIST}/batch", "POST, OPTIONS")])
+def test_who_asks_what_an_address_takes_is_told(caller: Caller, path: str, allowed: str) -> None:
+    answer = HttpClient().options(path, headers={"Authorization": f"Bearer {caller.key}"})
+
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (204, allowed, b"")
+
+
+def test_who_asks_without_a_key_is_told_nothing() -> None:
+    answer = HttpClient().options(LIST)
+    assert (answer.status_code, code_of(answer)) == (401, "unauthenticated")
+
+
 def test_an_answer_that_is_not_json_cannot_be_had(caller: Caller) -> None:
     answer = HttpClient().get(LIST, headers={"Authorization": f"Bearer {caller.key}", "Accept": "text/html"})
     assert (answer.status_code, code_of(answer)) == (406, "not_acceptable")

@@ -1,0 +1,73 @@
+"""The live server is held against its own schema by Schemathesis, with every check it has, in every phase."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from notifications import credentials
+from tests.factories import ApiKeyFactory
+from tests.processes import BIN, ROOT, plain_environment, web
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SEED = os.environ.get("NOTIFIER_TESTS_SEED", "1")  # of the long run
+HERE = Path(__file__).resolve().parent
+# Every channel is there; no worker runs, so nothing is sent.
+PROVIDERS = {
+    "SLACK_WEB_HOOK_URL": "http://127.0.0.1:9/hook",
+    "EMAIL_SENDER": "us@example.com",
+    "SMTP_HOST": "127.0.0.1",
+    "SMTP_SECURITY": "none",
+    "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
+    "TWILIO_AUTH_TOKEN": "t0ken" * 6,
+    "TWILIO_FROM_NUMBER": "+15005550006",
+}
+
+
+def schemathesis(tmp_path: Path, *arguments: str, seconds: int) -> str:
+    """Its report. The server's own log must tell of no panic, either."""
+    keys = {name: credentials.new_key().text for name in ("shop", "rival")}
+    clients = tmp_path / "clients.json"
+    entries = [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
+        for name, key in keys.items()
+    ]
+    clients.write_text(json.dumps({"auth": entries}))
+    for key in keys.values():
+        ApiKeyFactory(text=key)
+    with web(**PROVIDERS) as (running, url):
+        done = subprocess.run(
+            [
+                *(str(BIN / "st"), "--config-file", str(HERE / "schemathesis.toml"), "--no-color", "run"),
+                *(str(ROOT / "docs/openapi.yaml"), "--url", url, "--checks", "all", *arguments),
+            ],
+            cwd=tmp_path,
+            env=plain_environment(NOTIFIER_CLIENTS=str(clients), PYTHONPATH=str(ROOT)),
+            capture_output=True, text=True, timeout=seconds, check=False,
+        )  # fmt: skip
+        log = running.log
+    report = done.stdout + done.stderr
+    print(report)  # to be read, and quoted: `pytest -rP` shows it where all is well, too
+    assert done.returncode == 0
+    assert '"level": "error"' not in log
+    return report
+
+
+@pytest.mark.timeout(240)
+def test_every_answer_of_the_live_server_is_as_its_schema_says(tmp_path: Path) -> None:
+    report = schemathesis(tmp_path, "--max-examples", "20", "--seed", "1", seconds=200)
+
+    for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
+        assert f"✅ {phase}" in report
+    assert "No issues found" in report
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_many_more_answers_are_as_the_schema_says(tmp_path: Path) -> None:
+    assert "No issues found" in schemathesis(tmp_path, "--max-examples", "400", "--seed", SEED, seconds=1400)
