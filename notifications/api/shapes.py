@@ -17,10 +17,12 @@ Shape = Mapping[str, Any]
 
 # Patterns are those of ECMA 262, and read once from left to right: each character has one place to go.
 _NO_NUL = r"^[^\u0000]*$"
-_SAYS_SOMETHING = r"^\s*[^\s\u0000][^\u0000]*$"
+# Spelt out: what is a space differs between Python and ECMA.
+_SPACE = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_BREAK = r"\u0009-\u000d\u001c-\u001f\u0085\u2028\u2029"
+_SAYS_SOMETHING = rf"^[{_SPACE}{_BREAK}]*[^{_SPACE}{_BREAK}\u0000][^\u0000]*$"
 _CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
-_BLANK = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_ONE_LINE = rf"^[{_BLANK}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
+_ONE_LINE = rf"^[{_SPACE}]*[^{_SPACE}{_CONTROL}][^{_CONTROL}]*$"
 _BARE_KEY = rf"[!#-+\--~](?:[ -+\--~]{{0,{LONGEST_KEY - 2}}}[!-+\--~])?"
 _QUOTED_KEY = rf'"(?:[ !#-\[\]-~]|\\["\\]){{1,{LONGEST_KEY}}}"'
 

@@ -12,8 +12,10 @@ from typing import Any
 import phonenumbers
 import schemathesis
 from hypothesis import strategies as st
-from schemathesis.core.parameters import ParameterLocation
+from rest_framework.exceptions import ValidationError
 
+from channels.twilio_sms import E164
+from notifications.api.fields import Moment
 from notifications.idempotency import InvalidKey, parse_key
 
 # Of each country its own example, as the library has it: possible numbers of all lengths.
@@ -37,29 +39,40 @@ schemathesis.openapi.format("date-time", st.integers(60, 365 * 24 * 60).map(_mom
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    if case.meta is not None and not case.meta.is_negative_at(ParameterLocation.BODY):
-        case.body = copy.deepcopy(case.body)
-        for notification in _notifications(case.body):
-            _mend(notification)
+    mended = copy.deepcopy(case.body)
+    for notification in _notifications(mended):
+        _mend(notification)
+    if mended != case.body:
+        case.body = mended
     _use_each_key_once(case)
 
 
 def _notifications(body: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(body, dict):
-        yield from body.get("notifications", [body])
+    batch = body.get("notifications", [body]) if isinstance(body, dict) else []
+    yield from (each for each in batch if isinstance(each, dict)) if isinstance(batch, list) else ()
 
 
 def _mend(notification: dict[str, Any]) -> None:
-    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning."""
+    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning.
+
+    What is not of the form that the schema asks for stays as it is: to be refused.
+    """
+    if notification.get("channel") == "slack" and isinstance(notification.get("to"), str):
+        notification["to"] = "default"
     for name in ("to", "send_to_number"):
-        number = notification.get(name, "")
-        if notification.get("channel") == "slack":
-            notification["to"] = "default"
-        elif number.startswith("+") and number not in _NUMBERS:
+        number = notification.get(name)
+        if isinstance(number, str) and E164.fullmatch(number) and number not in _NUMBERS:
             notification[name] = _NUMBERS[len(number)]
-    begins, ends = notification.get("send_at") or "", notification.get("expires_at") or "~"
-    if not max(begins, _moment(5)) < ends:
+    begins, ends = (_when(notification.get(name)) for name in ("send_at", "expires_at"))
+    if ends is not None and ends <= max(begins or _NOW, datetime.now(UTC) + timedelta(minutes=5)):
         notification["expires_at"] = None
+
+
+def _when(value: Any) -> datetime | None:
+    try:
+        return Moment().to_internal_value(value)
+    except ValidationError:
+        return None
 
 
 _bodies: dict[str, str] = {}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from notifications import credentials
-from tests.factories import ApiKeyFactory
+from notifications.models import Client
+from notifications.states import Status
+from tests.factories import ApiKeyFactory, AttemptFactory, NotificationFactory
 from tests.processes import BIN, ROOT, plain_environment, web
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,22 +36,21 @@ PROVIDERS = {
 def schemathesis(tmp_path: Path, *arguments: str, seconds: int) -> str:
     """Its report. The server's own log must tell of no panic, either."""
     keys = {name: credentials.new_key().text for name in ("shop", "rival")}
-    clients = tmp_path / "clients.json"
-    entries = [
-        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
-        for name, key in keys.items()
-    ]
-    clients.write_text(json.dumps({"auth": entries}))
-    for key in keys.values():
-        ApiKeyFactory(text=key)
+    shop, _ = [ApiKeyFactory(text=key).client for key in keys.values()]
+    ids = "\n".join(f'"{id_}"' for id_ in _rows(shop))
+    headers = {name: [{"name": "Authorization", "value": f"Bearer {key}"}] for name, key in keys.items()}
+    clients = {"auth": [{"name": name, "fixedHeaders": header} for name, header in headers.items()]}
+    (tmp_path / "schemathesis.toml").write_text((HERE / "schemathesis.toml").read_text())
+    (tmp_path / "clients.json").write_text(json.dumps(clients))
+    (tmp_path / "ids.txt").write_text(ids)
     with web(**PROVIDERS) as (running, url):
         done = subprocess.run(
             [
-                *(str(BIN / "st"), "--config-file", str(HERE / "schemathesis.toml"), "--no-color", "run"),
-                *(str(ROOT / "docs/openapi.yaml"), "--url", url, "--checks", "all", *arguments),
+                *(str(BIN / "st"), "--no-color", "run", str(ROOT / "docs/openapi.yaml")),
+                *("--url", url, "--checks", "all", *arguments),
             ],
             cwd=tmp_path,
-            env=plain_environment(NOTIFIER_CLIENTS=str(clients), PYTHONPATH=str(ROOT)),
+            env=plain_environment(PYTHONPATH=str(ROOT)),
             capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
         log = running.log
@@ -56,6 +59,16 @@ def schemathesis(tmp_path: Path, *arguments: str, seconds: int) -> str:
     assert done.returncode == 0
     assert '"level": "error"' not in log
     return report
+
+
+def _rows(client: Client) -> Iterator[UUID]:
+    """Three in each state, with attempts where there were any; their ids are the same in each run."""
+    for number, status in enumerate(each for each in Status for _ in range(3)):
+        id_ = UUID(f"01a20000-0000-7000-8000-{number:012x}")
+        row = NotificationFactory(id=id_, client=client, status=status.value)
+        for attempt in range(1, row.attempt + (status is not Status.SENDING)):
+            AttemptFactory(notification=row, number=attempt, outcome="transient")
+        yield id_
 
 
 @pytest.mark.timeout(240)
