@@ -71,6 +71,7 @@ CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 
 MIDDLEWARE = [
     "notifier.middleware.RequestLog",  # outermost: it sees every answer, a panic's too
+    *(["notifications.api.debugging.ProblemsOnly"] if DEBUG else []),
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
