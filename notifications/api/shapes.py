@@ -38,7 +38,7 @@ SUBJECT: Final[Shape] = {"type": "string", "minLength": 1, "maxLength": smtp.SUB
 NO_SUBJECT: Final[Shape] = {"type": "string", "maxLength": 0}
 EMAIL: Final[Shape] = {"type": "string", "format": "email", "maxLength": text.ADDRESS_LIMIT}
 E164: Final[Shape] = {"type": "string", "format": "e164", "pattern": rf"^{twilio_sms.E164.pattern}$"}
-WEBHOOK: Final[Shape] = {"type": "string", "format": "slack-webhook"}
+WEBHOOK: Final[Shape] = {"type": "string"}  # which there are is for each service to say
 METADATA: Final[Shape] = {
     "type": "object",
     "propertyNames": {"pattern": _NO_NUL},

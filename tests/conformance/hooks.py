@@ -32,7 +32,6 @@ def _moment(minutes: int) -> str:
 
 
 schemathesis.openapi.format("e164", st.sampled_from(_NUMBERS))
-schemathesis.openapi.format("slack-webhook", st.sampled_from(["", "default"]))
 # From an hour to nearly a year ahead: what can be both the time of a send and the end of a life.
 schemathesis.openapi.format("date-time", st.integers(60, 365 * 24 * 60).map(_moment))
 

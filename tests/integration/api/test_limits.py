@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from notifications.models import Notification
 from notifier.environment import BASE_DIR
@@ -50,6 +51,14 @@ def posted(caller: Caller, name: str, **changed: Any) -> tuple[int, set[str]]:
     path, body = BODIES[name]
     answer = caller.post(f"/api/v1/{path}", {**body, **changed})
     return answer.status_code, {error["field"] for error in json.loads(answer.content).get("errors", ())}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_the_tests_send_is_as_the_schema_says(name: str) -> None:
+    _, body = BODIES[name]
+    blank = {"to": "", "subject": ""} if body.get("channel") == "slack" else {}
+    schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": SCHEMA}}
+    Draft202012Validator(schema).validate({**body, **blank})
 
 
 def test_every_text_that_is_sent_has_its_limit_in_the_schema() -> None:
