@@ -75,6 +75,7 @@ CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 
 MIDDLEWARE = [
     "notifier.middleware.RequestLog",  # outermost: it sees every answer, a panic's too
+    *(["notifications.api.debugging.ProblemsOnly"] if DEBUG else []),
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -216,6 +217,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {"StatusEnum": "notifications.api.schema.STATUSES", "ResendableEnum": ["failed", "unknown"]},
     "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "notifications.api.openapi.finish",
+    ],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
     "TAGS": [
         {"name": "send", "description": "Store a notification durably; a worker sends it."},

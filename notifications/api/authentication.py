@@ -87,8 +87,8 @@ class HasScope(BasePermission):
         if not isinstance(request.auth, Key):
             return False
         action = getattr(view, "action", None)
-        if action is None:
-            return True  # a method that the address does not take; that is said next
+        if action in {None, "metadata"}:
+            return True  # a method that the address does not take, or OPTIONS: which ones it takes is said next
         needed = getattr(view, "scopes", {}).get(action)
         if needed is None:
             return False

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, validators
 
 from channels.text import UNSTORABLE
+from notifications.api.shapes import MOST_LABELS
 
 UNKNOWN_FIELD = serializers.ErrorDetail("There is no such field.", code="unknown_field")
 _REQUIRED = serializers.ErrorDetail("This field is required.", code="required")
@@ -38,8 +40,10 @@ class Text(serializers.CharField):
         "invalid_characters": "This holds a NUL or half of a surrogate pair.",
     }
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, shape: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """`shape` is what the schema tells of it: the rule itself is the channel's."""
         super().__init__(trim_whitespace=False, **options)
+        self.shape = shape or {}
         self.validators = [each for each in self.validators if not isinstance(each, _LOOK_AT_EACH_CHARACTER)]
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
@@ -60,6 +64,17 @@ class Text(serializers.CharField):
 
 class ChannelName(Text):
     """The name of a channel; whether there is one of that name is for the service to say."""
+
+
+class KnownChannel(ChannelName):
+    """One that the service has: a filter by another would find nothing, and not say why."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        name = super().run_validation(data)
+        if name not in settings.NOTIFIER_CHANNELS:
+            words = f"This must be one of {', '.join(settings.NOTIFIER_CHANNELS)}."
+            raise serializers.ValidationError(words, code="unknown_channel")
+        return name
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -85,7 +100,6 @@ class Moment(serializers.Field[datetime, str, str, datetime]):
         return value.isoformat().replace("+00:00", "Z")
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"oneOf": [{"type": "string"}, {"type": "number"}]}})
 class Metadata(serializers.Field[Any, Any, Any, Any]):
     """A flat object of strings and numbers, kept with the notification and given back, never sent."""
 
@@ -103,17 +117,16 @@ class Metadata(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 10})
 class Labels(serializers.Field[Any, Any, Any, Any]):
     """Entries of metadata to look for; a number is looked for as JSON writes it."""
 
     default_error_messages: ClassVar = {
-        "invalid": "This must be 1 to 10 entries of strings or numbers; in a query metadata[key]=value.",
+        "invalid": f"This must be 1 to {MOST_LABELS} entries of strings or numbers; in a query metadata[key]=value.",
         "invalid_characters": "This holds a NUL or half of a surrogate pair.",
     }
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        if not isinstance(data, dict) or not 0 < len(data) <= 10:
+        if not isinstance(data, dict) or not 0 < len(data) <= MOST_LABELS or "" in data:
             self.fail("invalid")
         if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in data.values()):
             self.fail("invalid")

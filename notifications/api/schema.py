@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -14,10 +15,12 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
+    extend_schema_serializer,
     extend_schema_view,
 )
 from rest_framework import serializers
 
+from notifications.api import shapes
 from notifications.api.kinds import KINDS
 from notifications.states import Status
 
@@ -41,9 +44,31 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = "notifications.api.fields.ChannelName"
+    match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return {"type": "string", "enum": list(settings.NOTIFIER_CHANNELS)}
+        return dict(self.target.shape) or {"type": "string", "enum": list(settings.NOTIFIER_CHANNELS)}
+
+
+class Texts(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.fields.Text"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return dict(self.target.shape) or {"type": "string"}
+
+
+class LabelsOfMetadata(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.fields.Metadata"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return dict(shapes.METADATA)
+
+
+class LabelsToLookFor(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.fields.Labels"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return dict(shapes.LABELS)
 
 
 def _test_mark() -> serializers.BooleanField:
@@ -98,44 +123,75 @@ class ProblemDetails(serializers.Serializer[Any]):
     errors = ProblemField(many=True, required=False)  # type: ignore[assignment]
 
 
-def _header(name: str, about: str, **options: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=about, **options)
+_SECONDS: dict[str, Any] = {"type": "integer", "minimum": 1}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+
+
+def _header(name: str, about: str, shape: Mapping[str, Any] | None = None, **options: Any) -> OpenApiParameter:
+    kind = dict(shape or {"type": "string"})
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=about, **options)
 
 
 KEY = _header(
     "Idempotency-Key",
     "1 to 255 printable ASCII characters, bare or quoted; the same at every retry of one notification. A key "
     f"is kept for {settings.IDEMPOTENCY_KEY_TTL.total_seconds() / 3600:.0f} hours at least.",
+    shapes.KEY,
     required=settings.IDEMPOTENCY_KEY_REQUIRED,
+    examples=[OpenApiExample("Of an order", value="order-placed:42")],
 )
 CORRELATION = _header("X-Correlation-ID", "Follows the notification into logs and to the provider; made if missing.")
-_OF_EVERY_ANSWER = (
-    _header("X-Correlation-ID", "As sent, or made.", response=True),
-    _header(
-        "RateLimit-Limit", "Notifications a minute, where there is a limit; other requests count as one.", response=True
-    ),
-    _header("RateLimit-Remaining", "What is left of them.", response=True),
-    _header("RateLimit-Reset", "Seconds until there are more.", response=True),
+TRACE = _header(
+    "traceparent",
+    "W3C Trace Context: its trace id is the correlation id, where no X-Correlation-ID is sent.",
 )
-_LOCATION = _header("Location", "Where the notification can be read.", response=[202])
+_ALL = sorted({200, 202, *(int(kind.status) for kind in KINDS.values())})
+_WITH_A_KEY = [status for status in _ALL if status != HTTPStatus.UNAUTHORIZED]
+_OF_EVERY_ANSWER = (
+    CORRELATION,
+    TRACE,
+    _header("X-Correlation-ID", "As sent, or made.", required=True, response=True),
+    _header(
+        "RateLimit-Limit",
+        "Notifications a minute, where there is a limit; other requests count as one.",
+        _COUNT,
+        response=_WITH_A_KEY,
+    ),
+    _header("RateLimit-Remaining", "What is left of them.", _COUNT, response=_WITH_A_KEY),
+    _header("RateLimit-Reset", "Seconds until there are more.", _SECONDS, response=_WITH_A_KEY),
+    _header("WWW-Authenticate", "`Bearer`", required=True, response=[401]),
+    _header("Retry-After", "Seconds to wait before the same request is sent again.", _SECONDS, response=[409]),
+    _header(
+        "Retry-After",
+        "Seconds to wait before the same request is sent again.",
+        _SECONDS,
+        required=True,
+        response=[429, 503],
+    ),
+)
+_LOCATION = _header(
+    "Location", "Where the notification can be read.", {"type": "string", "format": "uri-reference"}, response=[202]
+)
+_REPLAYED: dict[str, Any] = {"type": "string", "const": "true"}
 _OF_ACCEPTS = (
     _header("Idempotency-Key", "As sent.", response=[202]),
-    _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[202]),
+    _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", _REPLAYED, response=[202]),
 )
-_RETRY_AFTER = _header(
-    "Retry-After", "Seconds to wait before the same request is sent again.", response=[409, 429, 503]
-)
-
 _OPTIONAL_KEY = _header(
-    "Idempotency-Key", "As of the accepts, but not required: the same at every retry of one change.", required=False
+    "Idempotency-Key",
+    "As of the accepts, but not required: the same at every retry of one change.",
+    shapes.KEY,
+    required=False,
 )
 _OF_CHANGES = (
     _header("Idempotency-Key", "As sent.", response=[200, 202]),
-    _header("Idempotent-Replayed", "`true` where the answer is that of an earlier request.", response=[200, 202]),
+    _header(
+        "Idempotent-Replayed", "`true` where the answer is that of an earlier request.", _REPLAYED, response=[200, 202]
+    ),
 )
 _LABELS = OpenApiParameter(
     "metadata",
-    {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 10},
+    dict(shapes.LABELS_OF_QUERY),
     style="deepObject",
     explode=True,
     description="Entries that it was accepted with, all of them: `metadata[order]=42`.",
@@ -143,6 +199,7 @@ _LABELS = OpenApiParameter(
 _NOTIFICATION_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 
 _COMMON = (
+    "bad_request",
     "unauthenticated",
     "client_inactive",
     "scope_missing",
@@ -158,7 +215,7 @@ _ACCEPT = (
 )
 
 _CHANGE = (
-    *("malformed_json", "invalid", "idempotency_key_invalid"),
+    *("malformed_json", "invalid", "idempotency_key_invalid", "idempotency_key_in_use"),
     *("payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
 )
 
@@ -237,8 +294,8 @@ def _example(code: str) -> OpenApiExample:
         "correlation_id": "0190163d-8694-739b-aea5-966c26f8ad92",
     }
     if code == "invalid":
-        body["errors"] = [{"field": "to", "code": "not_e164", "detail": "must be a number in E.164"}]
-    return OpenApiExample(code, value=body, response_only=True)
+        body["errors"] = [{"field": "to", "code": "invalid_phone_number", "detail": "must be a phone number in E.164"}]
+    return OpenApiExample(code, summary=kind.title, value=body, response_only=True)
 
 
 def accepting(
@@ -251,7 +308,7 @@ def accepting(
             summary=summary,
             tags=["send"],
             request=body,
-            parameters=[KEY, CORRELATION, *_OF_EVERY_ANSWER, *answered.headers, _RETRY_AFTER],
+            parameters=[KEY, *_OF_EVERY_ANSWER, *answered.headers],
             responses={
                 (202, JSON): OpenApiResponse(answered.body, description=answered.about),
                 **_problems(*_COMMON, *_ACCEPT),
@@ -263,31 +320,41 @@ def accepting(
 
 def reading(query: type[Any], row: type[Any], detail: type[Any]) -> Callable[[V], V]:
     """Describe a viewset's `list` and `retrieve`."""
-    page = type(
-        "Page",
-        (serializers.Serializer,),
-        {
-            "__doc__": "Newest first.",
-            "results": row(many=True),
-            "next": serializers.URLField(
-                allow_null=True,
-                help_text="The next page; null at the end. A page looks at 5,000 notifications at most, so one that is "
-                "not the last may hold less than `limit`, or nothing.",
-            ),
-        },
+    page = extend_schema_serializer(many=False)(  # one page, not a list of them
+        type(
+            "Page",
+            (serializers.Serializer,),
+            {
+                "__doc__": "Newest first.",
+                "results": row(many=True),
+                "next": serializers.URLField(
+                    allow_null=True,
+                    help_text="The next page; null at the end. A page looks at 5,000 notifications at most, so one "
+                    "that is not the last may hold less than `limit`, or nothing.",
+                ),
+            },
+        )
     )
     shared: dict[str, Any] = {"tags": ["read"]}
     return extend_schema_view(
         list=extend_schema(
             summary="List your notifications, newest first",
-            parameters=[query, _LABELS, CORRELATION, *_OF_EVERY_ANSWER],
-            responses={(200, JSON): page, **_problems(*_COMMON, "invalid")},
+            parameters=[query, _LABELS, *_OF_EVERY_ANSWER],
+            description="Follow `next` until it is null: no page shows one twice, whatever comes in meanwhile.",
+            responses={
+                (200, JSON): OpenApiResponse(page, description="A page."),
+                **_problems(*_COMMON, "invalid"),
+            },
             **shared,
         ),
         retrieve=extend_schema(
             summary="Read one notification with its story, and what happens next",
-            parameters=[_NOTIFICATION_ID, CORRELATION, *_OF_EVERY_ANSWER],
-            responses={(200, JSON): detail, **_problems(*_COMMON, "not_found")},
+            parameters=[_NOTIFICATION_ID, *_OF_EVERY_ANSWER],
+            description="Another client's is not found.",
+            responses={
+                (200, JSON): OpenApiResponse(detail, description="It, as it stands."),
+                **_problems(*_COMMON, "not_found"),
+            },
             **shared,
         ),
     )
@@ -304,16 +371,10 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
         **{
             name: extend_schema(
                 summary=summary,
+                description="Once for each Idempotency-Key, where one is sent; 409 where its status forbids it.",
                 tags=["change"],
                 request=bodies.get(name),
-                parameters=[
-                    _NOTIFICATION_ID,
-                    _OPTIONAL_KEY,
-                    CORRELATION,
-                    *_OF_EVERY_ANSWER,
-                    *_OF_CHANGES,
-                    _RETRY_AFTER,
-                ],
+                parameters=[_NOTIFICATION_ID, _OPTIONAL_KEY, *_OF_EVERY_ANSWER, *_OF_CHANGES],
                 responses={
                     (status, JSON): OpenApiResponse(row, description=about),
                     **_problems(*_COMMON, *_CHANGE, "not_found", "wrong_state"),
@@ -334,7 +395,7 @@ def resending(body: type[Any], answer: type[Any]) -> Callable[[V], V]:
             "is sent again only where `status` says so: it may arrive twice.",
             tags=["change"],
             request=body,
-            parameters=[_OPTIONAL_KEY, CORRELATION, *_OF_EVERY_ANSWER, *_OF_CHANGES, _RETRY_AFTER],
+            parameters=[_OPTIONAL_KEY, *_OF_EVERY_ANSWER, *_OF_CHANGES],
             responses={
                 (202, JSON): OpenApiResponse(answer, description="These are pending again."),
                 **_problems(*_COMMON, *_CHANGE),

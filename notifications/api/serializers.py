@@ -11,7 +11,18 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Labels, Metadata, Moment, StrictSerializer, Text
+from notifications.api import shapes
+from notifications.api.fields import (
+    UNKNOWN_FIELD,
+    ChannelName,
+    KnownChannel,
+    Labels,
+    Metadata,
+    Moment,
+    StrictSerializer,
+    Text,
+)
+from notifications.intake import METADATA_LIMIT
 from notifications.models import Attempt, Notification
 from notifications.selectors import Wanted
 from notifications.services import (
@@ -53,6 +64,8 @@ class Acceptable(StrictSerializer):
 
 
 class NewNotification(Acceptable):
+    """Over any channel; what each of them asks for is its own."""
+
     channel = ChannelName()
     to = Text(
         default="",
@@ -63,9 +76,11 @@ class NewNotification(Acceptable):
     message = Text()
     subject = Text(default="", allow_blank=True, help_text="Email only.")
     send_at = Moment(default=None, allow_null=True, help_text="Not before this; at most a year ahead.")
-    expires_at = Moment(default=None, allow_null=True, help_text="Never sent after this.")
+    expires_at = Moment(
+        default=None, allow_null=True, help_text="Never sent after this; in the future, and after send_at."
+    )
     priority = _choice(list(PRIORITIES), default="normal")
-    metadata = Metadata(default=dict)
+    metadata = Metadata(default=dict, help_text=f"Your own labels; {METADATA_LIMIT} bytes at most, as JSON.")
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values = super().to_internal_value(data)
@@ -116,26 +131,32 @@ class NewBatch(Acceptable):
 
 
 class NewSlackMessage(Acceptable):
+    """To the default webhook."""
+
     of_channel = "slack"
 
-    message = Text()
+    message = Text(shape=shapes.SLACK_MESSAGE)
 
 
 class NewMail(Acceptable):
+    """To one recipient."""
+
     of_channel = "email"
     names = {"to": "send_to"}
 
-    message = Text()
-    send_to = Text(help_text="An email address.")
-    subject = Text()
+    message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
+    send_to = Text(help_text="One bare address.", shape=shapes.EMAIL)
+    subject = Text(shape=shapes.SUBJECT)
 
 
 class NewSms(Acceptable):
+    """To one number."""
+
     of_channel = "sms"
     names = {"to": "send_to_number"}
 
-    message = Text()
-    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.")
+    message = Text(shape=shapes.SMS_MESSAGE)
+    send_to_number = Text(help_text="A phone number in E.164, such as +14155552671.", shape=shapes.E164)
 
 
 class Nothing(StrictSerializer):
@@ -151,8 +172,13 @@ class NewTime(StrictSerializer):
 class Chosen(StrictSerializer):
     """Which of its notifications a client means; what is left out narrows nothing."""
 
-    channel = ChannelName(required=False)
-    to = Text(required=False, max_length=500, help_text="The recipient, as answers show it.")
+    channel = KnownChannel(required=False)
+    to = Text(
+        required=False,
+        max_length=shapes.LONGEST_RECIPIENT,
+        shape=shapes.RECIPIENT,
+        help_text="The recipient, as answers show it.",
+    )
     correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
     metadata = Labels(required=False, help_text="Entries that it was accepted with, all of them.")
     since = Moment(required=False, help_text="Accepted then or later.")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -19,7 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
 from notifications import modes, selectors, services
-from notifications.api import schema, throttling
+from notifications.api import schema, throttling, variants  # noqa: F401 - variants tells the schema of each channel
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
@@ -47,6 +47,10 @@ class ClientViewSet(ViewSet):
     """What clients ask: each of its actions has its scope, and each answer says what is left of their minute."""
 
     scopes: ClassVar[Mapping[str, Scope]]
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        """What the address takes, in Allow."""
+        return Response(status=HTTPStatus.NO_CONTENT)
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
@@ -121,7 +125,7 @@ class BatchViewSet(AcceptingViewSet):
 
 @schema.accepting(NewNotification, "Send over any channel", schema.NOTIFICATION_EXAMPLE)
 @schema.reading(PageQuery, NotificationRow, NotificationDetail)
-@schema.changing(NotificationRow, reschedule=NewTime)
+@schema.changing(NotificationRow, resend=Nothing, cancel=Nothing, reschedule=NewTime)
 @schema.resending(BulkResend, Resent)
 class NotificationViewSet(AcceptingViewSet):
     scopes: ClassVar = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -163,6 +164,35 @@ def test_odd_paths_are_not_found(server: str, caller: Caller, path: str) -> None
         response = HTTPResponse(wire)
         response.begin()
         assert response.status == 404
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET /api/v1/sms HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n"),
+        b"POST /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}}",
+        b"POST /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nnothing\r\n",
+        b"GET /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Correlation-ID: a\x00b\r\n\r\n",
+        b"GET /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
+        b"BREW /api/v1/sms HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_and_teaches_nothing(server: str, caller: Caller, raw: bytes) -> None:
+    with connected(server) as wire, suppress(ConnectionError):
+        wire.sendall(raw)
+        with suppress(OSError):  # it may have been closed by now
+            wire.shutdown(socket.SHUT_WR)
+        answered = b""
+        while part := wire.recv(65536):
+            answered += part
+        status, _, rest = answered.partition(b"\r\n")
+        assert re.fullmatch(rb"HTTP/1\.1 4\d\d .*|", status), answered[:200]
+        # The web server's own refusals have no body; what comes as far as ours is a problem.
+        assert not rest.partition(b"\r\n\r\n")[2] or b"application/problem+json" in rest
+    with connected(server) as wire:
+        wire.sendall(head(caller, "Idempotency-Key: k", f"Content-Length: {len(BODY)}") + BODY)
+        assert answer(wire)[0].status == 202
 
 
 @pytest.mark.django_db(transaction=True)

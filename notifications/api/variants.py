@@ -1,0 +1,87 @@
+"""The bodies of `POST /notifications` by channel, as the schema tells them; NewNotification reads them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiSerializerExtension
+
+from notifications.api import shapes
+from notifications.api.fields import ChannelName, Text
+from notifications.api.serializers import NewNotification
+from notifications.services import MOST_IN_BATCH
+
+
+class SlackNotification(NewNotification):
+    """A post to a Slack webhook."""
+
+    channel = ChannelName(shape={"type": "string", "const": "slack"})
+    to = Text(
+        default="",
+        allow_blank=True,
+        help_text="The name of a Slack webhook of this service; `default`, or the only one, where it is left out.",
+        shape=shapes.WEBHOOK,
+    )
+    message = Text(shape=shapes.SLACK_MESSAGE)
+    subject = Text(default="", allow_blank=True, help_text="Slack has none.", shape=shapes.NO_SUBJECT)
+
+
+class EmailNotification(NewNotification):
+    """An email to one recipient."""
+
+    channel = ChannelName(shape={"type": "string", "const": "email"})
+    to = Text(help_text="One bare address.", shape=shapes.EMAIL)
+    message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
+    subject = Text(shape=shapes.SUBJECT)
+
+
+class SmsNotification(NewNotification):
+    """A text message to one number."""
+
+    channel = ChannelName(shape={"type": "string", "const": "sms"})
+    to = Text(help_text="A phone number in E.164, as long as its country has them.", shape=shapes.E164)
+    message = Text(shape=shapes.SMS_MESSAGE)
+    subject = Text(default="", allow_blank=True, help_text="SMS has none.", shape=shapes.NO_SUBJECT)
+
+
+VARIANTS: Mapping[str, type[NewNotification]] = {
+    "slack": SlackNotification,
+    "email": EmailNotification,
+    "sms": SmsNotification,
+}
+
+
+def _variant(channel: str) -> type[NewNotification]:
+    """What is known of a channel that somebody added: its name."""
+    name = f"{channel.title().replace('_', '').replace('-', '')}Notification"
+    return type(name, (NewNotification,), {"channel": ChannelName(shape={"type": "string", "const": channel})})
+
+
+class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """One schema for each channel, told apart by `channel`."""
+
+    target_class = "notifications.api.serializers.NewNotification"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        references = {
+            channel: auto_schema.resolve_serializer(VARIANTS.get(channel) or _variant(channel), direction).ref
+            for channel in settings.NOTIFIER_CHANNELS
+        }
+        return {
+            "oneOf": list(references.values()),
+            "discriminator": {
+                "propertyName": "channel",
+                "mapping": {channel: reference["$ref"] for channel, reference in references.items()},
+            },
+        }
+
+
+class SizeOfBatch(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.serializers.NewBatch"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = super().map_serializer(auto_schema, direction)
+        schema["properties"]["notifications"] |= {"minItems": 1, "maxItems": MOST_IN_BATCH}
+        return schema

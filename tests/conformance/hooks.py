@@ -1,0 +1,92 @@
+"""What no schema can say, told to Schemathesis: it makes what the schema allows, this makes it what a client means."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import phonenumbers
+import schemathesis
+from hypothesis import strategies as st
+from rest_framework.exceptions import ValidationError
+
+from channels.twilio_sms import E164
+from notifications.api.fields import Moment
+from notifications.idempotency import InvalidKey, parse_key
+
+# Of each country its own example, as the library has it: possible numbers of all lengths.
+_NUMBERS = sorted(
+    phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    for region in phonenumbers.SUPPORTED_REGIONS
+    if (example := phonenumbers.example_number(region))
+)
+_NOW = datetime.now(UTC)
+
+
+def _moment(minutes: int) -> str:
+    return (_NOW + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+
+
+schemathesis.openapi.format("e164", st.sampled_from(_NUMBERS))
+# From an hour to nearly a year ahead: what can be both the time of a send and the end of a life.
+schemathesis.openapi.format("date-time", st.integers(60, 365 * 24 * 60).map(_moment))
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    mended = copy.deepcopy(case.body)
+    for notification in _notifications(mended):
+        _mend(notification)
+    if mended != case.body:
+        case.body = mended
+    _use_each_key_once(case)
+
+
+def _notifications(body: Any) -> Iterator[dict[str, Any]]:
+    batch = body.get("notifications", [body]) if isinstance(body, dict) else []
+    yield from (each for each in batch if isinstance(each, dict)) if isinstance(batch, list) else ()
+
+
+def _mend(notification: dict[str, Any]) -> None:
+    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning.
+
+    What is not of the form that the schema asks for stays as it is: to be refused.
+    """
+    if notification.get("channel") == "slack" and isinstance(notification.get("to"), str):
+        notification["to"] = "default"
+    for name in ("to", "send_to_number"):
+        number = notification.get(name)
+        if isinstance(number, str) and E164.fullmatch(number) and number not in _NUMBERS:
+            notification[name] = _NUMBERS[len(number)]
+    begins, ends = (_when(notification.get(name)) for name in ("send_at", "expires_at"))
+    if ends is not None and ends <= max(begins or _NOW, datetime.now(UTC) + timedelta(minutes=5)):
+        notification["expires_at"] = None
+
+
+def _when(value: Any) -> datetime | None:
+    try:
+        return Moment().to_internal_value(value)
+    except ValidationError:
+        return None
+
+
+_bodies: dict[str, str] = {}
+_numbers = count()
+
+
+def _use_each_key_once(case: schemathesis.Case) -> None:
+    """As clients do: another request has another key."""
+    try:
+        key = parse_key(str((case.headers or {})["Idempotency-Key"]))
+    except (KeyError, InvalidKey):
+        return
+    asked = json.dumps(case.body, default=str, sort_keys=True)
+    place = f"{case.path} {case.path_parameters or {}}"
+    if _bodies.setdefault(f"{place} {key}", asked) != asked:
+        fresh = f"another request: {next(_numbers)}"
+        _bodies[f"{place} {fresh}"] = asked
+        case.headers = {**case.headers, "Idempotency-Key": fresh}
