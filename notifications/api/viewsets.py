@@ -66,9 +66,7 @@ class AcceptingViewSet(ClientViewSet):
     store: ClassVar[Callable[..., services.Accepted]] = staticmethod(services.accept)
 
     def create(self, request: Request) -> HttpResponse:
-        if request.stream is None:
-            raise Problem("malformed_json", "The body is empty; send one JSON object.")
-        posted = cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
+        posted = _body(request)
         key = idempotency_key(request)
         operation = f"POST {request.path.rstrip('/')}"
         asked = fingerprint(posted)
@@ -153,7 +151,7 @@ class NotificationViewSet(AcceptingViewSet):
 
     @action(detail=False, methods=["post"], url_path="resend", url_name="resend-many")
     def resend_many(self, request: Request) -> HttpResponse:
-        asked = BulkResend.values(_posted(request))
+        asked = BulkResend.values(_body(request))  # no body is no choice: {} chooses all that failed
         before, limit = asked.pop("cursor", None), asked.pop("limit")
         change = partial(
             services.resend_matching,
@@ -182,9 +180,15 @@ class NotificationViewSet(AcceptingViewSet):
         return _changed(request, pk, partial(services.reschedule_own, send_at=new["send_at"]), HTTPStatus.OK)
 
 
+def _body(request: Request) -> dict[str, Any]:
+    if request.stream is None:
+        raise Problem("malformed_json", "The body is empty; send one JSON object.")
+    return cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
+
+
 def _posted(request: Request) -> dict[str, Any]:
     """The body; a change that needs to be told nothing may come without."""
-    return {} if request.stream is None else cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
+    return {} if request.stream is None else _body(request)
 
 
 def _changed(request: Request, pk: str, change: Callable[..., services.Accepted], status: HTTPStatus) -> HttpResponse:

@@ -135,3 +135,11 @@ def test_a_bad_body_names_its_field_and_resends_nothing(caller: Caller, body: di
     assert answer.status_code == 400, answer.content
     assert {error["field"] for error in json.loads(answer.content)["errors"]} == set(body)
     assert not Notification.objects.filter(status="pending").exists()
+
+
+def test_no_body_is_no_choice(caller: Caller) -> None:
+    failed(caller)
+    answer = caller.post(RESEND, b"", key=None)
+
+    assert (answer.status_code, json.loads(answer.content)["code"]) == (400, "malformed_json")
+    assert not Notification.objects.filter(status="pending").exists()
