@@ -23,6 +23,7 @@ class Channel:
     backend: Backend
     on_unknown: OnUnknown
     batch: int  # notifications claimed at a time by one thread
+    max_tries: int | None = None  # None for the service's own number
 
     def lane(self, to: str) -> str:
         """The lane of a (validated) recipient: the channel, or `channel:destination`."""
@@ -56,6 +57,7 @@ def _build(name: str, options: Mapping[str, Any]) -> Channel:
         backend=backend_class.from_options(options),
         on_unknown=_policy(name, options.get("on_unknown")),
         batch=options["batch"],
+        max_tries=options.get("max_tries"),
     )
 
 

@@ -64,8 +64,9 @@ class NotificationRequest:
 def validated(request: NotificationRequest) -> tuple[Channel, str]:
     """The channel, and the recipient in its normal form. Raises: Refused."""
     known = channels().get(request.channel)
-    if known is None:
-        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
+    if known is None or known.backend.internal:
+        open_to_all = [name for name, each in channels().items() if not each.backend.internal]
+        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_to_all)}"))
     if not known.backend.configured:
         detail = f"{request.channel} has no provider configured on this service"
         raise Refused(Problem("channel", "channel_not_configured", detail))

@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch
 
-from notifications.models import Attempt, Client, Notification, Worker
-from notifications.outbox import api_keys
+from notifications.models import Attempt, Client, Notification, WebhookEndpoint, Worker
+from notifications.outbox import api_keys, tell
 from notifications.outbox.statement import run
 
 
@@ -39,10 +39,13 @@ def page(
 ) -> tuple[list[Notification], UUID | None]:
     """A client's notifications, newest first, and where the next page begins (None at the end).
 
-    `filters` are exact values of columns. `before` is the id that the previous page ended with; ids are in
-    the order of time, so a page never shifts while new notifications come in.
+    `filters` are exact values of columns; what its webhooks are told is left out, unless that channel is asked for.
+    `before` is the id that the previous page ended with; ids are in the order of time, so a page never shifts while new
+    notifications come in.
     """
     rows = Notification.objects.filter(client=client, **filters).order_by("-id")
+    if filters.get("channel") != tell.CHANNEL:
+        rows = rows.exclude(channel=tell.CHANNEL)  # what was posted, and not what was told of it
     if before is not None:
         rows = rows.filter(id__lt=before)
     found = list(rows.defer("body")[: limit + 1])
@@ -56,6 +59,16 @@ def notification(client: Client, notification_id: UUID) -> Notification:
     """
     attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
     return Notification.objects.prefetch_related(attempts).get(id=notification_id, client=client)
+
+
+def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:
+    """One of the client's own. Raises: WebhookEndpoint.DoesNotExist, also where it is another client's."""
+    return WebhookEndpoint.objects.get(id=endpoint_id, client=client)
+
+
+def webhooks(client: Client) -> list[WebhookEndpoint]:
+    """All of the client's, in the order in which they were made."""
+    return list(WebhookEndpoint.objects.filter(client=client).order_by("id"))
 
 
 def database_answers() -> None:

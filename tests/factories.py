@@ -6,6 +6,8 @@ AttemptFactory(notification=notification, outcome="transient")
 
 from __future__ import annotations
 
+import base64
+import secrets
 import uuid
 from datetime import UTC, datetime
 
@@ -14,7 +16,7 @@ from factory.django import DjangoModelFactory
 from uuid_utils.compat import uuid7
 
 from notifications import credentials
-from notifications.models import ApiKey, Attempt, Client, Notification
+from notifications.models import ApiKey, Attempt, Client, Notification, WebhookEndpoint
 from notifications.states import FINISHED, Outcome, Priority, Status
 
 RECIPIENTS = {"slack": "default", "email": "ann@example.com", "sms": "+14155552671"}
@@ -65,6 +67,16 @@ class NotificationFactory(DjangoModelFactory[Notification]):
     created_at = factory.LazyFunction(now)
     due_at = factory.SelfAttribute("created_at")
     finished_at = factory.LazyAttribute(lambda n: now() if n.status in FINISHED else None)
+
+
+class WebhookEndpointFactory(DjangoModelFactory[WebhookEndpoint]):
+    class Meta:
+        model = WebhookEndpoint
+
+    id = factory.LazyFunction(uuid7)
+    client = factory.SubFactory(ClientFactory)
+    url = factory.Sequence(lambda n: f"https://example.com/notified/{n}")
+    secret = factory.LazyFunction(lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
 
 
 class AttemptFactory(DjangoModelFactory[Attempt]):

@@ -63,6 +63,10 @@ class ChannelName(Text):
     """The name of a channel; whether there is one of that name is for the service to say."""
 
 
+class OpenChannelName(ChannelName):
+    """Of one that clients can post to."""
+
+
 @extend_schema_field(OpenApiTypes.DATETIME)
 class Moment(serializers.Field[datetime, str, str, datetime]):
     """An RFC 3339 time with its offset → aware UTC."""

@@ -8,7 +8,15 @@ from typing import Any, ClassVar, Final, cast
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from notifications.api.fields import UNKNOWN_FIELD, ChannelName, Metadata, Moment, StrictSerializer, Text
+from notifications.api.fields import (
+    UNKNOWN_FIELD,
+    ChannelName,
+    Metadata,
+    Moment,
+    OpenChannelName,
+    StrictSerializer,
+    Text,
+)
 from notifications.models import Attempt, Notification
 from notifications.services import MOST_IN_BATCH, MOST_PROBLEMS, NOTIFICATIONS_PATH, NotificationRequest
 from notifications.states import Priority, Status
@@ -42,7 +50,7 @@ class Acceptable(StrictSerializer):
 
 
 class NewNotification(Acceptable):
-    channel = ChannelName()
+    channel = OpenChannelName()
     to = Text(
         default="",
         allow_blank=True,

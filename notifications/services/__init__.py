@@ -19,6 +19,7 @@ from notifications.services.changing import cancel_own, reschedule_own, resend_o
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.webhooks import change_webhook, create_webhook, delete_webhook, rotate_webhook
 
 __all__ = [
     "MOST_IN_BATCH",
@@ -38,11 +39,15 @@ __all__ = [
     "accept_batch",
     "cancel",
     "cancel_own",
+    "change_webhook",
     "create_api_key",
+    "create_webhook",
+    "delete_webhook",
     "receive_report",
     "replay_answer",
     "reschedule",
     "reschedule_own",
     "resend",
     "resend_own",
+    "rotate_webhook",
 ]

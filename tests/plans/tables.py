@@ -25,7 +25,10 @@ GONE = UUID(int=2)  # one without a lease
 BUSY = 1  # the client whose everything is, but for some of what is pending
 CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
-TABLES = "notification, attempt, idempotency_record, api_key, client, client_quota, worker, lane_state, event, receipt"
+TABLES = (
+    "notification, attempt, idempotency_record, api_key, client, client_quota, webhook_endpoint, worker, lane_state,"
+    " event, receipt"
+)
 
 # Rows are numbered. Each is a millisecond younger than the one before, and its id says so, as those of version 7 do.
 EPOCH = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)

@@ -37,7 +37,7 @@ def test_ready_reports_the_database_the_migrations_and_the_workers() -> None:
 def test_a_missing_migration_is_a_reason_not_to_be_ready() -> None:
     health._migrated.clear()
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'notifications' AND name LIKE '0004%%'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'notifications' AND name LIKE '0007%%'")
     try:
         answer = HttpClient().get("/readyz")
     finally:
@@ -45,7 +45,7 @@ def test_a_missing_migration_is_a_reason_not_to_be_ready() -> None:
 
     assert answer.status_code == 503
     [reason] = json.loads(answer.content)["reasons"]
-    assert "notifications.0004" in reason
+    assert "notifications.0007" in reason
 
     assert HttpClient().get("/readyz").status_code == 200
 
