@@ -75,9 +75,7 @@ def _of(event: str, summary: str) -> OpenApiWebhook:
             description=_HEADERS,
             tags=["webhooks"],
             request=Told,
-            responses={
-                "2XX": OpenApiResponse(description="Taken. 410 switches the webhook off.")
-            },
+            responses={"2XX": OpenApiResponse(description="Taken. 410 switches the webhook off.")},
         ),
     )
 
