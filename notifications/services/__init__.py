@@ -19,7 +19,13 @@ from notifications.services.changing import cancel_own, reschedule_own, resend_o
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
-from notifications.services.webhooks import change_webhook, create_webhook, delete_webhook, rotate_webhook
+from notifications.services.webhooks import (
+    change_webhook,
+    create_webhook,
+    delete_webhook,
+    rotate_webhook,
+    switch_off_webhooks,
+)
 
 __all__ = [
     "MOST_IN_BATCH",
@@ -50,4 +56,5 @@ __all__ = [
     "resend",
     "resend_own",
     "rotate_webhook",
+    "switch_off_webhooks",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -65,6 +66,11 @@ def rotate_webhook(webhook: WebhookEndpoint) -> WebhookEndpoint:
         current.save(update_fields=["secret", "previous_secret", "previous_until"])
     current.refresh_from_db()
     return current
+
+
+def switch_off_webhooks(ids: Collection[UUID], reason: str) -> None:
+    """Tell nothing more to these until their client switches them on. Safe to repeat."""
+    WebhookEndpoint.objects.filter(pk__in=ids, is_active=True).update(is_active=False, disabled_reason=reason)
 
 
 def delete_webhook(webhook: WebhookEndpoint) -> None:
