@@ -6,8 +6,7 @@ from typing import Final, LiteralString
 
 CHANNEL: Final[LiteralString] = "webhook"  # what is told is a notification itself, of this channel and its own lane
 
-# A receiver that was away for so long is told no more: that is `failed` as `expired`, and can be resent for as long as
-# it is kept.
+# A receiver that was away for so long is told no more of it: that is `failed` as `expired`.
 TOLD_FOR: Final[LiteralString] = "3 days"
 
 _TIME: Final[LiteralString] = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
