@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, LiteralString
+from uuid import UUID
 
 CHANNEL: Final[LiteralString] = "webhook"  # what is told is a notification itself, of this channel and its own lane
 
@@ -38,6 +39,11 @@ TELL: Final[LiteralString] = f"""told AS (
     WHERE EXISTS (SELECT 1 FROM webhook_endpoint)
     RETURNING lane
 )"""
+
+
+def lane(endpoint_id: UUID) -> str:
+    """In which an endpoint is told."""
+    return f"{CHANNEL}:{endpoint_id}"
 
 
 def of(changed: LiteralString) -> LiteralString:

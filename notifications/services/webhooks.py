@@ -6,6 +6,7 @@ import base64
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +16,10 @@ from uuid_utils.compat import uuid7
 
 from channels.registry import channels
 from channels.webhook import StandardWebhook
+from notifications import nudge
 from notifications.intake import Problem, Refused
 from notifications.models import Client, WebhookEndpoint
-from notifications.outbox import tell
+from notifications.outbox import lanes, tell
 
 MOST_WEBHOOKS: Final = 10  # of one client: each of its notifications is told to all of them
 ROTATION: Final = timedelta(hours=24)  # for which the secret before signs as well: a day to deploy the new one
@@ -51,6 +53,8 @@ def change_webhook(webhook: WebhookEndpoint, changes: Mapping[str, Any]) -> Webh
         if changes.get("is_active"):
             current.disabled_reason = ""
         current.save(update_fields=[*changes, "disabled_reason"])
+        if "url" in changes or changes.get("is_active"):
+            _wake(current)  # what kept it from being told may be mended
     return current
 
 
@@ -75,7 +79,16 @@ def switch_off_webhooks(ids: Collection[UUID], reason: str) -> None:
 
 def delete_webhook(webhook: WebhookEndpoint) -> None:
     """What it was not told yet fails. Safe to repeat."""
-    WebhookEndpoint.objects.filter(pk=webhook.pk).delete()
+    with transaction.atomic():
+        WebhookEndpoint.objects.filter(pk=webhook.pk).delete()
+        _wake(webhook)
+
+
+def _wake(webhook: WebhookEndpoint) -> None:
+    """End the pause of its lane, and have a worker look."""
+    lane = tell.lane(webhook.pk)
+    lanes.resume(lane)
+    transaction.on_commit(partial(nudge.request, lane))
 
 
 def _new_secret() -> str:

@@ -14,7 +14,8 @@ from django.db import connection
 from django.http import HttpResponse
 from pytest_django import Settings
 
-from notifications.models import Notification, WebhookEndpoint
+from notifications.models import LaneState, Notification, WebhookEndpoint
+from notifications.outbox import lanes
 from notifications.outbox.tell import CHANNEL
 from notifications.services.webhooks import MOST_WEBHOOKS
 from notifications.webhooks import KnownEndpoints
@@ -192,6 +193,26 @@ def test_a_bad_change_is_named_and_nothing_is_changed(caller: Caller, body: obje
 
     assert problems(caller.patch(f"/api/v1/webhooks/{webhook['id']}", body)) == [named]
     assert caller.get(f"/api/v1/webhooks/{webhook['id']}").content == before
+
+
+@pytest.mark.parametrize("change", [{"url": "https://example.com/mended"}, {"is_active": True}])
+def test_what_may_have_mended_it_ends_its_rest(caller: Caller, change: dict[str, object]) -> None:
+    webhook = made(caller)
+    lanes.pause(f"{CHANNEL}:{webhook['id']}", timedelta(minutes=5), "404: answered 404")
+
+    caller.patch(f"/api/v1/webhooks/{webhook['id']}", {"description": "no reason"})
+    assert LaneState.objects.count() == 1
+    caller.patch(f"/api/v1/webhooks/{webhook['id']}", change)
+    assert LaneState.objects.count() == 0
+
+
+def test_a_deleted_one_leaves_no_pause(caller: Caller) -> None:
+    webhook = made(caller)
+    lanes.pause(f"{CHANNEL}:{webhook['id']}", timedelta(minutes=5), "404: answered 404")
+
+    caller.delete(f"/api/v1/webhooks/{webhook['id']}")
+
+    assert LaneState.objects.count() == 0
 
 
 def test_a_deleted_one_is_gone(caller: Caller) -> None:
