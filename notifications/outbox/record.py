@@ -28,7 +28,7 @@ WITH result AS (
     SELECT id, attempt, worker, coalesce(outcome, 'accepted') AS outcome, coalesce(status, 'sent') AS status,
            coalesce(delay, 0) AS delay, coalesce(tries, 0) AS tries, coalesce(doubles, false) AS doubles,
            coalesce(doubled, false) AS doubled, coalesce(code, '') AS code, coalesce(detail, '') AS detail,
-           coalesce(provider_id, '') AS provider_id, %(backend)s::text AS backend, started, finished{counted}
+           coalesce(provider_id, '') AS provider_id, %(backend)s::text AS backend, started, finished{alone}
     FROM unnest(
         %(ids)s::text::uuid[], %(attempts)s::text::int[], %(workers)s::text::uuid[], %(outcomes)s::text::text[],
         %(statuses)s::text::text[], %(delays)s::text::float8[], %(tries)s::text::int[], %(doubles)s::text::bool[],
@@ -78,7 +78,7 @@ SELECT id, true, NULL FROM next
 # While no client has a webhook. Where one has, nothing but %(next)s is written, and each result has a row (id, null) to
 # say so. Preparing what tells costs Postgres an eighth of what recording one result does.
 RECORD: Final = (
-    _RECORD.replace("{counted}", ", NOT EXISTS (SELECT 1 FROM webhook_endpoint) AS alone")
+    _RECORD.replace("{alone}", ", NOT EXISTS (SELECT 1 FROM webhook_endpoint) AS alone")
     .replace("{only if}", " AND r.alone")
     .replace("{returned}", "n.id")
     .replace("{told}", "")
@@ -88,7 +88,7 @@ RECORD: Final = (
 
 # While one has. Rows: as above, and (null, null, lane) for each webhook that is told.
 RECORD_AND_TELL: Final = (
-    _RECORD.replace("{counted}", "")
+    _RECORD.replace("{alone}", "")
     .replace("{only if}", "")
     .replace("{returned}", tell.TOLD_OF)
     .replace("{told}", f"{tell.of('applied')}, ")
