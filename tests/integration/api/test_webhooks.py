@@ -89,7 +89,7 @@ def test_another_clients_is_not_found(caller: Caller, other: Caller, method: str
     assert WebhookEndpoint.objects.get().is_active
 
 
-@pytest.mark.parametrize("id_", ["42", "%00", str(uuid4())])
+@pytest.mark.parametrize("id_", ["42", "%00", "0190163d-8694-739b-aea5-966c26f8ad91"])
 def test_what_does_not_exist_is_not_found(caller: Caller, id_: str) -> None:
     assert caller.get(f"/api/v1/webhooks/{id_}").status_code == 404
 
