@@ -98,12 +98,24 @@ class PermanentError(ChannelError):
 
 
 class TransientError(ChannelError):
-    """Raised when a later try may succeed; `outcome_unknown` when the message may have been sent."""
+    """Raised when a later try may succeed; `outcome_unknown` when the message may have been sent.
 
-    def __init__(self, code: str, detail: str, *, outcome_unknown: bool, retry_after: timedelta | None = None) -> None:
+    `rests`: nothing else would get through to this destination either, so that its lane pauses.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        outcome_unknown: bool,
+        retry_after: timedelta | None = None,
+        rests: bool = False,
+    ) -> None:
         super().__init__(code, detail)
         self.outcome_unknown = outcome_unknown
         self.retry_after = retry_after
+        self.rests = rests
 
 
 class RateLimited(ChannelError):
@@ -152,6 +164,7 @@ class Backend(ABC):
 
     name: ClassVar[str]  # written on each attempt, e.g. "slack_webhook"
     send_timeout: ClassVar[timedelta]  # the total deadline of one send, connecting included
+    internal: ClassVar[bool] = False  # whether the service alone sends by it: to clients there is no such channel
     gives_reports: ClassVar[bool] = False  # whether `read_report` reads any: one may come before our own record
 
     @classmethod

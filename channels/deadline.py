@@ -94,12 +94,23 @@ class _BoundedTls(_Bounded, ssl.SSLSocket):
         super().do_handshake(block)
 
 
-def connect(host: str, port: int) -> socket.socket:
+class Forbidden(OSError):
+    """Raised when a host has addresses, and none that may be connected to."""
+
+
+def connect(host: str, port: int, permits: Callable[[str], bool] | None = None) -> socket.socket:
     """A connected socket, bound to whatever deadline is running when it is used.
 
-    Raises: OSError (TimeoutError and socket.gaierror among them).
+    `permits`: asked of each address that the host was found to have; what it allows is what is connected to, without
+    another look-up. None for all.
+
+    Raises: Forbidden, OSError (TimeoutError and socket.gaierror among them).
     """
     addresses = _addresses(host, port)
+    if permits is not None and addresses:
+        addresses = [address for address in addresses if permits(address[4][0])]
+        if not addresses:
+            raise Forbidden(f"{host} has no address that may be connected to")
     failure = OSError(f"{host} has no address")
     for nth, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = _Bounded(family, kind, protocol)

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 
 from channels.contract import ChannelError, ConfigurationError, TransientError
+from channels.deadline import Forbidden
 from channels.text import one_line
 
 # OpenSSL's word for an answer that is not TLS at all: the port or the security setting is the wrong one.
@@ -26,6 +27,8 @@ def failure_of(error: Exception, stage: str, *, unknown: bool) -> ChannelError:
             return ConfigurationError("certificate", f"the provider's certificate: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and cause.reason == NOT_TLS:
             return ConfigurationError("tls", "the provider's port does not speak TLS")
+        if isinstance(cause, Forbidden):
+            return ConfigurationError("forbidden_address", "the host's address is none that may be connected to")
     for cause in causes:
         if isinstance(cause, TimeoutError):
             return TransientError("timeout", f"no answer in time, {stage}", outcome_unknown=unknown)

@@ -12,12 +12,12 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,10 +106,14 @@ class HttpOnce:
     request, at a third of the cost of the whole.
     """
 
-    def __init__(self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE) -> None:
-        """`limit`: the total deadline of one send."""
+    def __init__(
+        self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE, permits: Callable[[str, str], bool] | None = None
+    ) -> None:
+        """`limit`: the total deadline of one send. `permits`: whether an address may be connected to by a scheme
+        (`http` or `https`), both as text; None for any."""
         self._limit = limit
         self._idle: Idle[_Adapter] = Idle(_Adapter.close, max_idle)
+        self._pools = _pools(permits)
 
     def send(self, request: requests.Request) -> Answer:
         """Send once, within the limit.
@@ -133,7 +137,7 @@ class HttpOnce:
         prepared.headers.setdefault("Accept", "*/*")
         prepared.headers["Accept-Encoding"] = "identity"  # without compression an answer is as long as it says
         origin = urlsplit(prepared.url)[:2]
-        adapter = self._idle.take(origin) or _Adapter(self._tls)
+        adapter = self._idle.take(origin) or _Adapter(self._tls, self._pools)
         try:
             with adapter.send(prepared, stream=True) as response:
                 octets = b""
@@ -173,34 +177,38 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _HttpConnection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return deadline.connect(self._dns_host, self.port)
+def _pools(permits: Callable[[str, str], bool] | None) -> Mapping[str, type[HTTPConnectionPool]]:
+    """urllib3's own, by scheme, whose connections keep the deadline and go where they may."""
+    plain, secured = (partial(permits, scheme) if permits else None for scheme in ("http", "https"))
 
+    class HttpConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return deadline.connect(self._dns_host, self.port, plain)
 
-class _HttpsConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return deadline.connect(self._dns_host, self.port)
+    class HttpsConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return deadline.connect(self._dns_host, self.port, secured)
 
+    class HttpPool(HTTPConnectionPool):
+        ConnectionCls = HttpConnection
 
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
+    class HttpsPool(HTTPSConnectionPool):
+        ConnectionCls = HttpsConnection
 
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
+    return {"http": HttpPool, "https": HttpsPool}
 
 
 class _Adapter(HTTPAdapter):
     """Requests' own adapter, over sockets that keep the deadline; with one connection, for one thread at a time."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
+    def __init__(self, tls: ssl.SSLContext, pools: Mapping[str, type[HTTPConnectionPool]]) -> None:
         self._tls = tls
+        self._pools = pools
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._tls, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def is_over(self) -> bool:
         return False  # urllib3 looks itself, and replaces a connection that the other end has closed

@@ -32,6 +32,7 @@ class Channel:
     backend: Backend
     on_unknown: OnUnknown
     batch: int  # notifications claimed at a time by one thread
+    max_tries: int | None = None  # None for the service's own number
     test: bool = False  # the twin, whose backend reaches the sandbox alone
 
     def lane(self, to: str) -> str:
@@ -79,6 +80,11 @@ def twins() -> Mapping[str, Channel]:
     }
 
 
+def open_channels() -> list[str]:
+    """The names of those that clients can post to."""
+    return [name for name, each in channels().items() if not each.backend.internal]
+
+
 def channel(name: str) -> Channel:
     """Raises: KeyError where no such channel exists in the settings."""
     return channels()[name]
@@ -93,6 +99,7 @@ def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, tes
         backend=backend_class.from_options(own),
         on_unknown=_policy(name, options.get("on_unknown")),
         batch=options["batch"],
+        max_tries=options.get("max_tries"),
         test=test,
     )
 

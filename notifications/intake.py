@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from channels.contract import Unacceptable
-from channels.registry import Channel, channels, twins
+from channels.registry import Channel, channels, open_channels, twins
 from channels.text import UNSTORABLE
 from notifications.states import Priority
 
@@ -111,8 +111,8 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
     The SQL of notifications_accept_checked asks the same in the same order.
     """
     known = channels().get(request.channel)
-    if known is None:
-        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(channels())}"))
+    if known is None or known.backend.internal:
+        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_channels())}"))
     if test:
         known = twins().get(request.channel)
         if known is None:

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from channels.registry import is_test
 from notifications.credentials import Scope, beginning
-from notifications.states import FINISHED, Outcome, Priority, Status
+from notifications.states import FINISHED, WEBHOOK_EVENTS, Outcome, Priority, Status
 
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
 
@@ -71,6 +71,34 @@ class ClientQuota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.client_id}: {self.used} at {self.minute:%H:%M}"
+
+
+def every_event() -> list[str]:
+    return [event.value for event in WEBHOOK_EVENTS]
+
+
+class WebhookEndpoint(models.Model):
+    """Where a client wants to be told what becomes of its notifications; `outbox/tell.py` looks here."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="webhooks", db_index=False)
+    url = models.TextField()
+    events = ArrayField(models.TextField(choices=[(e.value, e.value) for e in WEBHOOK_EVENTS]), default=every_event)
+    description = models.TextField(blank=True)
+    is_active = models.BooleanField(default=True)
+    disabled_reason = models.TextField(blank=True)  # where it was not the client that switched it off
+    secret = models.TextField(editable=False)
+    previous_secret = models.TextField(blank=True, editable=False)
+    previous_until = models.DateTimeField(null=True, editable=False)  # it signs as well until then
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "webhook_endpoint"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["client", "url"], name="webhook_endpoint_once")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class Notification(models.Model):

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from django.db import Error as DatabaseError
 
-from channels.contract import ChannelError, ConfigurationError, PermanentError, RateLimited, Refused
+from channels.contract import ChannelError, ConfigurationError, PermanentError, RateLimited, Refused, TransientError
 from notifications.outbox import lanes
 from notifications.outbox.statement import give_back
 
@@ -26,7 +26,7 @@ def after(failure: ChannelError, lane: str) -> bool:
             duration, growing = min(failure.retry_after, RATE_LONGEST), False
         case ConfigurationError():
             duration, growing = REFUSED, True
-        case PermanentError(refuses=Refused.DESTINATION):
+        case PermanentError(refuses=Refused.DESTINATION) | TransientError(rests=True):
             duration, growing = REFUSED, True
         case _:
             return False

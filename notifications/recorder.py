@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from django.db import Error as DatabaseError
 
+from notifications import nudge
 from notifications.holdings import Holdings
 from notifications.outbox import receipts
 from notifications.outbox.claim import Claim
@@ -122,6 +123,8 @@ class Recorder:
                     attempt=result.claim.attempt,
                     outcome=result.outcome.value,
                 )
+        for lane in recorded.told:
+            nudge.request(lane)
         self._log_quick()
         self._holdings.drop(result.claim for result in self._results)
         self._results = []

@@ -35,12 +35,14 @@ def decide(
     hold_unknown: bool,
     retry_after: timedelta | None = None,
     expires_in: timedelta | None = None,
+    max_tries: int = MAX_TRIES,
     chance: random.Random | None = None,
 ) -> Decision:
     """Decide what becomes of a claimed notification.
 
-    `tries`: spent before this attempt. `hold_unknown`: the channel's policy for unknown outcomes. `retry_after`: the
-    provider's wish, a lower bound. `expires_in`: what is left of its life; a try that would come later is not made.
+    `tries`: spent before this attempt, of `max_tries`. `hold_unknown`: the channel's policy for unknown outcomes.
+    `retry_after`: the provider's wish, a lower bound. `expires_in`: what is left of its life; a try that would come
+    later is not made.
     """
     match outcome:
         case Outcome.ACCEPTED:
@@ -52,12 +54,12 @@ def decide(
         case Outcome.RATE_LIMITED:
             return _later(Event.RETRY, retry_after or BASE_DELAY, expires_in, costs_try=False)
         case Outcome.TRANSIENT:
-            if tries + 1 >= MAX_TRIES:
+            if tries + 1 >= max_tries:
                 return Decision(Event.GIVE_UP, Status.FAILED, costs_try=True)
             return _later(Event.RETRY, _backoff(tries, retry_after, chance), expires_in, costs_try=True)
         case Outcome.IN_DOUBT | Outcome.UNEXPECTED:
             # What a bug of ours interrupted may have been sent as well: it gets the same care.
-            if hold_unknown or tries + 1 >= MAX_TRIES:
+            if hold_unknown or tries + 1 >= max_tries:
                 return Decision(Event.IN_DOUBT, Status.UNKNOWN, costs_try=True, possible_duplicate=True)
             delay = _backoff(tries, retry_after, chance)
             if expires_in is not None and delay >= expires_in:

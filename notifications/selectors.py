@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch
 
 from channels.registry import channels
-from notifications.models import Attempt, Client, Notification, Worker
+from notifications.models import Attempt, Client, Notification, WebhookEndpoint, Worker
 from notifications.modes import in_mode, owner
 from notifications.outbox import api_keys, listing
 from notifications.outbox.listing import Wanted as Wanted
@@ -42,8 +42,9 @@ def page(
 ) -> tuple[list[Notification], UUID | None]:
     """A client's notifications, live ones or tests, newest first, and where the next page begins (None at the end).
 
-    `before` is the id that the previous page ended with; ids are in the order of time, so a page never shifts while new
-    notifications come in. What is rare among many is spread over several pages, which may come with less than `limit`.
+    What its webhooks are told is left out, unless that channel is asked for. `before` is the id that the previous page
+    ended with; ids are in the order of time, so a page never shifts while new notifications come in. What is rare among
+    many is spread over several pages, which may come with less than `limit`.
     """
     ids, following = page_of_ids(client, wanted, before=before, limit=limit, test=test)
     found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
@@ -64,6 +65,16 @@ def notification(client: Client, notification_id: UUID, *, test: bool = False) -
     """
     attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
     return Notification.objects.prefetch_related(attempts).get(in_mode(test=test), id=notification_id, client=client)
+
+
+def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:
+    """One of the client's own. Raises: WebhookEndpoint.DoesNotExist, also where it is another client's."""
+    return WebhookEndpoint.objects.get(id=endpoint_id, client=client)
+
+
+def webhooks(client: Client) -> list[WebhookEndpoint]:
+    """All of the client's, in the order in which they were made."""
+    return list(WebhookEndpoint.objects.filter(client=client).order_by("id"))
 
 
 def database_answers() -> None:

@@ -51,6 +51,7 @@ def send(
         hold_unknown=known.on_unknown is OnUnknown.HOLD,
         retry_after=failure.retry_after if isinstance(failure, TransientError | RateLimited) else None,
         expires_in=None if left is None else left - timedelta(seconds=finished - began),
+        max_tries=known.max_tries or retry.MAX_TRIES,
     )
     return Result(claim, outcome, decision, known.backend.name, began, finished, code, detail, provider_id), failure
 

@@ -27,6 +27,7 @@ class Status(enum.StrEnum):
 
 FINISHED = frozenset({Status.SENT, Status.DELIVERED, Status.FAILED, Status.CANCELED})
 OPEN = frozenset(Status) - FINISHED
+WEBHOOK_EVENTS = (Status.SENT, Status.DELIVERED, Status.FAILED, Status.UNKNOWN)  # what a client can be told of
 
 
 class Event(enum.StrEnum):

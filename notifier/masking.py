@@ -29,6 +29,7 @@ _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]+\.)+[\w-]+")
 
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bnk_((?:test_)?[A-Za-z0-9]{1,32})_[A-Za-z0-9_-]+"), rf"nk_\1_{MASK}"),
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+"), f"whsec_{MASK}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {MASK}"),
     (re.compile(r"(?<=://)([^\s:/@]*):([^\s/@]+)@"), rf"\1:{MASK}@"),
     # A Slack webhook is a secret from its path on; requests and urllib3 name the path alone.
@@ -42,7 +43,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # A text without any of these, in whatever case, holds nothing that a pattern below or above would find: most are such.
 _SUSPICIOUS = (
-    *("@", "+", "nk_", "://", "bearer", "basic", "with url", "/services/", "/workflows/", "/triggers/"),
+    *("@", "+", "nk_", "whsec_", "://", "bearer", "basic", "with url", "/services/", "/workflows/", "/triggers/"),
     *("passw", "secret", "token", "apikey", "api_key"),
 )
 _SHORTEST_SECRET = 6  # a shorter literal would blot out ordinary words

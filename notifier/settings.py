@@ -25,7 +25,7 @@ WEB_HOST = environment.text("WEB_HOST", "127.0.0.1")
 WEB_PORT = environment.number("WEB_PORT", 8000)
 WEB_PROCESSES = environment.number("WEB_PROCESSES", 2)
 WORKER_PROCESSES = environment.number("WORKER_PROCESSES", 2)
-WORKER_THREADS = environment.number("WORKER_THREADS", 24, least=1)
+WORKER_THREADS = environment.number("WORKER_THREADS", 32, least=1)
 SANDBOX_PORT = environment.number("SANDBOX_PORT", 8025)
 SANDBOX_SMTP_PORT = environment.number("SANDBOX_SMTP_PORT", 1025)
 SANDBOX_URL = environment.text("SANDBOX_URL").rstrip("/")  # of the one that test keys reach; "": there are none
@@ -216,6 +216,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {"StatusEnum": "notifications.api.schema.STATUSES", "ResendableEnum": ["failed", "unknown"]},
+    "WEBHOOKS": [f"notifications.api.webhook_events.{event}" for event in ("sent", "delivered", "failed", "unknown")],
     "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -227,6 +228,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "send", "description": "Store a notification durably; a worker sends it."},
         {"name": "read"},
         {"name": "change", "description": "What was accepted: send it again, not at all, or at another time."},
+        {"name": "webhooks", "description": "Be told what becomes of your notifications."},
     ],
 }
 
@@ -286,6 +288,15 @@ NOTIFIER_CHANNELS = {
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
         "sandbox": _sandbox.get("sms"),
+    },
+    # What becomes of all those, told to the clients' own receivers; nobody can post to it.
+    "webhook": {
+        "backend": "channels.webhook.StandardWebhook",
+        "on_unknown": "resend",  # the scheme's receivers deduplicate by webhook-id
+        "batch": 10,
+        "max_tries": 1000,  # its time is what is limited: outbox/tell.py
+        "endpoints": "notifications.webhooks.endpoints",
+        "allowed_networks": environment.words("WEBHOOK_ALLOWED_NETWORKS"),
     },
 }
 

@@ -6,6 +6,8 @@ AttemptFactory(notification=notification, outcome="transient")
 
 from __future__ import annotations
 
+import base64
+import secrets
 import uuid
 from datetime import UTC, datetime
 
@@ -14,7 +16,7 @@ from factory.django import DjangoModelFactory
 from uuid_utils.compat import uuid7
 
 from notifications import credentials
-from notifications.models import ApiKey, Attempt, Client, Notification
+from notifications.models import ApiKey, Attempt, Client, Notification, WebhookEndpoint
 from notifications.outbox import listing
 from notifications.states import FINISHED, Outcome, Priority, Status
 
@@ -73,6 +75,16 @@ class NotificationFactory(DjangoModelFactory[Notification]):
     def listed(self: Notification, create: bool, _: object, **__: object) -> None:
         if create:
             listing.list_([self.id])
+
+
+class WebhookEndpointFactory(DjangoModelFactory[WebhookEndpoint]):
+    class Meta:
+        model = WebhookEndpoint
+
+    id = factory.LazyFunction(uuid7)
+    client = factory.SubFactory(ClientFactory)
+    url = factory.Sequence(lambda n: f"https://example.com/notified/{n}")
+    secret = factory.LazyFunction(lambda: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
 
 
 class AttemptFactory(DjangoModelFactory[Attempt]):

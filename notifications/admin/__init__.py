@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from notifications.admin import clients, lanes, notification
+from notifications.admin import clients, lanes, notification, webhooks
 
-__all__ = ["clients", "lanes", "notification"]
+__all__ = ["clients", "lanes", "notification", "webhooks"]
 
 admin.site.site_header = admin.site.site_title = "Notifier"
 admin.site.index_title = "Operations"

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from channels.registry import twins
 from notifications import credentials, services
 from notifications.admin.base import TEST, ModelAdmin, Watched, label, moment, note
+from notifications.admin.webhooks import listed
 from notifications.credentials import Scope
 from notifications.models import ApiKey, Client
 
@@ -27,8 +28,8 @@ class ClientAdmin(ModelAdmin[Client]):
     list_display = ["name", "state", "created"]
     search_fields = ["name"]
     ordering = ["name"]
-    fields = ["name", "is_active", "rate_limit", "created"]
-    readonly_fields = ["created"]
+    fields = ["name", "is_active", "rate_limit", "webhooks", "created"]
+    readonly_fields = ["webhooks", "created"]
     created = moment("created_at")
 
     class Media:
@@ -40,6 +41,10 @@ class ClientAdmin(ModelAdmin[Client]):
     @admin.display(description="state")
     def state(self, client: Client) -> SafeString:
         return label("active") if client.is_active else label("inactive", "revoked")
+
+    @admin.display(description="webhooks")
+    def webhooks(self, client: Client) -> SafeString:
+        return listed(client)
 
 
 class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -77,6 +77,10 @@ class KnownChannel(ChannelName):
         return name
 
 
+class OpenChannelName(ChannelName):
+    """Of one that clients can post to."""
+
+
 @extend_schema_field(OpenApiTypes.DATETIME)
 class Moment(serializers.Field[datetime, str, str, datetime]):
     """An RFC 3339 time with its offset → aware UTC."""

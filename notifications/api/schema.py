@@ -20,6 +20,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from channels.registry import channels, open_channels
 from notifications.api import shapes
 from notifications.api.kinds import KINDS
 from notifications.states import Status
@@ -47,7 +48,15 @@ class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(self.target.shape) or {"type": "string", "enum": list(settings.NOTIFIER_CHANNELS)}
+        return dict(self.target.shape) or {"type": "string", "enum": list(channels())}
+
+
+class OpenChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "notifications.api.fields.OpenChannelName"
+    priority = 1  # before that of every channel's name
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return dict(self.target.shape) or {"type": "string", "enum": open_channels()}
 
 
 class Texts(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -407,3 +416,73 @@ def resending(body: type[Any], answer: type[Any]) -> Callable[[V], V]:
 def without_slash_variants(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
     """Name each path once: a trailing slash is allowed and not worth telling."""
     return [(path.rstrip("/"), regex, method, view) for path, regex, method, view in endpoints]
+
+
+WEBHOOK_EXAMPLE = {"url": "https://example.com/notified", "events": ["failed", "unknown"], "description": "the pager"}
+_WEBHOOK_BODY = ("malformed_json", "invalid", "payload_too_large", "unsupported_media_type")
+_AT_WEBHOOK = _header("Location", "Where the webhook can be read.", response=[201])
+
+
+def keeping_webhooks(new: type[Any], change: type[Any], row: type[Any], secret: type[Any]) -> Callable[[V], V]:
+    """Describe the viewset of the webhooks."""
+    page = type(
+        "Webhooks",
+        (serializers.Serializer,),
+        {
+            "__doc__": "All of them: there are ten at most.",
+            "results": row(many=True),
+            "next": serializers.URLField(allow_null=True, help_text="Always null."),
+        },
+    )
+    shared: dict[str, Any] = {"tags": ["webhooks"]}
+    own = [_NOTIFICATION_ID, CORRELATION, *_OF_EVERY_ANSWER]
+    return extend_schema_view(
+        list=extend_schema(
+            summary="List your webhooks",
+            parameters=[CORRELATION, *_OF_EVERY_ANSWER],
+            responses={(200, JSON): page, **_problems(*_COMMON)},
+            **shared,
+        ),
+        create=extend_schema(
+            summary="Be told at an address of yours",
+            request=new,
+            parameters=[CORRELATION, *_OF_EVERY_ANSWER, _AT_WEBHOOK],
+            responses={
+                (201, JSON): OpenApiResponse(secret, description="Made. The secret is shown this once."),
+                **_problems(*_COMMON, *_WEBHOOK_BODY),
+            },
+            examples=[OpenApiExample("Request", value=WEBHOOK_EXAMPLE, request_only=True)],
+            **shared,
+        ),
+        retrieve=extend_schema(
+            summary="Read one webhook",
+            parameters=own,
+            responses={(200, JSON): row, **_problems(*_COMMON, "not_found")},
+            **shared,
+        ),
+        partial_update=extend_schema(
+            summary="Change a webhook, or switch it off and on",
+            request=change,
+            parameters=own,
+            responses={(200, JSON): row, **_problems(*_COMMON, *_WEBHOOK_BODY, "not_found")},
+            **shared,
+        ),
+        destroy=extend_schema(
+            summary="Delete a webhook",
+            description="What it was not told yet fails.",
+            parameters=own,
+            responses={204: OpenApiResponse(description="It is gone."), **_problems(*_COMMON, "not_found")},
+            **shared,
+        ),
+        rotate=extend_schema(
+            summary="Give a webhook another secret",
+            description="Both sign for 24 hours.",
+            request=None,
+            parameters=own,
+            responses={
+                (200, JSON): OpenApiResponse(secret, description="The new secret, shown this once."),
+                **_problems(*_COMMON, *_WEBHOOK_BODY, "not_found"),
+            },
+            **shared,
+        ),
+    )

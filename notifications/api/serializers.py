@@ -14,11 +14,11 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from notifications.api import shapes
 from notifications.api.fields import (
     UNKNOWN_FIELD,
-    ChannelName,
     KnownChannel,
     Labels,
     Metadata,
     Moment,
+    OpenChannelName,
     StrictSerializer,
     Text,
 )
@@ -66,7 +66,7 @@ class Acceptable(StrictSerializer):
 class NewNotification(Acceptable):
     """Over any channel; what each of them asks for is its own."""
 
-    channel = ChannelName()
+    channel = OpenChannelName()
     to = Text(
         default="",
         allow_blank=True,

@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from notifications.api import health, pages, problems, receipts, viewsets
+from notifications.api import health, pages, problems, receipts, viewsets, webhooks
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a redirect would lose a POST's body
@@ -15,6 +15,7 @@ router.register("notifications", viewsets.NotificationViewSet, basename="notific
 router.register("slack", viewsets.SlackViewSet, basename="slack")
 router.register("mail", viewsets.MailViewSet, basename="mail")
 router.register("sms", viewsets.SmsViewSet, basename="sms")
+router.register("webhooks", webhooks.WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("api/v1/", include(router.urls)),  # first, because it is asked most

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerExtension
 
+from channels.registry import open_channels
 from notifications.api import shapes
-from notifications.api.fields import ChannelName, Text
+from notifications.api.fields import OpenChannelName, Text
 from notifications.api.serializers import NewNotification
 from notifications.services import MOST_IN_BATCH
 
@@ -17,7 +17,7 @@ from notifications.services import MOST_IN_BATCH
 class SlackNotification(NewNotification):
     """A post to a Slack webhook."""
 
-    channel = ChannelName(shape={"type": "string", "const": "slack"})
+    channel = OpenChannelName(shape={"type": "string", "const": "slack"})
     to = Text(
         default="",
         allow_blank=True,
@@ -31,7 +31,7 @@ class SlackNotification(NewNotification):
 class EmailNotification(NewNotification):
     """An email to one recipient."""
 
-    channel = ChannelName(shape={"type": "string", "const": "email"})
+    channel = OpenChannelName(shape={"type": "string", "const": "email"})
     to = Text(help_text="One bare address.", shape=shapes.EMAIL)
     message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
     subject = Text(shape=shapes.SUBJECT)
@@ -40,7 +40,7 @@ class EmailNotification(NewNotification):
 class SmsNotification(NewNotification):
     """A text message to one number."""
 
-    channel = ChannelName(shape={"type": "string", "const": "sms"})
+    channel = OpenChannelName(shape={"type": "string", "const": "sms"})
     to = Text(help_text="A phone number in E.164, as long as its country has them.", shape=shapes.E164)
     message = Text(shape=shapes.SMS_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="SMS has none.", shape=shapes.NO_SUBJECT)
@@ -56,7 +56,7 @@ VARIANTS: Mapping[str, type[NewNotification]] = {
 def _variant(channel: str) -> type[NewNotification]:
     """What is known of a channel that somebody added: its name."""
     name = f"{channel.title().replace('_', '').replace('-', '')}Notification"
-    return type(name, (NewNotification,), {"channel": ChannelName(shape={"type": "string", "const": channel})})
+    return type(name, (NewNotification,), {"channel": OpenChannelName(shape={"type": "string", "const": channel})})
 
 
 class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         references = {
             channel: auto_schema.resolve_serializer(VARIANTS.get(channel) or _variant(channel), direction).ref
-            for channel in settings.NOTIFIER_CHANNELS
+            for channel in open_channels()
         }
         return {
             "oneOf": list(references.values()),

@@ -30,7 +30,7 @@ def _run(editor: BaseDatabaseSchemaEditor, sql: str) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("notifications", "0006_test_keys")]
+    dependencies = [("notifications", "0007_webhooks")]
 
     operations = [
         migrations.CreateModel(

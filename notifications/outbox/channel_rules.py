@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from channels.registry import Channel, channels
+from channels.registry import Channel, channel, open_channels
 from channels.rules import Recipient, Rules, Subject
 from notifications.models import ChannelRules
 
@@ -26,7 +26,7 @@ def publish(*, whole: bool = False) -> None:
     it takes nothing away. `whole`: these settings are all there is: what they do not know goes, and what they do not
     configure is refused. Raises: django.db's errors.
     """
-    rows = {known.name: _row(place, known) for place, known in enumerate(channels().values())}
+    rows = {name: _row(place, channel(name)) for place, name in enumerate(open_channels())}
     found = {row.channel: _values(row) for row in ChannelRules.objects.all()}
     # In one order, so that workers that start at once wait for each other and never in a circle.
     news = [row for name, row in sorted(rows.items()) if _values(row) != found.get(name)]

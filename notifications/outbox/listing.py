@@ -15,6 +15,9 @@ from uuid import UUID
 from channels.registry import MARK
 from notifications.outbox.statement import run
 
+# The channel of what clients' receivers are told: not among what they posted.
+WEBHOOKS: Final[LiteralString] = "webhook"
+
 # Notifications that a page looks at in search of those that are wanted: what is rare among many comes on several
 # pages, some with less than was asked for, and each takes the same few milliseconds whatever the table has grown to.
 LOOK: Final = 5_000
@@ -106,7 +109,7 @@ WITH page AS MATERIALIZED (
         SELECT 1 FROM notification AS n
         WHERE n.id = w.id AND {OWNER.format(row="n")} = %(client)s::bigint
           AND (%(statuses)s::text[] IS NULL OR n.status || '' = ANY(%(statuses)s::text[]))
-          AND (%(channel)s::text IS NULL OR n.channel = %(channel)s::text)
+          AND CASE WHEN %(channel)s::text IS NULL THEN n.channel <> '{WEBHOOKS}' ELSE n.channel = %(channel)s::text END
           AND (%(recipient)s::text IS NULL OR n.recipient = %(recipient)s::text)
           AND (%(correlation_id)s::text IS NULL OR n.correlation_id = %(correlation_id)s::text)
           AND (%(since)s::timestamptz IS NULL OR n.created_at >= %(since)s::timestamptz)
@@ -180,7 +183,7 @@ def parameters(
         "client": owner,
         "statuses": sorted(wanted.statuses) or None,
         "channel": wanted.channel,
-        "channels": sorted(channels) if wanted.channel is None else [wanted.channel],
+        "channels": sorted(set(channels) - {WEBHOOKS}) if wanted.channel is None else [wanted.channel],
         "recipient": wanted.recipient,
         "correlation_id": wanted.correlation_id,
         "metadata": json.dumps(dict(wanted.metadata)),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from notifications.outbox import tell
 from notifications.outbox.statement import run
 
 # Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
@@ -71,14 +72,15 @@ SELECT id, lane FROM rescheduled
 """
 
 # Fails what is pending past its life, a paused lane's included. Index: notification_expiring. Rows: (id).
-EXPIRE: Final = """
+EXPIRE: Final = f"""
 WITH overdue AS (
     SELECT id FROM notification WHERE status = 'pending' AND expires_at <= now()
     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), expired AS (
     UPDATE notification n SET status = 'failed', error_code = 'expired', finished_at = now()
-    FROM overdue o WHERE n.id = o.id RETURNING n.id
-), reported AS (
+    FROM overdue o WHERE n.id = o.id
+    RETURNING {tell.TOLD_OF}
+), {tell.of("expired")}, reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail) SELECT id, now(), 'expired', 'relay', '' FROM expired
 )
 SELECT id FROM expired

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from channels.contract import Progress
+from notifications.outbox import tell
 from notifications.outbox.statement import run
 from notifications.states import Status
 
@@ -37,7 +38,7 @@ WITH_RECEIPTS: Final = "SELECT DISTINCT notification_id FROM receipt WHERE notif
 
 # Settles the notification. If its claim is still open, the receipt ends it: the attempt row is written here, and the
 # worker's own record finds it. Index: primary key. Rows: (id).
-SETTLE: Final = """
+SETTLE: Final = f"""
 WITH before AS (
     SELECT id, attempt, status, worker_id, coalesce(started_at, claimed_at) AS began, possible_duplicate
     FROM notification WHERE id = %(id)s
@@ -48,12 +49,14 @@ WITH before AS (
            %(provider_id)s::text, '', worker_id, possible_duplicate
     FROM before WHERE status = 'sending'
     ON CONFLICT (notification_id, number) DO NOTHING
-)
-UPDATE notification n
-SET status = %(status)s, error_code = %(code)s, provider_id = %(provider_id)s, finished_at = now(),
-    worker_id = NULL, claimed_at = NULL, started_at = NULL
-FROM before b WHERE n.id = b.id
-RETURNING n.id
+), settled AS (
+    UPDATE notification n
+    SET status = %(status)s, error_code = %(code)s, provider_id = %(provider_id)s, finished_at = now(),
+        worker_id = NULL, claimed_at = NULL, started_at = NULL
+    FROM before b WHERE n.id = b.id
+    RETURNING {tell.TOLD_OF}
+), {tell.of("settled")}
+SELECT id FROM settled
 """
 
 # Notes that attempts in doubt were accepted after all. Indexes: primary key of attempt, receipt's notification_id.

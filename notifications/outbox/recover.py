@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from notifications.models import MAX_LOSSES
-from notifications.outbox import receipts
+from notifications.outbox import receipts, tell
 from notifications.outbox.statement import Row, run
 from notifications.states import Outcome, Status
 
@@ -60,8 +60,8 @@ WITH policy AS (
         error_code = CASE WHEN j.outcome = 'lost' THEN 'worker_lost' ELSE n.error_code END,
         worker_id = NULL, claimed_at = NULL, started_at = NULL
     FROM judged j WHERE n.id = j.id
-    RETURNING n.id, n.lane
-), noted AS (
+    RETURNING {tell.TOLD_OF}, n.lane
+), {tell.of("taken")}, noted AS (
     INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
                          provider_id, backend, worker_id, possible_duplicate)
     SELECT id, attempt, began, clock_timestamp(), outcome, '',

@@ -20,6 +20,13 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.webhooks import (
+    change_webhook,
+    create_webhook,
+    delete_webhook,
+    rotate_webhook,
+    switch_off_webhooks,
+)
 
 __all__ = [
     "MOST_IN_BATCH",
@@ -42,7 +49,10 @@ __all__ = [
     "accept_batch",
     "cancel",
     "cancel_own",
+    "change_webhook",
     "create_api_key",
+    "create_webhook",
+    "delete_webhook",
     "receive_report",
     "replay_answer",
     "reschedule",
@@ -50,4 +60,6 @@ __all__ = [
     "resend",
     "resend_matching",
     "resend_own",
+    "rotate_webhook",
+    "switch_off_webhooks",
 ]

@@ -91,7 +91,7 @@ class Service:
             yield url
 
     @contextmanager
-    def workers(self, *, processes: int = PROCESSES, threads: int = 24, queue: str = "") -> Iterator[None]:
+    def workers(self, *, processes: int = PROCESSES, threads: int = 32, queue: str = "") -> Iterator[None]:
         """Worker processes as `make run` starts them, each with its lease; all threads for one queue, or for each."""
         served = ("--queues", queue) if queue else ()
         with ExitStack() as stack, self.connect() as connection:

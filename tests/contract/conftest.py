@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from tests.contract.providers import Provider, Slack, Smtp, Twilio
+from tests.contract.providers import Provider, Slack, Smtp, Twilio, Webhook
 
 
-@pytest.fixture(params=[Slack, Twilio, Smtp], ids=["slack", "twilio", "smtp"])
+@pytest.fixture(params=[Slack, Twilio, Smtp, Webhook], ids=["slack", "twilio", "smtp", "webhook"])
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Provider = request.param()
     return made

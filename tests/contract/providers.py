@@ -1,4 +1,4 @@
-"""The three backends as the contract suite sees them: how each provider says yes, no, later and nothing."""
+"""The backends as the contract suite sees them: how each provider says yes, no, later and nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from channels.contract import (
 from channels.slack import SlackWebhook
 from channels.smtp import SmtpEmail
 from channels.twilio_sms import TwilioSms
+from channels.webhook import Endpoint, StandardWebhook
 from tests.contract.stand_in import Answer, HttpStandIn, SmtpStandIn, StandIn, http_answer
 
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "f00dfeedf00dfeed"  # stands in for a secret: it must be nowhere but on the wire
 PASSWORD = "correct-horse-battery"
 WEBHOOK_PATH = "/services/T0SECRET/B0SECRET/s3cr3tTok3n"
-SECRETS = (TOKEN, PASSWORD, WEBHOOK_PATH, "s3cr3tTok3n", "Your code is 493021")
+SIGNING_SECRET = "whsec_c2hvcnQtc2VjcmV0LW9mLWEtc3RhbmQtaW4tMDE="
+SECRETS = (TOKEN, PASSWORD, WEBHOOK_PATH, "s3cr3tTok3n", "Your code is 493021", SIGNING_SECRET, SIGNING_SECRET[6:])
 
 MESSAGE = Message(
     notification_id=UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
@@ -138,6 +140,43 @@ class Twilio(Slack):
             "base_url": f"{'https' if tls else 'http'}://localhost:{port}",
         }
         return type("Twilio", (TwilioSms,), {"send_timeout": limit}).from_options(options)
+
+
+class Receivers:
+    """Who the channel `webhook` asks where an endpoint is."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Endpoint] = {}
+        self.switched_off: dict[str, str] = {}
+
+    def find(self, endpoint_id: str) -> Endpoint | None:
+        return self.known.get(endpoint_id)
+
+    def switch_off(self, endpoint_id: str, reason: str) -> None:
+        self.switched_off[endpoint_id] = reason
+
+
+receivers = Receivers()
+
+
+class Webhook(Slack):
+    accepts = http_answer(204)
+    refuses_message = http_answer(410)
+    refuses_us = http_answer(401)
+    to = "0190163d-8694-739b-aea5-966c26f8ad91"
+
+    def taken(self, stand_in: StandIn) -> list[str]:
+        assert isinstance(stand_in, HttpStandIn)
+        for request in stand_in.requests:  # these tell when it was tried, and are another's at each attempt
+            request.headers.pop("webhook-timestamp", None)
+            request.headers.pop("webhook-signature", None)
+        return super().taken(stand_in)
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        url = f"{'https' if tls else 'http'}://localhost:{port}{WEBHOOK_PATH}"
+        receivers.known[self.to] = Endpoint(url, [SIGNING_SECRET], is_active=True)
+        options = {"endpoints": f"{__name__}.receivers", "allowed_networks": ["127.0.0.0/8", "::1/128"]}
+        return type("Webhook", (StandardWebhook,), {"send_timeout": limit}).from_options(options)
 
 
 class Smtp(Provider):

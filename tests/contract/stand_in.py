@@ -77,12 +77,12 @@ def _or_over(octets: bytes) -> bytes:
 class StandIn:
     """A server that plays `converse` on every connection."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.connections = 0
         self.ended = 0
         self._tls = tls
         self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -171,8 +171,8 @@ class HttpRequest:
 class HttpStandIn(StandIn):
     """Reads whole requests; `answer` is what it says to each."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(tls=tls)
+    def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        super().__init__(tls=tls, host=host)
         self.answer: Answer = http_answer(200, b"ok")
         self.requests: list[HttpRequest] = []
 

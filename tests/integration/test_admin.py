@@ -28,12 +28,14 @@ from notifications.credentials import digest
 from notifications.models import ApiKey, Client, Event, LaneState, Notification, Worker
 from notifications.outbox import lanes, operate, receipts
 from notifications.states import Outcome
+from tests.factories import WebhookEndpointFactory
 from tests.integration.outbox import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/notifications/notification/"
 KEYS = "/admin/notifications/apikey/"
+WEBHOOKS = "/admin/notifications/webhookendpoint/"
 
 
 @pytest.fixture
@@ -665,6 +667,47 @@ def test_workers_are_shown_with_what_they_hold(browser: Browser) -> None:
     assert re.search(r'class="field-claims">3<', answer)
     assert browser.get("/admin/notifications/worker/add/").status_code == 403
     assert browser.post(f"/admin/notifications/worker/{worker}/delete/", {"post": "yes"}).status_code == 403
+
+
+# --- webhooks --------------------------------------------------------------------------------------------
+
+
+def test_a_clients_webhooks_are_listed_without_secret_and_query(browser: Browser, poster: Client) -> None:
+    webhook = WebhookEndpointFactory(client=poster, url="https://example.com/notified?key=h1dden", events=["failed"])
+
+    pages = [
+        shown(browser, f"/admin/notifications/client/{poster.pk}/change/"),
+        shown(browser, WEBHOOKS),
+        shown(browser, f"{WEBHOOKS}{webhook.pk}/change/"),
+    ]
+
+    for page_ in pages:
+        assert "https://example.com/notified?•••" in page_
+        assert "h1dden" not in page_
+        assert webhook.secret not in page_
+        assert webhook.secret[6:] not in page_
+
+
+def test_a_webhook_is_deactivated_and_that_is_noted(browser: Browser, operator: User, poster: Client) -> None:
+    webhook, other = WebhookEndpointFactory(client=poster), WebhookEndpointFactory(client=poster)
+
+    browser.post(WEBHOOKS, {"action": "deactivate", "_selected_action": [str(webhook.pk)]}, follow=True)
+
+    webhook.refresh_from_db()
+    other.refresh_from_db()
+    assert (webhook.is_active, webhook.disabled_reason) == (False, "an operator switched it off")
+    assert other.is_active
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (operator, str(webhook.pk))
+
+
+def test_a_webhook_is_not_deactivated_by_who_may_only_look(poster: Client) -> None:
+    webhook = WebhookEndpointFactory(client=poster)
+
+    only_looking().post(WEBHOOKS, {"action": "deactivate", "_selected_action": [str(webhook.pk)]})
+
+    webhook.refresh_from_db()
+    assert webhook.is_active
 
 
 def test_the_site_has_its_name(browser: Browser) -> None:

@@ -13,7 +13,8 @@ import psycopg
 from django.db import connection, transaction
 from psycopg import sql
 
-SMALL = frozenset({"worker", "lane_state", "client"})  # a handful of rows, by nature: any plan may read them whole
+# A handful of rows, by nature: any plan may read them whole.
+SMALL = frozenset({"worker", "lane_state", "client", "webhook_endpoint"})
 
 
 @dataclass(frozen=True)

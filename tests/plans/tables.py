@@ -27,8 +27,8 @@ BUSY = 1  # the client whose everything is, but for some of what is pending
 CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
 TABLES = (
-    "notification, attempt, idempotency_record, api_key, client, client_quota, worker, lane_state, event, receipt, "
-    "listing, label"
+    "notification, attempt, idempotency_record, api_key, client, client_quota, webhook_endpoint, worker, lane_state,"
+    " event, receipt, listing, label"
 )
 
 

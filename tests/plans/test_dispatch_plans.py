@@ -9,12 +9,14 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
+from notifications.models import Client
 from notifications.outbox.claim import CLAIM
 from notifications.outbox.operate import EXPIRE
-from notifications.outbox.record import RECORD
+from notifications.outbox.record import RECORD, RECORD_AND_TELL
 from notifications.outbox.recover import BURY, TAKE_BACK
 from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Position, Stretch, as_parameters
 from notifications.outbox.workers import BEAT, GLANCE, SWEEP
+from tests.factories import WebhookEndpointFactory
 from tests.plans import tables
 from tests.plans.explained import explained
 from tests.plans.tables import BUSY, CLAIMED, CLIENTS, GONE, LANE, LANES, OWN, id_of, moment
@@ -98,6 +100,33 @@ def test_a_record_finds_its_rows_by_primary_key(stage: str, mode: str, batch: in
     assert not plan.read_whole, plan
     assert plan.rows == 2 * batch, plan  # as many results as sends that begin
     assert plan.pages <= PAGES_A_ROW * 2 * batch + PAGES_AT_LEAST, plan
+
+
+@pytest.mark.parametrize("webhooks", [1, 10])
+@pytest.mark.parametrize("batch", [1, 200])
+def test_a_record_that_tells_finds_what_it_tells_of_by_primary_key(
+    stage: str, mode: str, batch: int, webhooks: int
+) -> None:
+    for _ in range(webhooks):  # undone at the end of the test
+        WebhookEndpointFactory(client=Client(id=BUSY))
+
+    plan = explained(RECORD_AND_TELL, recording(batch), mode=mode)
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= (2 + webhooks) * batch, plan  # for each result and each that begins; and for what is told
+    assert plan.pages <= PAGES_A_ROW * (2 + webhooks) * batch + PAGES_AT_LEAST, plan
+
+
+@pytest.mark.parametrize("batch", [1, 200])
+def test_a_record_that_must_tell_stops_before_its_rows(stage: str, mode: str, batch: int) -> None:
+    WebhookEndpointFactory(client=Client(id=BUSY))
+    nothing_begins = dict.fromkeys(["next", "next_attempts", "next_workers"], "{}")
+
+    plan = explained(RECORD, recording(batch) | nothing_begins, mode=mode)
+
+    assert plan.rows == 0, plan
+    assert plan.pages <= 20, plan
 
 
 def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str) -> None:

@@ -125,3 +125,7 @@ def test_among_many_texts_those_that_need_it_are_masked() -> None:
 
 def test_a_word_that_announces_a_secret_is_known_in_whatever_case() -> None:
     assert masked(said="PA\u017fsWORD=hunter22") == {"said": "PA\u017fsWORD=•••"}
+
+
+def test_a_webhooks_secret_is_masked_wherever_it_stands() -> None:
+    assert masked(event="signed with whsec_c2hvcnQ/c2Vj+mV0LW9m=, twice") == {"event": "signed with whsec_•••, twice"}

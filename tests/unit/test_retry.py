@@ -111,3 +111,9 @@ def test_only_what_may_have_been_sent_marks_the_next_attempt(outcome: Outcome) -
 def test_a_loss_is_not_decided_here() -> None:
     with pytest.raises(ValueError, match="recovery"):
         decision(Outcome.LOST)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TRANSIENT, Outcome.IN_DOUBT])
+def test_a_channel_may_have_more_tries_than_the_others(outcome: Outcome) -> None:
+    assert decision(outcome, tries=MAX_TRIES, max_tries=MAX_TRIES + 2).status is Status.PENDING
+    assert decision(outcome, tries=MAX_TRIES + 1, max_tries=MAX_TRIES + 2).status is not Status.PENDING

@@ -1,5 +1,5 @@
 -- notifications_accept: what notifications.services.accept does, for whoever speaks SQL. docs/in_process.md shows its
--- use, docs/adr/0014-accept-in-sql.md says why it is as it is. @schema@ is the schema of the tables: nothing here is
+-- use, docs/adr/0016-accept-in-sql.md says why it is as it is. @schema@ is the schema of the tables: nothing here is
 -- found by a search path that a caller could have set.
 --
 -- The contract of a name never changes: neither its arguments, nor its answers, nor its SQLSTATEs. What cannot be had by

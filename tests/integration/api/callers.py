@@ -33,6 +33,14 @@ class Caller:
         sent = {"Authorization": f"Bearer {self.key}", **({"Idempotency-Key": key} if key is not None else {})}
         return self.http.post(path, raw, content_type=content_type, headers={**sent, **headers})
 
+    def patch(self, path: str, body: object) -> HttpResponse:
+        raw = json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.http.patch(path, raw, content_type="application/json", headers=headers)
+
+    def delete(self, path: str) -> HttpResponse:
+        return self.http.delete(path, headers={"Authorization": f"Bearer {self.key}"})
+
     def get(self, path: str, **query: str) -> HttpResponse:
         return self.http.get(path, query, headers={"Authorization": f"Bearer {self.key}"})
 

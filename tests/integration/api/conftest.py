@@ -28,6 +28,7 @@ def every_channel_configured(settings: Settings) -> None:
     # Nothing is sent here: no worker runs. The ports are of nobody.
     known = settings.NOTIFIER_CHANNELS
     settings.NOTIFIER_CHANNELS = {
+        **known,
         "slack": {
             **known["slack"],
             "webhooks": {"default": "http://127.0.0.1:9/hook", "ops": "http://127.0.0.1:9/ops"},

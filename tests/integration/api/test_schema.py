@@ -66,7 +66,24 @@ def test_the_schema_names_each_address_once(schema: Any) -> None:
         "/api/v1/slack": {"post"},
         "/api/v1/mail": {"post"},
         "/api/v1/sms": {"post"},
+        "/api/v1/webhooks": {"get", "post"},
+        "/api/v1/webhooks/{id}": {"get", "patch", "delete"},
+        "/api/v1/webhooks/{id}/rotate": {"post"},
     }
+
+
+def test_the_schema_says_what_webhooks_are_told(schema: Any) -> None:
+    assert list(schema["webhooks"]) == [f"notification.{event}" for event in ("sent", "delivered", "failed", "unknown")]
+    for told in schema["webhooks"].values():
+        assert told["post"]["requestBody"]["content"]["application/json"]["examples"]
+
+
+def test_clients_are_not_offered_the_channel_of_webhooks(schema: Any) -> None:
+    channel = schema["components"]["schemas"]["NewNotificationRequest"]["properties"]["channel"]
+    [named] = channel["allOf"]
+
+    enum = schema["components"]["schemas"][named["$ref"].rpartition("/")[2]]
+    assert enum["enum"] == ["slack", "email", "sms"]
 
 
 def test_every_operation_wants_an_api_key(schema: Any) -> None:

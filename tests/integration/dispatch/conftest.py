@@ -36,6 +36,7 @@ def providers(settings: Settings, sandbox: Sandbox) -> dict[str, str]:
     known = sandbox.environment()
     channels = settings.NOTIFIER_CHANNELS
     settings.NOTIFIER_CHANNELS = {
+        **channels,
         "slack": {**channels["slack"], "webhooks": {"default": known["SLACK_WEB_HOOK_URL"]}},
         "email": {
             **channels["email"],
