@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
@@ -119,6 +120,25 @@ class Metadata(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: Any) -> Any:
         return value
+
+
+class Cursor(serializers.UUIDField):
+    """Where a page begins: the text that an answer gave; DRF takes numbers, too."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=type(data).__name__)
+        return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A JSON number without a fraction; DRF takes texts, too."""
+
+    def to_internal_value(self, data: Any) -> int:
+        whole = type(data) is int or (isinstance(data, float) and data.is_integer())  # to JSON, 5.0 is 5
+        if not whole:
+            self.fail("invalid")
+        return int(data)
 
 
 class Labels(serializers.Field[Any, Any, Any, Any]):

@@ -68,6 +68,11 @@ KINDS: Mapping[str, Kind] = {
         "Its status does not allow this",
         "Failed and unknown ones can be resent, pending ones rescheduled, and all of these canceled.",
     ),
+    "webhook_conflict": Kind(
+        HTTPStatus.CONFLICT,
+        "Your webhooks leave no room for this",
+        "Each address may be told once, and there may be ten: change or delete the other one.",
+    ),
     "payload_too_large": Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller body."),
     "unsupported_media_type": Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

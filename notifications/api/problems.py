@@ -91,6 +91,8 @@ def _problem(error: Exception) -> Problem:
             )
         case services.WrongState():
             return _wrong_state(error)
+        case services.WebhookConflict():
+            return Problem("webhook_conflict", str(error))
         case services.Unavailable() | OperationalError() | InterfaceError():
             return _unavailable(error)
         case Http404():

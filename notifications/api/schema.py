@@ -425,14 +425,16 @@ _AT_WEBHOOK = _header("Location", "Where the webhook can be read.", response=[20
 
 def keeping_webhooks(new: type[Any], change: type[Any], row: type[Any], secret: type[Any]) -> Callable[[V], V]:
     """Describe the viewset of the webhooks."""
-    page = type(
-        "Webhooks",
-        (serializers.Serializer,),
-        {
-            "__doc__": "All of them: there are ten at most.",
-            "results": row(many=True),
-            "next": serializers.URLField(allow_null=True, help_text="Always null."),
-        },
+    page = extend_schema_serializer(many=False)(  # one page, not a list of them
+        type(
+            "Webhooks",
+            (serializers.Serializer,),
+            {
+                "__doc__": "All of them: there are ten at most.",
+                "results": row(many=True),
+                "next": serializers.URLField(allow_null=True, help_text="Always null."),
+            },
+        )
     )
     shared: dict[str, Any] = {"tags": ["webhooks"]}
     own = [_NOTIFICATION_ID, CORRELATION, *_OF_EVERY_ANSWER]
@@ -449,7 +451,7 @@ def keeping_webhooks(new: type[Any], change: type[Any], row: type[Any], secret: 
             parameters=[CORRELATION, *_OF_EVERY_ANSWER, _AT_WEBHOOK],
             responses={
                 (201, JSON): OpenApiResponse(secret, description="Made. The secret is shown this once."),
-                **_problems(*_COMMON, *_WEBHOOK_BODY),
+                **_problems(*_COMMON, *_WEBHOOK_BODY, "webhook_conflict"),
             },
             examples=[OpenApiExample("Request", value=WEBHOOK_EXAMPLE, request_only=True)],
             **shared,
@@ -464,7 +466,10 @@ def keeping_webhooks(new: type[Any], change: type[Any], row: type[Any], secret: 
             summary="Change a webhook, or switch it off and on",
             request=change,
             parameters=own,
-            responses={(200, JSON): row, **_problems(*_COMMON, *_WEBHOOK_BODY, "not_found")},
+            responses={
+                (200, JSON): row,
+                **_problems(*_COMMON, *_WEBHOOK_BODY, "not_found", "webhook_conflict"),
+            },
             **shared,
         ),
         destroy=extend_schema(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
+from django.core.validators import RegexValidator
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -14,6 +15,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from notifications.api import shapes
 from notifications.api.fields import (
     UNKNOWN_FIELD,
+    Cursor,
     KnownChannel,
     Labels,
     Metadata,
@@ -21,6 +23,7 @@ from notifications.api.fields import (
     OpenChannelName,
     StrictSerializer,
     Text,
+    Whole,
 )
 from notifications.intake import METADATA_LIMIT
 from notifications.models import Attempt, Notification
@@ -179,7 +182,9 @@ class Chosen(StrictSerializer):
         shape=shapes.RECIPIENT,
         help_text="The recipient, as answers show it.",
     )
-    correlation_id = serializers.RegexField(r"^[!-~]{1,128}$", required=False)
+    correlation_id = Text(
+        required=False, validators=[RegexValidator(r"^[!-~]{1,128}\Z", code="invalid")], shape=shapes.TRACE
+    )
     metadata = Labels(required=False, help_text="Entries that it was accepted with, all of them.")
     since = Moment(required=False, help_text="Accepted then or later.")
     until = Moment(required=False, help_text="Accepted before.")
@@ -196,7 +201,7 @@ class PageQuery(Chosen):
     """The query of a list."""
 
     status = _choice([status.value for status in Status], required=False)
-    cursor = serializers.UUIDField(required=False, help_text="From a page's `next`.")
+    cursor = Cursor(required=False, help_text="From a page's `next`.")
     limit = serializers.IntegerField(default=50, min_value=1, max_value=200)
 
     @classmethod
@@ -221,8 +226,8 @@ class BulkResend(Chosen):
     """Which are to be sent again: those that failed, or those that are unknown, for these may arrive twice."""
 
     status = _choice([Status.FAILED.value, Status.UNKNOWN.value], default=Status.FAILED.value)
-    cursor = serializers.UUIDField(required=False, help_text="The `next_cursor` of the answer before.")
-    limit = serializers.IntegerField(default=MOST_RESENT, min_value=1, max_value=MOST_RESENT)
+    cursor = Cursor(required=False, help_text="The `next_cursor` of the answer before.")
+    limit = Whole(default=MOST_RESENT, min_value=1, max_value=MOST_RESENT)
 
 
 class Resent(serializers.Serializer[Any]):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from channels import slack, smtp, text, twilio_sms
+from channels import slack, smtp, text, twilio_sms, webhook
 from notifications.idempotency import LONGEST_KEY
 
 Shape = Mapping[str, Any]
 
 MOST_LABELS: Final = 10  # that can be looked for at once
+LONGEST_DESCRIPTION: Final = 200  # characters, of a webhook
 LONGEST_RECIPIENT: Final = 500  # characters of what is looked for: longer than any channel's
 
 # Patterns are those of ECMA 262, and read once from left to right: each character has one place to go.
@@ -56,4 +57,12 @@ _LABELS: Final[Shape] = {
 LABELS: Final[Shape] = {**_LABELS, "additionalProperties": METADATA["additionalProperties"]}
 LABELS_OF_QUERY: Final[Shape] = {**_LABELS, "additionalProperties": {"type": "string", "pattern": _NO_NUL}}
 RECIPIENT: Final[Shape] = _message(LONGEST_RECIPIENT)
+WEBHOOK_URL: Final[Shape] = {
+    "type": "string",
+    "format": "uri",
+    "maxLength": webhook.URL_LIMIT,
+    "pattern": r"^https?://[!-~]+$",
+}
+DESCRIPTION: Final[Shape] = {"type": "string", "maxLength": LONGEST_DESCRIPTION, "pattern": _NO_NUL}
+TRACE: Final[Shape] = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 KEY: Final[Shape] = {"type": "string", "pattern": f"^(?:{_BARE_KEY}|{_QUOTED_KEY})$"}

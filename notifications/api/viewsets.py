@@ -81,12 +81,12 @@ class AcceptingViewSet(ClientViewSet):
                 operation=operation,
                 fingerprint=asked,
                 correlation_id=getattr(request, "correlation_id", ""),
-                test=_is_test(request),
+                test=is_test(request),
             )
         except (ValidationError, services.Refused, services.NoSandbox) as error:
             # What was accepted once stays accepted, though its time be past or its webhook gone since.
             replayed = key and services.replay_answer(
-                _client(request), operation=operation, key=key, fingerprint=asked, test=_is_test(request)
+                _client(request), operation=operation, key=key, fingerprint=asked, test=is_test(request)
             )
             if not replayed:
                 raise self._in_words_of_the_body(error) from None
@@ -136,7 +136,7 @@ class NotificationViewSet(AcceptingViewSet):
     def list(self, request: Request) -> Response:
         asked = PageQuery.read(request.query_params)
         before, limit = asked.pop("cursor", None), asked.pop("limit")
-        wanted, test = PageQuery.wanted(asked), _is_test(request)
+        wanted, test = PageQuery.wanted(asked), is_test(request)
         rows, following = selectors.page(_client(request), wanted, before=before, limit=limit, test=test)
         here = request.build_absolute_uri()
         after = replace_query_param(here, "cursor", str(following)) if following else None
@@ -144,7 +144,7 @@ class NotificationViewSet(AcceptingViewSet):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), _id(pk), test=_is_test(request))
+            found = selectors.notification(_client(request), _id(pk), test=is_test(request))
         except Notification.DoesNotExist:  # nobody's, another client's, or of the other mode
             raise Http404 from None
         return Response(NotificationDetail(found).data)
@@ -160,7 +160,7 @@ class NotificationViewSet(AcceptingViewSet):
             before=before,
             limit=limit,
             tell=_tell_resent,
-            test=_is_test(request),
+            test=is_test(request),
         )
         return _accepted(change(use=_use(request)), request)
 
@@ -198,7 +198,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
         return services.Answer(status, "", JSONRenderer().render(NotificationRow(row).data))
 
     try:
-        changed = change(_client(request), _id(pk), use=_use(request), tell=tell, test=_is_test(request))
+        changed = change(_client(request), _id(pk), use=_use(request), tell=tell, test=is_test(request))
     except Notification.DoesNotExist:
         raise Http404 from None
     return _accepted(changed, request)
@@ -207,7 +207,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
 def _use(request: Request) -> services.Use:
     return services.Use(
         _client(request).pk,
-        operation=modes.operation(f"POST {request.path.rstrip('/')}", test=_is_test(request)),
+        operation=modes.operation(f"POST {request.path.rstrip('/')}", test=is_test(request)),
         key=idempotency_key(request, required=False),
         fingerprint=fingerprint(_posted(request)),
     )
@@ -229,7 +229,7 @@ def _client(request: Request) -> Client:
     return cast(Client, request.user)  # HasScope lets nobody else pass
 
 
-def _is_test(request: Request) -> bool:
+def is_test(request: Request) -> bool:
     return cast(Key, request.auth).is_test
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import Http404
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -14,10 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications import selectors, services
-from notifications.api import schema
+from notifications.api import schema, shapes
 from notifications.api.fields import StrictSerializer, Text
 from notifications.api.problems import Problem
-from notifications.api.viewsets import ClientViewSet
+from notifications.api.viewsets import ClientViewSet, is_test
 from notifications.credentials import Scope
 from notifications.models import Client, WebhookEndpoint, every_event
 
@@ -36,6 +37,9 @@ class Flag(serializers.BooleanField):
         return data
 
 
+@extend_schema_field(
+    {"type": "array", "items": {"type": "string", "enum": every_event()}, "minItems": 1, "uniqueItems": True}
+)
 class Events(serializers.ListField):
     """Some of the statuses that can be told of, each once."""
 
@@ -61,17 +65,19 @@ def _events(**options: Any) -> Events:
 
 
 class NewWebhook(StrictSerializer):
-    url = Text(help_text="https, on the public internet.")
+    url = Text(help_text="https, on the public internet.", shape=shapes.WEBHOOK_URL)
     events = _events(default=every_event, help_text="What to be told of; all, where left out.")
-    description = Text(default="", allow_blank=True, max_length=200)
+    description = Text(default="", allow_blank=True, max_length=shapes.LONGEST_DESCRIPTION, shape=shapes.DESCRIPTION)
 
 
 class ChangedWebhook(StrictSerializer):
     """What is left out stays as it is."""
 
-    url = Text(required=False)
+    url = Text(required=False, shape=shapes.WEBHOOK_URL)
     events = _events(required=False)
-    description = Text(required=False, allow_blank=True, max_length=200)
+    description = Text(
+        required=False, allow_blank=True, max_length=shapes.LONGEST_DESCRIPTION, shape=shapes.DESCRIPTION
+    )
     is_active = Flag(required=False)
 
 
@@ -105,6 +111,11 @@ class WebhookViewSet(ClientViewSet):
         **dict.fromkeys(("list", "retrieve"), Scope.READ),
         **dict.fromkeys(("create", "partial_update", "destroy", "rotate"), Scope.MANAGE),
     }
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if is_test(request):  # it must not learn, or decide, where live events go
+            raise Problem("forbidden", "Webhooks are for live keys; a test key neither sees nor changes them.")
 
     def list(self, request: Request) -> Response:
         return Response({"results": WebhookRow(selectors.webhooks(_client(request)), many=True).data, "next": None})

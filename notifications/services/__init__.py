@@ -17,7 +17,7 @@ from notifications.services.accepting import (
     replay_answer,
 )
 from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_own, resend_matching, resend_own
-from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WrongState
+from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
 from notifications.services.webhooks import (
@@ -44,6 +44,7 @@ __all__ = [
     "Refused",
     "Unavailable",
     "Use",
+    "WebhookConflict",
     "WrongState",
     "accept",
     "accept_batch",

@@ -39,6 +39,10 @@ class WrongState(Exception):
         self.expired = expired  # its life is over, or would be by the time asked for
 
 
+class WebhookConflict(Exception):
+    """Raised when a client's webhooks, as they are, leave no room for what is asked."""
+
+
 def translated(error: DatabaseError) -> Exception:
     """KeyInUse or Unavailable, or the error itself where it is our own fault."""
     state = sqlstate(error)

@@ -20,6 +20,7 @@ from notifications import nudge
 from notifications.intake import Problem, Refused
 from notifications.models import Client, WebhookEndpoint
 from notifications.outbox import lanes, tell
+from notifications.services.errors import WebhookConflict
 
 MOST_WEBHOOKS: Final = 10  # of one client: each of its notifications is told to all of them
 ROTATION: Final = timedelta(hours=24)  # for which the secret before signs as well: a day to deploy the new one
@@ -27,20 +28,23 @@ SECRET_BYTES: Final = 32  # the scheme asks for 24 to 64
 
 
 def create_webhook(client: Client, *, url: str, events: Sequence[str], description: str = "") -> WebhookEndpoint:
-    """Make one; its secret is to be shown now. Raises: Refused."""
+    """Make one; its secret is to be shown now. Raises: Refused, WebhookConflict."""
     _check(url)
     with transaction.atomic():
         _alone(client)
         _check_free(client, url)
         if client.webhooks.count() >= MOST_WEBHOOKS:
-            raise Refused(Problem("url", "too_many", f"there may be {MOST_WEBHOOKS} webhooks; delete one"))
+            raise WebhookConflict(f"There may be {MOST_WEBHOOKS} webhooks: delete one.")
         return WebhookEndpoint.objects.create(
             id=uuid7(), client=client, url=url, events=list(events), description=description, secret=_new_secret()
         )
 
 
 def change_webhook(webhook: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """`changes`: of `url`, `events`, `description` and `is_active`. Raises: Refused, WebhookEndpoint.DoesNotExist."""
+    """`changes`: of `url`, `events`, `description` and `is_active`.
+
+    Raises: Refused, WebhookConflict, WebhookEndpoint.DoesNotExist.
+    """
     if "url" in changes and changes["url"] != webhook.url:
         _check(changes["url"])
     with transaction.atomic():
@@ -110,4 +114,4 @@ def _check(url: str) -> None:
 
 def _check_free(client: Client, url: str) -> None:
     if client.webhooks.filter(url=url).exists():
-        raise Refused(Problem("url", "taken", "there is a webhook at this address already"))
+        raise WebhookConflict("There is a webhook at this address already.")

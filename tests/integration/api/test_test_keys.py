@@ -31,7 +31,7 @@ MAIL = {"message": "hello", "subject": "Hi", "send_to": "ann@example.com"}
 def with_sandbox(settings: Settings, webhooks: list[str]) -> None:
     played = sandbox.options("http://127.0.0.1:9", 9, webhooks)
     known = settings.NOTIFIER_CHANNELS
-    settings.NOTIFIER_CHANNELS = {name: {**known[name], "sandbox": played[name]} for name in known}
+    settings.NOTIFIER_CHANNELS = {name: {**known[name], "sandbox": played.get(name)} for name in known}
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,13 @@ from django.db import connection
 from django.http import HttpResponse
 from pytest_django import Settings
 
+from notifications import credentials
 from notifications.models import LaneState, Notification, WebhookEndpoint
 from notifications.outbox import lanes
 from notifications.outbox.tell import CHANNEL
 from notifications.services.webhooks import MOST_WEBHOOKS
 from notifications.webhooks import KnownEndpoints
-from tests.factories import NotificationFactory, WebhookEndpointFactory
+from tests.factories import ApiKeyFactory, NotificationFactory, WebhookEndpointFactory
 
 from .callers import Caller
 
@@ -126,11 +127,39 @@ def test_a_refusal_does_not_repeat_the_address(caller: Caller, url: str) -> None
     assert b"p4ssw0rd" not in caller.post("/api/v1/webhooks", {"url": url}).content
 
 
+def conflict(answer: HttpResponse) -> bool:
+    return (answer.status_code, json.loads(answer.content)["code"]) == (409, "webhook_conflict")
+
+
+def test_a_change_to_an_address_that_is_told_already_changes_nothing(caller: Caller) -> None:
+    webhook = made(caller)
+    made(caller, url="https://example.com/second")
+
+    assert conflict(caller.patch(f"/api/v1/webhooks/{webhook['id']}", {"url": "https://example.com/second"}))
+    assert WebhookEndpoint.objects.get(id=webhook["id"]).url == URL
+
+
+def test_a_test_key_neither_sees_nor_changes_where_live_events_go(caller: Caller) -> None:
+    webhook = made(caller)
+    key = credentials.new_key(test=True).text
+    ApiKeyFactory(client=caller.client, text=key, is_test=True)
+    testing = Caller(caller.client, key)
+
+    for answer in (
+        testing.get("/api/v1/webhooks"),
+        testing.get(f"/api/v1/webhooks/{webhook['id']}"),
+        testing.post("/api/v1/webhooks", {"url": "https://example.com/mine"}),
+        testing.patch(f"/api/v1/webhooks/{webhook['id']}", {"url": "https://example.com/mine"}),
+    ):
+        assert (answer.status_code, json.loads(answer.content)["code"]) == (403, "forbidden")
+    assert [each.url for each in WebhookEndpoint.objects.all()] == [URL]
+
+
 def test_one_address_is_told_once(caller: Caller, other: Caller) -> None:
     made(caller)
     made(other)  # anybody's own
 
-    assert problems(caller.post("/api/v1/webhooks", {"url": URL})) == [("url", "taken")]
+    assert conflict(caller.post("/api/v1/webhooks", {"url": URL}))
 
 
 def test_a_client_has_ten_at_most_however_many_ask_at_once(caller: Caller) -> None:
@@ -143,8 +172,8 @@ def test_a_client_has_ten_at_most_however_many_ask_at_once(caller: Caller) -> No
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(post, range(MOST_WEBHOOKS + 6)))
 
-    assert (answers.count(201), answers.count(400)) == (MOST_WEBHOOKS, 6)
-    assert problems(caller.post("/api/v1/webhooks", {"url": "https://example.com/more"})) == [("url", "too_many")]
+    assert (answers.count(201), answers.count(409)) == (MOST_WEBHOOKS, 6)
+    assert conflict(caller.post("/api/v1/webhooks", {"url": "https://example.com/more"}))
 
 
 def test_an_allowed_network_is_allowed(caller: Caller, settings: Settings) -> None:
@@ -181,7 +210,6 @@ def test_switching_it_on_forgets_why_it_was_off(caller: Caller) -> None:
         ({"is_active": "no"}, ("is_active", "invalid")),
         ({"is_active": None}, ("is_active", "invalid")),
         ({"url": "http://example.com"}, ("url", "invalid_url")),
-        ({"url": "https://example.com/second"}, ("url", "taken")),
         ({"events": []}, ("events", "empty")),
         ({"secret": "whsec_mine"}, ("secret", "unknown_field")),
     ],
