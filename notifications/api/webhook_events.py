@@ -22,6 +22,7 @@ _EXAMPLE = {
         "id": "0190163d-8694-739b-aea5-966c26f8ad91",
         "channel": "sms",
         "to": "+14155552671",
+        "test": False,
         "status": "failed",
         "error_code": "21211",
         "provider_id": "",
@@ -49,6 +50,7 @@ class ToldOf(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     channel = serializers.CharField()
     to = serializers.CharField()
+    test = serializers.BooleanField(help_text="Whether it went to the sandbox only.")
     status = serializers.ChoiceField(every_event())
     error_code = serializers.CharField(help_text="Why it failed or is unknown; else empty.")
     provider_id = serializers.CharField(help_text="The provider's name for it, where it gives one; else empty.")

@@ -575,7 +575,7 @@ def test_a_key_may_end_in_the_future_only(browser: Browser, poster: Client) -> N
 def sandboxed(settings: Settings) -> None:
     played = sandbox.options("http://127.0.0.1:9", 9, ["default"])
     known = settings.NOTIFIER_CHANNELS
-    settings.NOTIFIER_CHANNELS = {name: {**known[name], "sandbox": played[name]} for name in known}
+    settings.NOTIFIER_CHANNELS = {name: {**known[name], "sandbox": played.get(name)} for name in known}
 
 
 def test_a_test_key_is_made_and_shown_as_one(browser: Browser, poster: Client, sandboxed: None) -> None:

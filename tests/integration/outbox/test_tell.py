@@ -174,6 +174,7 @@ def test_the_payload_is_the_notification_as_it_is_now(client: Client, webhook: W
             "id": str(id_),
             "channel": "slack",
             "to": "ops",
+            "test": False,
             "status": "sent",
             "error_code": "",
             "provider_id": "P-1",
