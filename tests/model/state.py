@@ -118,7 +118,8 @@ SELECT
 # Rows: none.
 _WIPE: Final = """
 WITH n AS (DELETE FROM notification), a AS (DELETE FROM attempt), r AS (DELETE FROM receipt), e AS (DELETE FROM event),
-     k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger)
+     k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger),
+     i AS (DELETE FROM listing), b AS (DELETE FROM label)
 DELETE FROM worker
 """
 
