@@ -215,9 +215,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"StatusEnum": "notifications.api.schema.STATUSES", "ResendableEnum": ["failed", "unknown"]},
+    "ENUM_NAME_OVERRIDES": {
+        "StatusEnum": "notifications.api.schema_parts.STATUSES",
+        "ResendableEnum": ["failed", "unknown"],
+    },
     "WEBHOOKS": [f"notifications.api.webhook_events.{event}" for event in ("sent", "delivered", "failed", "unknown")],
-    "PREPROCESSING_HOOKS": ["notifications.api.schema.without_slash_variants"],
+    "PREPROCESSING_HOOKS": ["notifications.api.schema_parts.without_slash_variants"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "notifications.api.openapi.finish",

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from notifications import selectors, services
-from notifications.api import schema, shapes
+from notifications.api import schema_webhooks, shapes
 from notifications.api.fields import StrictSerializer, Text
 from notifications.api.problems import Problem
 from notifications.api.viewsets import ClientViewSet, is_test
@@ -105,7 +105,7 @@ class WebhookWithSecret(WebhookRow):
         fields: ClassVar = [*WebhookRow.Meta.fields, "secret"]
 
 
-@schema.keeping_webhooks(NewWebhook, ChangedWebhook, WebhookRow, WebhookWithSecret)
+@schema_webhooks.keeping_webhooks(NewWebhook, ChangedWebhook, WebhookRow, WebhookWithSecret)
 class WebhookViewSet(ClientViewSet):
     scopes: ClassVar = {
         **dict.fromkeys(("list", "retrieve"), Scope.READ),

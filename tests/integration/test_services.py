@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, transaction
 from django.test import override_settings
-from pytest_django.fixtures import Settings
 
 from notifications import services
 from notifications.models import Client, IdempotencyRecord, Notification
@@ -19,13 +18,7 @@ from notifier.postgres_broker import NOTIFY_CHANNEL
 from tests.eventually import eventually
 from tests.factories import ClientFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def channels(settings: Settings) -> None:
-    slack = {**settings.NOTIFIER_CHANNELS["slack"], "webhooks": {"default": "https://hooks.slack.com/services/x"}}
-    settings.NOTIFIER_CHANNELS = {**settings.NOTIFIER_CHANNELS, "slack": slack}
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slack")]
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from django.db import connection
-from pytest_django.fixtures import Settings
 
 from notifications import services
 from notifications.models import Client, Notification
@@ -19,15 +18,9 @@ from notifications.together import Together
 from tests.eventually import eventually
 from tests.factories import ClientFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slack")]
 
 AGES = 30.0  # seconds: nobody's patience ends in these tests, but where they say so
-
-
-@pytest.fixture(autouse=True)
-def channels(settings: Settings) -> None:
-    slack = {**settings.NOTIFIER_CHANNELS["slack"], "webhooks": {"default": "https://hooks.slack.com/services/x"}}
-    settings.NOTIFIER_CHANNELS = {**settings.NOTIFIER_CHANNELS, "slack": slack}
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def early_in_a_minute(transactional_db: None) -> Iterator[None]:
     """A minute that ends amid a test is another test."""
     left = run("SELECT extract(epoch FROM date_trunc('minute', now()) + interval '1 minute' - now())::float8", {})[0][0]
     if left < 20:
-        run(f"SELECT pg_sleep({left})", {})  # type: ignore[arg-type]
+        run("SELECT pg_sleep(%(seconds)s)", {"seconds": left})
     throttling.throttle.forget()
     yield
     throttling.throttle.forget()

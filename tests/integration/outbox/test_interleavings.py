@@ -16,7 +16,6 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
-from pytest_django.fixtures import Settings
 
 from channels.contract import Progress
 from notifications.actors import Actors
@@ -48,13 +47,6 @@ def second(transactional_db: None) -> Iterator[Second]:
     second = Second()
     yield second
     second.close()
-
-
-@pytest.fixture
-def slack(settings: Settings) -> None:
-    known = settings.NOTIFIER_CHANNELS
-    webhooks = {"default": "https://hooks.slack.com/services/x"}
-    settings.NOTIFIER_CHANNELS = {**known, "slack": {**known["slack"], "webhooks": webhooks}}
 
 
 def bury(worker: UUID, *, beat: int = 0) -> list[recover.TakenBack] | None:
