@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifications.models import IdempotencyRecord, Notification
+from tests.factories import NotificationFactory
 
 from .callers import Caller
 
@@ -58,6 +59,59 @@ def test_any_object_is_accepted_or_told_what_is_wrong_with_it(caller: Caller, po
     else:
         assert (answer.status_code, stored) == (400, 0), told
         assert told["code"] == "malformed_json" or told["errors"]
+
+
+# What else takes a body, and the fields that it has.
+OTHERS = {
+    "/api/v1/notifications/batch": ["notifications"],
+    "/api/v1/notifications/resend": [
+        *("status", "channel", "to", "correlation_id", "metadata", "since", "until", "cursor", "limit"),
+    ],
+    "/api/v1/notifications/{id}/resend": [],
+    "/api/v1/notifications/{id}/cancel": [],
+    "/api/v1/notifications/{id}/reschedule": ["send_at"],
+    "/api/v1/webhooks": ["url", "events", "description"],
+}
+# What some of these take, and what leads on from there.
+LIKELY = PLAUSIBLE | st.sampled_from(
+    [
+        *("failed", "unknown", "https://example.com/told", "01a20000-0000-7000-8000-00000000000e", 1, 1000, 1e3, []),
+        *(
+            ["sent", "failed"],
+            [{"channel": "sms", "to": "+14155552671", "message": "hello"}],
+            [{}],
+            [None],
+            ["sent"] * 9,
+        ),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_posted_elsewhere_is_answered_and_never_our_fault(caller: Caller, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(OTHERS)))
+    known = data.draw(st.sets(st.sampled_from([*OTHERS[path], "another"])))
+    body = {field: data.draw(LIKELY | ODD) for field in sorted(known)}
+
+    answer = caller.post(path.replace("{id}", str(NotificationFactory(client=caller.client).id)), body)
+
+    assert answer.status_code in {200, 201, 202, 400, 409}, answer.content
+    if answer.status_code == 400:
+        told = json.loads(answer.content)
+        assert told["code"] == "malformed_json" or told["errors"]
+
+
+QUERY = ("status", "channel", "to", "correlation_id", "metadata[a]", "since", "until", "cursor", "limit", "another")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=st.dictionaries(st.sampled_from(QUERY) | st.text(max_size=5), LIKELY.map(str) | st.text(max_size=20)))
+def test_any_query_is_answered_or_told_what_is_wrong_with_it(caller: Caller, query: dict[str, str]) -> None:
+    answer = caller.get("/api/v1/notifications", **query)
+
+    assert answer.status_code in {200, 400}, answer.content
+    assert answer.status_code == 200 or json.loads(answer.content)["errors"]
 
 
 @pytest.mark.parametrize("path", sorted(FIELDS))

@@ -1,4 +1,4 @@
-"""One key, one notification: fifty requests at once, over real sockets, served by several processes."""
+"""One key, one notification, or one batch: fifty requests at once, over real sockets, served by several processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from threading import Barrier
 from urllib.parse import urlsplit
+
+import pytest
 
 from notifications.models import IdempotencyRecord, Notification
 from tests.processes import web
@@ -17,7 +19,15 @@ from .test_server import PROVIDER
 PARALLEL = 50
 
 
-def test_fifty_equal_requests_at_once_make_one_notification_and_get_equal_answers(caller: Caller) -> None:
+BATCH = {"notifications": [{"channel": "sms", "to": SMS["send_to_number"], "message": str(n)} for n in range(20)]}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "made"), [("/api/v1/sms", SMS, 1), ("/api/v1/notifications/batch", BATCH, 20)]
+)
+def test_fifty_equal_requests_at_once_make_one_notification_and_get_equal_answers(
+    caller: Caller, path: str, asked: object, made: int
+) -> None:
     with web(processes=2, threads=32, **PROVIDER) as (_, url):
         place = urlsplit(url)
         together = Barrier(PARALLEL)
@@ -31,7 +41,7 @@ def test_fifty_equal_requests_at_once_make_one_notification_and_get_equal_answer
             connection = HTTPConnection(place.hostname or "", place.port, timeout=30)
             connection.connect()
             together.wait(timeout=30)
-            connection.request("POST", "/api/v1/sms", json.dumps(SMS), headers)
+            connection.request("POST", path, json.dumps(asked), headers)
             response = connection.getresponse()
             body = response.read()
             connection.close()
@@ -42,5 +52,5 @@ def test_fifty_equal_requests_at_once_make_one_notification_and_get_equal_answer
 
     assert {(status, location, body) for status, location, _, body in answers} == {(202, answers[0][1], answers[0][3])}
     assert sorted(replayed or "first" for _, _, replayed, _ in answers) == ["first"] + ["true"] * (PARALLEL - 1)
-    assert Notification.objects.count() == 1
+    assert Notification.objects.count() == made
     assert IdempotencyRecord.objects.count() == 1
