@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote, urlencode
@@ -122,3 +123,40 @@ def web(*, processes: int = 1, threads: int = 8, **extra: str) -> Iterator[tuple
         raise
     finally:
         running.end()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make run` made: its folder to paste in, its addresses, and the key that it shows."""
+
+    folder: Path
+    url: str
+    sandbox: str
+    key: str = field(repr=False)
+
+
+@contextmanager
+def made() -> Iterator[Made]:
+    """All that `make run` starts, with an embedded Postgres, on other ports; it must end well."""
+    web_port, sandbox_port, smtp_port = (str(free_port()) for _ in range(3))
+    with tempfile.TemporaryDirectory(prefix="notifier-made-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        environment = plain_environment(
+            DATA_DIR=str(folder / ".data"),
+            WEB_PORT=web_port,
+            SANDBOX_PORT=sandbox_port,
+            SANDBOX_SMTP_PORT=smtp_port,
+            WORKER_PROCESSES="1",
+        )
+        environment.pop("SECRET_KEY")
+        running = Running([sys.executable, "manage.py", "up"], environment)
+        try:
+            eventually(lambda: "\nready" in running.log or running.popen.poll(), seconds=90, what="ready")
+            assert running.popen.poll() is None, running.log
+            key = (folder / ".data/secrets/api_key").read_text().strip()
+            yield Made(folder, f"http://127.0.0.1:{web_port}", f"http://127.0.0.1:{sandbox_port}", key)
+            running.terminate()
+            assert running.wait(60) == 0
+        finally:
+            running.end()

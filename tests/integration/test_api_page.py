@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,7 @@ from notifications.services import MOST_IN_BATCH
 from notifications.states import Status
 from tests.eventually import eventually
 from tests.integration.unreliable import unreliable
-from tests.ports import free_port
-from tests.processes import ROOT, Running, plain_environment
+from tests.processes import ROOT, made, plain_environment
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -64,29 +62,8 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """`make run` on other ports."""
-    web, http, smtp_port = (str(free_port()) for _ in range(3))
-    with tempfile.TemporaryDirectory(prefix="notifier-api-page-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        environment = plain_environment(
-            DATA_DIR=str(folder / ".data"),
-            WEB_PORT=web,
-            SANDBOX_PORT=http,
-            SANDBOX_SMTP_PORT=smtp_port,
-            WORKER_PROCESSES="1",
-        )
-        environment.pop("SECRET_KEY")
-        running = Running([sys.executable, "manage.py", "up"], environment)
-        try:
-            eventually(lambda: "\nready" in running.log or running.popen.poll(), seconds=90, what="ready")
-            assert running.popen.poll() is None, running.log
-            key = (folder / ".data/secrets/api_key").read_text().strip()
-            yield Service(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{http}", folder, key)
-            running.terminate()
-            assert running.wait(60) == 0
-        finally:
-            running.end()
+    with made() as running:
+        yield Service(running.url, running.sandbox, running.folder, running.key)
 
 
 def test_every_command_of_the_page_works_as_it_is_pasted(service: Service) -> None:
