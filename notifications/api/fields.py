@@ -16,7 +16,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, validators
 
+from channels.registry import open_channels
 from channels.text import UNSTORABLE
+from notifications.api import shapes
 from notifications.api.shapes import MOST_LABELS
 
 UNKNOWN_FIELD = serializers.ErrorDetail("There is no such field.", code="unknown_field")
@@ -44,7 +46,7 @@ class Text(serializers.CharField):
     def __init__(self, *, shape: Mapping[str, Any] | None = None, **options: Any) -> None:
         """`shape` is what the schema tells of it: the rule itself is the channel's."""
         super().__init__(trim_whitespace=False, **options)
-        self.shape = shape or {}
+        self._shape = shape
         self.validators = [each for each in self.validators if not isinstance(each, _LOOK_AT_EACH_CHARACTER)]
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
@@ -62,12 +64,16 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         self.fail("invalid")
 
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        return self._shape or {"type": "string", **self.narrowed()}
 
-class ChannelName(Text):
-    """The name of a channel; whether there is one of that name is for the service to say."""
+    def narrowed(self) -> Mapping[str, Any]:
+        """What is known of any text of this kind."""
+        return {}
 
 
-class KnownChannel(ChannelName):
+class KnownChannel(Text):
     """One that the service has: a filter by another would find nothing, and not say why."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
@@ -77,9 +83,15 @@ class KnownChannel(ChannelName):
             raise serializers.ValidationError(words, code="unknown_channel")
         return name
 
+    def narrowed(self) -> Mapping[str, Any]:
+        return {"enum": list(settings.NOTIFIER_CHANNELS)}
 
-class OpenChannelName(ChannelName):
-    """Of one that clients can post to."""
+
+class OpenChannelName(Text):
+    """Of one that clients can post to; whether there is one of that name is for the service to say."""
+
+    def narrowed(self) -> Mapping[str, Any]:
+        return {"enum": open_channels()}
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -105,6 +117,7 @@ class Moment(serializers.Field[datetime, str, str, datetime]):
         return value.isoformat().replace("+00:00", "Z")
 
 
+@extend_schema_field(dict(shapes.METADATA))
 class Metadata(serializers.Field[Any, Any, Any, Any]):
     """A flat object of strings and numbers, kept with the notification and given back, never sent."""
 
@@ -141,6 +154,7 @@ class Whole(serializers.IntegerField):
         return int(data)
 
 
+@extend_schema_field(dict(shapes.LABELS))
 class Labels(serializers.Field[Any, Any, Any, Any]):
     """Entries of metadata to look for; a number is looked for as JSON writes it."""
 

@@ -11,8 +11,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from channels.registry import channels, open_channels
-from notifications.api import shapes
 from notifications.api.kinds import KINDS
 from notifications.states import Status
 
@@ -21,7 +19,7 @@ PROBLEM = "application/problem+json"
 STATUSES = [status.value for status in Status]
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library types none of these
     target_class = "notifications.api.authentication.ApiKeyAuthentication"
     name = "ApiKey"
 
@@ -33,41 +31,12 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": about}
 
 
-class ChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "notifications.api.fields.ChannelName"
+class Texts(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # the library types none of these
+    target_class = "notifications.api.fields.Text"
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(self.target.shape) or {"type": "string", "enum": list(channels())}
-
-
-class OpenChannelNames(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "notifications.api.fields.OpenChannelName"
-    priority = 1  # before that of every channel's name
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(self.target.shape) or {"type": "string", "enum": open_channels()}
-
-
-class Texts(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "notifications.api.fields.Text"
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(self.target.shape) or {"type": "string"}
-
-
-class LabelsOfMetadata(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "notifications.api.fields.Metadata"
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(shapes.METADATA)
-
-
-class LabelsToLookFor(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "notifications.api.fields.Labels"
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        return dict(shapes.LABELS)
+        return dict(self.target.shape)
 
 
 class ProblemField(serializers.Serializer[Any]):
@@ -85,7 +54,7 @@ class ProblemDetails(serializers.Serializer[Any]):
     detail = serializers.CharField()
     code = serializers.ChoiceField(list(KINDS))
     correlation_id = serializers.CharField()
-    errors = ProblemField(many=True, required=False)  # type: ignore[assignment]
+    errors = ProblemField(many=True, required=False)  # type: ignore[assignment]  # a serializer has `errors` of its own
 
 
 _SECONDS: dict[str, Any] = {"type": "integer", "minimum": 1}

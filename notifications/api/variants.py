@@ -59,7 +59,7 @@ def _variant(channel: str) -> type[NewNotification]:
     return type(name, (NewNotification,), {"channel": OpenChannelName(shape={"type": "string", "const": channel})})
 
 
-class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # the library types none of these
     """One schema for each channel, told apart by `channel`."""
 
     target_class = "notifications.api.serializers.NewNotification"
@@ -78,7 +78,7 @@ class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
         }
 
 
-class SizeOfBatch(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+class SizeOfBatch(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # the library types none of these
     target_class = "notifications.api.serializers.NewBatch"
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:

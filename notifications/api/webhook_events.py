@@ -66,7 +66,7 @@ class ToldOf(serializers.Serializer[Any]):
 class Told(serializers.Serializer[Any]):
     type = serializers.ChoiceField([f"notification.{event}" for event in every_event()])
     timestamp = serializers.DateTimeField(help_text="When it was decided.")
-    data = ToldOf()  # type: ignore[assignment]
+    data = ToldOf()  # type: ignore[assignment]  # a serializer has `data` of its own
 
 
 def _of(event: str, summary: str) -> OpenApiWebhook:
