@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 
 from channels.registry import channels
 from notifications.models import Attempt, Client, Notification, WebhookEndpoint, Worker
@@ -59,12 +59,17 @@ def page_of_ids(
 
 
 def notification(client: Client, notification_id: UUID, *, test: bool = False) -> Notification:
-    """One of the client's own, its attempts in order.
+    """One of the client's own.
 
     Raises: Notification.DoesNotExist, also where it is another client's, or of the other mode.
     """
-    attempts = Prefetch("attempts", queryset=Attempt.objects.order_by("number"))
-    return Notification.objects.prefetch_related(attempts).get(in_mode(test=test), id=notification_id, client=client)
+    return Notification.objects.get(in_mode(test=test), id=notification_id, client=client)
+
+
+def with_attempts(notification: Notification) -> Notification:
+    """The same, its attempts read, in order."""
+    prefetch_related_objects([notification], Prefetch("attempts", queryset=Attempt.objects.order_by("number")))
+    return notification
 
 
 def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:

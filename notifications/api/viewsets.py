@@ -147,7 +147,7 @@ class NotificationViewSet(AcceptingViewSet):
             found = selectors.notification(_client(request), _id(pk), test=is_test(request))
         except Notification.DoesNotExist:  # nobody's, another client's, or of the other mode
             raise Http404 from None
-        return Response(NotificationDetail(found).data)
+        return Response(NotificationDetail(selectors.with_attempts(found)).data)
 
     @action(detail=False, methods=["post"], url_path="resend", url_name="resend-many")
     def resend_many(self, request: Request) -> HttpResponse:

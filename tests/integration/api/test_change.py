@@ -17,7 +17,7 @@ from notifications.outbox.statement import direct_connection
 from notifications.states import Event as Edge
 from notifications.states import Status, sources
 from notifier.postgres_broker import NOTIFY_CHANNEL
-from tests.factories import NotificationFactory
+from tests.factories import AttemptFactory, NotificationFactory
 
 from .callers import SMS, Caller
 
@@ -237,3 +237,14 @@ def test_what_falls_due_before_anybody_looks_wakes_a_worker_then(caller: Caller,
     assert nudged(10) == ["sms"]
     assert datetime.now(UTC) >= due
     assert Notification.objects.get(id=UUID(accepted["id"])).due_at == due
+
+
+@pytest.mark.parametrize("what", list(EDGES))
+def test_a_change_reads_the_row_before_and_after_and_nothing_else_of_it(
+    caller: Caller, what: str, django_assert_num_queries: Any
+) -> None:
+    row = a_notification(caller, "pending" if what == "reschedule" else "failed")
+    AttemptFactory(notification=row, number=1)
+
+    with django_assert_num_queries(4):  # two, between BEGIN and COMMIT or before; the statement is none of the ORM's
+        assert change(caller, row.id, what).status_code in {200, 202}
