@@ -80,7 +80,8 @@ class ApiKeyAuthentication(BaseAuthentication):
 class HasScope(BasePermission):
     """Only clients, and only with a key for what they ask: `view.scopes` names the scope of each of its actions.
 
-    A view that leaves the authentication or the scopes out stays closed.
+    A view that leaves the authentication or the scopes out stays closed. `view.live`: a test key must not learn, nor
+    decide, anything there.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -94,4 +95,6 @@ class HasScope(BasePermission):
             return False
         if needed not in request.auth.scopes:
             raise Problem("scope_missing", f"This API key lacks the scope {needed}.")
+        if request.auth.is_test and getattr(view, "live", False):
+            raise Problem("forbidden", "This is for live keys; a test key neither sees nor changes it.")
         return True

@@ -47,6 +47,7 @@ class ClientViewSet(ViewSet):
     """What clients ask: each of its actions has its scope, and each answer says what is left of their minute."""
 
     scopes: ClassVar[Mapping[str, Scope]]
+    live: ClassVar[bool] = False  # whether it is for live keys alone
 
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         """What the address takes, in Allow."""
@@ -66,7 +67,7 @@ class AcceptingViewSet(ClientViewSet):
     store: ClassVar[Callable[..., services.Accepted]] = staticmethod(services.accept)
 
     def create(self, request: Request) -> HttpResponse:
-        posted = _body(request)
+        posted = body_of(request)
         key = idempotency_key(request)
         operation = f"POST {request.path.rstrip('/')}"
         asked = fingerprint(posted)
@@ -75,7 +76,7 @@ class AcceptingViewSet(ClientViewSet):
             if isinstance(wanted, list):
                 throttling.charge(request, len(wanted) - 1)
             accepted = self.store(
-                _client(request),
+                client_of(request),
                 wanted,
                 key=key,
                 operation=operation,
@@ -86,7 +87,7 @@ class AcceptingViewSet(ClientViewSet):
         except (ValidationError, services.Refused, services.NoSandbox) as error:
             # What was accepted once stays accepted, though its time be past or its webhook gone since.
             replayed = key and services.replay_answer(
-                _client(request), operation=operation, key=key, fingerprint=asked, test=is_test(request)
+                client_of(request), operation=operation, key=key, fingerprint=asked, test=is_test(request)
             )
             if not replayed:
                 raise self._in_words_of_the_body(error) from None
@@ -137,25 +138,25 @@ class NotificationViewSet(AcceptingViewSet):
         asked = PageQuery.read(request.query_params)
         before, limit = asked.pop("cursor", None), asked.pop("limit")
         wanted, test = PageQuery.wanted(asked), is_test(request)
-        rows, following = selectors.page(_client(request), wanted, before=before, limit=limit, test=test)
+        rows, following = selectors.page(client_of(request), wanted, before=before, limit=limit, test=test)
         here = request.build_absolute_uri()
         after = replace_query_param(here, "cursor", str(following)) if following else None
         return Response({"results": NotificationRow(rows, many=True).data, "next": after})
 
     def retrieve(self, request: Request, pk: str) -> Response:
         try:
-            found = selectors.notification(_client(request), _id(pk), test=is_test(request))
+            found = selectors.notification(client_of(request), _id(pk), test=is_test(request))
         except Notification.DoesNotExist:  # nobody's, another client's, or of the other mode
             raise Http404 from None
         return Response(NotificationDetail(selectors.with_attempts(found)).data)
 
     @action(detail=False, methods=["post"], url_path="resend", url_name="resend-many")
     def resend_many(self, request: Request) -> HttpResponse:
-        asked = BulkResend.values(_body(request))  # no body is no choice: {} chooses all that failed
+        asked = BulkResend.values(body_of(request))  # no body is no choice: {} chooses all that failed
         before, limit = asked.pop("cursor", None), asked.pop("limit")
         change = partial(
             services.resend_matching,
-            _client(request),
+            client_of(request),
             BulkResend.wanted(asked),
             before=before,
             limit=limit,
@@ -180,7 +181,7 @@ class NotificationViewSet(AcceptingViewSet):
         return _changed(request, pk, partial(services.reschedule_own, send_at=new["send_at"]), HTTPStatus.OK)
 
 
-def _body(request: Request) -> dict[str, Any]:
+def body_of(request: Request) -> dict[str, Any]:
     if request.stream is None:
         raise Problem("malformed_json", "The body is empty; send one JSON object.")
     return cast(dict[str, Any], request.data)  # StrictJSONParser gives nothing else
@@ -188,7 +189,7 @@ def _body(request: Request) -> dict[str, Any]:
 
 def _posted(request: Request) -> dict[str, Any]:
     """The body; a change that needs to be told nothing may come without."""
-    return {} if request.stream is None else _body(request)
+    return {} if request.stream is None else body_of(request)
 
 
 def _changed(request: Request, pk: str, change: Callable[..., services.Accepted], status: HTTPStatus) -> HttpResponse:
@@ -198,7 +199,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
         return services.Answer(status, "", JSONRenderer().render(NotificationRow(row).data))
 
     try:
-        changed = change(_client(request), _id(pk), use=_use(request), tell=tell, test=is_test(request))
+        changed = change(client_of(request), _id(pk), use=_use(request), tell=tell, test=is_test(request))
     except Notification.DoesNotExist:
         raise Http404 from None
     return _accepted(changed, request)
@@ -206,7 +207,7 @@ def _changed(request: Request, pk: str, change: Callable[..., services.Accepted]
 
 def _use(request: Request) -> services.Use:
     return services.Use(
-        _client(request).pk,
+        client_of(request).pk,
         operation=modes.operation(f"POST {request.path.rstrip('/')}", test=is_test(request)),
         key=idempotency_key(request, required=False),
         fingerprint=fingerprint(_posted(request)),
@@ -225,7 +226,7 @@ def _id(pk: str) -> UUID:
         raise Http404 from None
 
 
-def _client(request: Request) -> Client:
+def client_of(request: Request) -> Client:
     return cast(Client, request.user)  # HasScope lets nobody else pass
 
 
