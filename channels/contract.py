@@ -12,10 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from channels.rules import Rules
+
+if TYPE_CHECKING:
+    from channels.errors import Table
 
 
 class OnUnknown(enum.StrEnum):
@@ -23,6 +27,24 @@ class OnUnknown(enum.StrEnum):
 
     RESEND = "resend"  # send again, and mark the attempt as a possible duplicate
     HOLD = "hold"  # park it as unknown until a receipt, a look-up or an operator settles it
+
+
+class File(NamedTuple):
+    """What goes along with a message, whole."""
+
+    name: str
+    content_type: str  # type/subtype, without parameters
+    octets: bytes
+
+
+class Content(NamedTuple):
+    """What a message has beyond its text, in its channel's own terms (`Backend.validate_content`)."""
+
+    fields: Mapping[str, Any] = MappingProxyType({})  # JSON
+    files: Sequence[File] = ()
+
+
+NOTHING_MORE: Final = Content()
 
 
 class Message(NamedTuple):
@@ -36,6 +58,7 @@ class Message(NamedTuple):
     correlation_id: str
     created_at: datetime  # aware, UTC: when the notification was accepted
     receipt_url: str = ""  # where the provider may report delivery later; "" for nowhere
+    content: Content = NOTHING_MORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +123,8 @@ class PermanentError(ChannelError):
 class TransientError(ChannelError):
     """Raised when a later try may succeed; `outcome_unknown` when the message may have been sent.
 
-    `rests`: nothing else would get through to this destination either, so that its lane pauses.
+    `rests`: nothing else would get through to this destination either, so that its lane pauses at once. `isolated`:
+    this message's or recipient's own trouble, which says nothing of the provider and opens no circuit.
     """
 
     def __init__(
@@ -111,11 +135,13 @@ class TransientError(ChannelError):
         outcome_unknown: bool,
         retry_after: timedelta | None = None,
         rests: bool = False,
+        isolated: bool = False,
     ) -> None:
         super().__init__(code, detail)
         self.outcome_unknown = outcome_unknown
         self.retry_after = retry_after
         self.rests = rests
+        self.isolated = isolated
 
 
 class RateLimited(ChannelError):
@@ -135,7 +161,7 @@ class Unacceptable(Exception):
 
     def __init__(self, field: str, code: str, detail: str) -> None:
         super().__init__(f"{field}: {detail}")
-        self.field = field  # "to", "subject" or "message"
+        self.field = field  # "to", "subject" or "message"; or one of the content's own
         self.code = code
         self.detail = detail
 
@@ -166,6 +192,10 @@ class Backend(ABC):
     send_timeout: ClassVar[timedelta]  # the total deadline of one send, connecting included
     internal: ClassVar[bool] = False  # whether the service alone sends by it: to clients there is no such channel
     gives_reports: ClassVar[bool] = False  # whether `read_report` reads any: one may come before our own record
+    looks_up: ClassVar[bool] = False  # whether `look_up` can tell what became of a send that nobody knows of
+    # How long the provider knows a notification's own key, by which a second send is none; None: it takes no key.
+    deduplicates_for: ClassVar[timedelta | None] = None
+    errors: ClassVar[Table | None] = None  # what its codes mean
 
     @classmethod
     @abstractmethod
@@ -188,6 +218,15 @@ class Backend(ABC):
         Raises: Unacceptable, naming the field.
         """
 
+    def validate_content(self, given: Mapping[str, Any]) -> Content:
+        """Check what a request has beyond its text, and return it in its normal form. Most channels take nothing.
+
+        Raises: Unacceptable, naming the field (`html`, `attachments[2].content`).
+        """
+        for name in given:
+            raise Unacceptable(name, "not_supported", "is nothing that this channel takes: leave it out")
+        return NOTHING_MORE
+
     def rules(self) -> Rules | None:
         """What `validate` asks, for the database to ask of what comes from SQL; None: nothing may come from there."""
         return None
@@ -202,6 +241,14 @@ class Backend(ABC):
         Raises: Forged, also where this provider gives no reports.
         """
         raise Forged(f"{self.name} gives no delivery reports")
+
+    def look_up(self, message: Message, *, since: datetime) -> Sequence[Receipt]:
+        """What the provider has taken since then that may be this message, oldest first; asked before one that may have
+        been sent is sent again.
+
+        Raises: as `Session.send`; nothing is sent by it.
+        """
+        return ()
 
     @abstractmethod
     def session(self) -> AbstractContextManager[Session]:
