@@ -153,8 +153,8 @@ class _Session:
         if answer.status == 200 and answer.text.strip() == "ok":
             return Receipt(code="200", detail="ok")
         path = urlsplit(url).path
-        word = text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body))
-        raise answer.error(ERRORS, word, detail=word)
+        detail = text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body))
+        raise answer.error(ERRORS, answer.text.strip(), detail=detail)
 
 
 def _wrong_path(url: str) -> str:

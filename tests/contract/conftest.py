@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from tests.contract.providers import Provider, Slack, Smtp, Twilio, Webhook
+from tests.contract.providers import PROVIDERS, Provider
+from tests.contract.sandboxed import SANDBOXED
 
 
-@pytest.fixture(params=[Slack, Twilio, Smtp, Webhook], ids=["slack", "twilio", "smtp", "webhook"])
+@pytest.fixture(params=[*PROVIDERS, *SANDBOXED], ids=lambda maker: maker().label)
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Provider = request.param()
     return made

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
+
 from channels.contract import (
     Backend,
     ChannelError,
@@ -20,9 +22,12 @@ from channels.contract import (
     Receipt,
     TransientError,
 )
+from channels.errors import Kind, Meaning, Table
+from channels.http_errors import ANY_OTHER
+from channels.sandbox.slack import ERRORS as SLACK_STATUSES
 from channels.slack import SlackWebhook
-from channels.smtp import SmtpEmail
-from channels.twilio_sms import TwilioSms
+from channels.smtp import NO_REPLY, SmtpEmail
+from channels.twilio_sms import FAILED, TwilioSms
 from channels.webhook import Endpoint, StandardWebhook
 from tests.contract.stand_in import Answer, HttpStandIn, SmtpStandIn, StandIn, http_answer
 
@@ -81,6 +86,30 @@ class Provider(ABC):
     talks_nonsense: Answer
     to: str
     subject = ""
+    has_a_network = True  # whether it can be absent, or behind what speaks another protocol
+
+    @property
+    def label(self) -> str:
+        """What it is called in the table of results."""
+        return type(self).__name__.lower()
+
+    @property
+    def table(self) -> Table:
+        table = self.backend(0).errors
+        assert table is not None, f"{self.label} has no table of its errors"
+        return table
+
+    @abstractmethod
+    def wire(self, row: Meaning) -> Answer:
+        """How an answer looks that this row is about; skips where there is none."""
+
+    def arrange(self, stand_in: StandIn, row: Meaning) -> None:
+        """Have the stand-in do what this row is about."""
+        self.answer(stand_in, self.wire(row))
+
+    def send(self, stand_in: StandIn, row: Meaning) -> Receipt | ChannelError:
+        """What comes of one message to a stand-in that is arranged for this row."""
+        return outcome(self.backend(stand_in.port), self.message)
 
     @abstractmethod
     def stand_in(self, tls: ssl.SSLContext | None = None) -> StandIn: ...
@@ -96,18 +125,26 @@ class Provider(ABC):
     @abstractmethod
     def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend: ...
 
+    def forbidden(self, port: int) -> Backend:
+        """One that may not connect to this machine; skips where there is no such thing."""
+        pytest.skip("may connect wherever its settings say")
+
     @property
     def message(self) -> Message:
         return MESSAGE._replace(to=self.to, subject=self.subject)
 
 
-class Slack(Provider):
-    accepts = http_answer(200, b"ok")
-    refuses_message = http_answer(400, b"invalid_payload")
+class HttpProvider(Provider):
+    """One that is asked by one HTTP request; of a row that is a status, or a form of them, the status is all."""
+
     asks_later = http_answer(408)
-    refuses_us = http_answer(403, b"invalid_token")
     talks_nonsense = b"\x00\x01 what is HTTP\r\n\r\n"
-    to = "default"
+    # Of each form of a status one that has no row of its own.
+    forms = {"2xx": 202, "3xx": 302, "4xx": 418, "5xx": 500, ANY_OTHER: 199}  # noqa: RUF012 - never written
+
+    def wire(self, row: Meaning) -> Answer:
+        status = self.forms.get(row.code) or int(row.code)
+        return http_answer(status, b"" if status == self.forms[ANY_OTHER] else b"<html>no</html>")
 
     def stand_in(self, tls: ssl.SSLContext | None = None) -> HttpStandIn:
         return HttpStandIn(tls=tls)
@@ -120,17 +157,42 @@ class Slack(Provider):
         assert isinstance(stand_in, HttpStandIn)
         return [f"{request.headers}{request.body.decode()}" for request in stand_in.requests]
 
+
+class Slack(HttpProvider):
+    accepts = http_answer(200, b"ok")
+    refuses_message = http_answer(400, b"invalid_payload")
+    refuses_us = http_answer(403, b"invalid_token")
+    to = "default"
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code in SLACK_STATUSES:
+            return http_answer(SLACK_STATUSES[row.code], row.code.encode())
+        return super().wire(row)
+
     def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
         url = f"{'https' if tls else 'http'}://localhost:{port}{WEBHOOK_PATH}"
         return type("Slack", (SlackWebhook,), {"send_timeout": limit}).from_options({"webhooks": {"default": url}})
 
 
-class Twilio(Slack):
+class Twilio(HttpProvider):
     accepts = http_answer(201, json.dumps({"sid": "SM" + "a" * 32, "status": "queued"}).encode())
     refuses_message = http_answer(400, json.dumps({"code": 21211, "message": "no", "status": 400}).encode())
     asks_later = http_answer(400, json.dumps({"code": 21611, "message": "full", "status": 400}).encode())
     refuses_us = http_answer(401, json.dumps({"code": 20003, "message": "no", "status": 401}).encode())
     to = "+15005550010"
+    statuses = {"20003": 401, "20429": 429, "20500": 500}  # noqa: RUF012 - never written
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code in FAILED:
+            return http_answer(201, json.dumps({"sid": "SM" + "a" * 32, "status": row.code}).encode())
+        if row.code.startswith("300") and row.kind is Kind.PERMANENT:
+            failed = {"sid": "SM" + "a" * 32, "status": "failed", "error_code": int(row.code)}
+            return http_answer(201, json.dumps(failed).encode())
+        if len(row.code) == 5:
+            status = self.statuses.get(row.code, 400)
+            error = {"code": int(row.code), "message": "no", "status": status}
+            return http_answer(status, json.dumps(error).encode())
+        return super().wire(row)
 
     def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
         options = {
@@ -159,11 +221,16 @@ class Receivers:
 receivers = Receivers()
 
 
-class Webhook(Slack):
+class Webhook(HttpProvider):
     accepts = http_answer(204)
     refuses_message = http_answer(410)
     refuses_us = http_answer(401)
     to = "0190163d-8694-739b-aea5-966c26f8ad91"
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code == "2xx":
+            pytest.skip("any 2xx is a receiver's yes")
+        return super().wire(row)
 
     def taken(self, stand_in: StandIn) -> list[str]:
         assert isinstance(stand_in, HttpStandIn)
@@ -173,9 +240,14 @@ class Webhook(Slack):
         return super().taken(stand_in)
 
     def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
-        url = f"{'https' if tls else 'http'}://localhost:{port}{WEBHOOK_PATH}"
-        receivers.known[self.to] = Endpoint(url, [SIGNING_SECRET], is_active=True)
-        options = {"endpoints": f"{__name__}.receivers", "allowed_networks": ["127.0.0.0/8", "::1/128"]}
+        return self._at(f"{'https' if tls else 'http'}://localhost:{port}", limit, allowed=["127.0.0.0/8", "::1/128"])
+
+    def forbidden(self, port: int) -> Backend:
+        return self._at(f"https://localhost:{port}", timedelta(seconds=10), allowed=[])
+
+    def _at(self, origin: str, limit: timedelta, *, allowed: list[str]) -> Backend:
+        receivers.known[self.to] = Endpoint(f"{origin}{WEBHOOK_PATH}", [SIGNING_SECRET], is_active=True)
+        options = {"endpoints": f"{__name__}.receivers", "allowed_networks": allowed}
         return type("Webhook", (StandardWebhook,), {"send_timeout": limit}).from_options(options)
 
 
@@ -187,13 +259,53 @@ class Smtp(Provider):
     talks_nonsense = b"what is SMTP\r\n"
     to = "ada@example.com"
     subject = "A subject"
+    # The reply that a row is about, and the stage at which it comes, where that is not the recipient's.
+    replies = {  # noqa: RUF012 - never written
+        "5yz before RCPT": b"550 5.7.1 not from you\r\n",
+        "552 MAIL": b"552 too large\r\n",
+        "5.3.4 MAIL": b"554 5.3.4 too large\r\n",
+        "5.1.1": b"550 5.1.1 no such mailbox\r\n",
+        "5.1.x": b"556 5.1.10 takes no mail\r\n",
+        "5.7.x": b"571 5.7.1 not here\r\n",
+        "5yz": b"500 what\r\n",
+        "4.3.x": b"451 4.3.0 cannot look that up\r\n",
+        "4yz RCPT": b"450 4.2.1 come back later\r\n",
+        "4yz": b"452 full\r\n",
+        NO_REPLY: b"220 hello\r\n",
+        f"{NO_REPLY} in doubt": b"220 hello\r\n",
+    }
+    stages = {  # noqa: RUF012 - never written
+        "5yz before RCPT": "MAIL",
+        "552 MAIL": "MAIL",
+        "5.3.4 MAIL": "MAIL",
+        "554": ".",
+        "5yz": ".",
+        "4yz": ".",
+        f"{NO_REPLY} in doubt": ".",
+    }
+
+    def wire(self, row: Meaning) -> Answer:
+        return self.replies.get(row.code) or f"{row.code} no\r\n".encode()
+
+    def arrange(self, stand_in: StandIn, row: Meaning) -> None:
+        if row.code != "not_supported":  # which is what a stand-in does without a word
+            self.reply(stand_in, self.stages.get(row.code, "RCPT"), self.wire(row))
+
+    def reply(self, stand_in: StandIn, stage: str, answer: Answer) -> None:
+        assert isinstance(stand_in, SmtpStandIn)
+        stand_in.replies[stage] = answer
+
+    def send(self, stand_in: StandIn, row: Meaning) -> Receipt | ChannelError:
+        if row.code == "not_supported":
+            backend = SmtpEmail(sender="shop@example.com", host="localhost", port=stand_in.port, security="starttls")
+            return outcome(backend, self.message)
+        return super().send(stand_in, row)
 
     def stand_in(self, tls: ssl.SSLContext | None = None) -> SmtpStandIn:
         return SmtpStandIn(tls=tls)
 
     def answer(self, stand_in: StandIn, answer: Answer) -> None:
-        assert isinstance(stand_in, SmtpStandIn)
-        stand_in.replies["."] = answer
+        self.reply(stand_in, ".", answer)
 
     def taken(self, stand_in: StandIn) -> list[str]:
         assert isinstance(stand_in, SmtpStandIn)
@@ -216,3 +328,6 @@ def served(provider: Provider, answer: Answer | None = None, tls: ssl.SSLContext
     with provider.stand_in(tls) as stand_in:
         provider.answer(stand_in, provider.accepts if answer is None else answer)
         yield stand_in
+
+
+PROVIDERS: list[type[Provider]] = [Slack, Twilio, Smtp, Webhook]
