@@ -85,19 +85,18 @@ class Answer:
         none has a row, the status decides. `detail` is what the answer says, already fit for a log. `code`: what to
         show for it, where that is neither the word that has a row nor the status.
         """
-        row = self._meaning(table, words)
-        shown = code or (row.code if row.code in words else str(self.status))
+        by_word = self._by_word(table, words)
+        row = by_word or table.first(str(self.status), f"{self.status // 100}xx", ANY_OTHER)
+        shown = code or (by_word.code if by_word else str(self.status))
         said = row.says if row.code in _EMPTY_WORDS or not detail else detail
         asked = (
             self.retry_after(row.patience) if "Retry-After" in self.headers or row.kind is Kind.RATE_LIMITED else None
         )
         return row.error(f"answered {self.status}: {said}", code=shown, retry_after=asked)
 
-    def _meaning(self, table: Table, words: Sequence[str]) -> Meaning:
+    def _by_word(self, table: Table, words: Sequence[str]) -> Meaning | None:
         said = next((table.own[word] for word in words if word in table.own and not _STATUS.fullmatch(word)), None)
-        if said is not None and (400 <= self.status <= 499 or said.kind in _TRUE_ANYWHERE):
-            return said
-        return table.first(str(self.status), f"{self.status // 100}xx", ANY_OTHER)
+        return said if said and (400 <= self.status <= 499 or said.kind in _TRUE_ANYWHERE) else None
 
 
 class HttpOnce:
