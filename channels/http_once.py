@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import json
 import logging
 import re
 import socket
@@ -77,6 +78,14 @@ class Answer:
             # Against the provider's own clock where it tells it: ours may be off.
             asked = until - (_date(self.headers.get("Date", "")) or datetime.now(UTC))
         return min(max(asked, LEAST_PATIENCE), MOST_PATIENCE)
+
+    def fields(self) -> Mapping[str, Any]:
+        """Its text as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.text)
+        except (ValueError, RecursionError):  # of brackets nested too deep
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def error(self, table: Table, *words: str, detail: str, code: str = "") -> ChannelError:
         """What an answer means that is not the yes which the provider documents.
