@@ -11,6 +11,7 @@ from channels.rules import Recipient, Rules, Subject
 
 MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
 SUBJECT_LIMIT = 255  # characters
+HEADER_LIMIT = 998  # characters of a line: https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1
 
 
 class EmailBackend(Backend):

@@ -14,7 +14,7 @@ import requests
 
 from channels import text
 from channels.contract import ChannelError, Message, PermanentError, Receipt, Refused, SettingProblem, Unacceptable
-from channels.email_backend import EmailBackend, sender_address
+from channels.email_backend import HEADER_LIMIT, EmailBackend, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.http_once import Answer, HttpOnce, wrong_address
 
@@ -77,7 +77,6 @@ KEY_REFUSED = re.compile(r"\bapi key\b", re.IGNORECASE)
 # last send under a key must have been read well before Resend forgets it.
 KEYS_KEPT = timedelta(hours=24) - timedelta(hours=1)
 PATIENCE = SOON  # after a 429 without Retry-After and without a word of Resend's
-HEADER_LIMIT = 998  # characters of a line: RFC 5322, section 2.1.1
 API = "https://api.resend.com"
 API_KEY = re.compile(r"[!-~]+")
 

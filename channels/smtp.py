@@ -200,6 +200,15 @@ def _compose(message: Message, sender: str, address: str) -> tuple[str, bytes]:
     raise refusal
 
 
+def refusal_of(error: Exception, message: Message) -> ChannelError | None:
+    """What the relay's reply in an error of smtplib's means, whoever spoke to it; None where it holds no reply."""
+    reply = _reply(error)
+    if reply is None:
+        return None
+    # One that is neither yes nor no settles nothing.
+    return _answered(error, *reply, message, unknown=not 400 <= reply[0] <= 599)
+
+
 def _failure(error: Exception, message: Message, *, unknown: bool) -> ChannelError:
     reply = _reply(error)
     if reply is not None:
