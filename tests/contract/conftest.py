@@ -6,12 +6,35 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from tests.contract.providers import Provider, Slack, Smtp, Twilio, Webhook
+from tests.contract.providers import (
+    Apprise,
+    DjangoSmtp,
+    Postmark,
+    Provider,
+    Resend,
+    Slack,
+    Smtp,
+    Twilio,
+    Webhook,
+)
+
+PROVIDERS = {
+    "slack": Slack,
+    "twilio": Twilio,
+    "smtp": Smtp,
+    "webhook": Webhook,
+    "resend": Resend,
+    "django_smtp": DjangoSmtp,
+    "django_postmark": Postmark,
+    "apprise": Apprise,
+}
 
 
-@pytest.fixture(params=[Slack, Twilio, Smtp, Webhook], ids=["slack", "twilio", "smtp", "webhook"])
+@pytest.fixture(params=PROVIDERS.values(), ids=PROVIDERS)
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Provider = request.param()
+    if reason := made.weaker.get(request.node.originalname):
+        pytest.skip(reason)
     return made
 
 
