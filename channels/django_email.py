@@ -8,7 +8,7 @@ from __future__ import annotations
 import smtplib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -141,7 +141,7 @@ class _Session:
         sent, failure = None, None
         with deadline.within(self._backend.send_timeout):
             try:
-                sent = deadline.in_time(lambda: connection.send_messages([mail]), name="email backend")
+                sent = deadline.in_time(lambda: _deliver(connection, mail), name="email backend")
             except Exception as error:  # noqa: BLE001 - of any library: what is not known is unknown
                 failure = _failure(error, message, hide=[message.to, message.body, *self._backend.secrets])
         if failure is not None:
@@ -149,6 +149,17 @@ class _Session:
         if sent != 1:
             raise TransientError("not_counted", "the email backend counts no mail as sent", outcome_unknown=True)
         return Receipt(provider_id=_provider_id(mail) or mail.extra_headers["Message-ID"][1:-1])
+
+
+def _deliver(connection: BaseEmailBackend, mail: EmailMultiAlternatives) -> int | None:
+    try:
+        sent: int | None = connection.send_messages([mail])
+        return sent
+    finally:
+        # Django's own leaves a connection open where it fails before the mail. Nothing that closing says changes
+        # what became of the mail.
+        with suppress(Exception):
+            connection.close()
 
 
 def _compose(message: Message, backend: DjangoEmail, *, dated: bool) -> EmailMultiAlternatives:
@@ -224,5 +235,5 @@ def _is_anymail(thing: object) -> bool:
 
 def _provider_id(mail: EmailMultiAlternatives) -> str:
     """The provider's own name for the mail, which anymail writes on it."""
-    status = getattr(mail, "anymail_status", None)
-    return str(getattr(status, "message_id", "") or "")
+    found = getattr(getattr(mail, "anymail_status", None), "message_id", None)
+    return "" if found is None else str(found)
