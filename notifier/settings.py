@@ -299,7 +299,7 @@ NOTIFIER_CHANNELS = {
         "backend": "channels.apprise.Apprise",
         "on_unknown": environment.choice("APPRISE_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 5,
-        "optional": True,
+        "optional": True,  # where it has no destinations there is no warning, and no thread waits for it
         "urls": _apprise_urls,
     },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.

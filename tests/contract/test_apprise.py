@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from time import monotonic
@@ -16,6 +18,7 @@ from tests.contract.providers import PASSWORD, SECRETS, Apprise, kind, outcome, 
 from tests.contract.stand_in import HttpStandIn, Instead, http_answer
 from tests.eventually import eventually
 from tests.ports import free_port
+from tests.processes import ROOT
 
 MESSAGE = Apprise().message
 TO_NUMBER = MESSAGE._replace(to="+15005550010")
@@ -159,3 +162,13 @@ def test_the_librarys_own_log_is_silent(service: HttpStandIn, caplog: pytest.Log
 def test_nothing_is_kept_open(service: HttpStandIn) -> None:
     answered(service, http_answer(200))
     eventually(lambda: service.ended == service.connections == 1, what="the connection is closed")
+
+
+def test_the_library_is_loaded_by_nobody_who_does_not_send_by_it() -> None:
+    program = (
+        "import sys; from channels.apprise import Apprise; "
+        "made = Apprise(urls={'phone': 'json://localhost'}); "
+        "made.validate(to='phone', subject='', body='hello'), made.rules(), made.configured; "
+        "sys.exit('apprise' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60).returncode == 0
