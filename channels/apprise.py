@@ -10,35 +10,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from channels import deadline, text
 from channels.apprise_service import PLACE, NotOne, service_for, service_of
-from channels.contract import (
-    Backend,
-    ChannelError,
-    ConfigurationError,
-    Message,
-    PermanentError,
-    Receipt,
-    SettingProblem,
-    TransientError,
-    Unacceptable,
-)
+from channels.contract import Backend, Message, Receipt, SettingProblem, Unacceptable
 from channels.errors import Kind, Meaning, Table
 from channels.rules import Recipient, Rules, Subject
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
 
+_SOURCE = "https://appriseit.com/library/"
 # The library answers yes or no, and a no has no reason.
 ERRORS = Table(
-    Meaning(
-        code="False",
-        kind=Kind.UNKNOWN,
-        says="something went wrong, at whatever point",
-        source="https://appriseit.com/library/",
-    ),
+    Meaning("False", Kind.UNKNOWN, "something went wrong, at whatever point", _SOURCE),
+    Meaning("error", Kind.UNKNOWN, "the service's code raised an exception", _SOURCE),
+    Meaning("timeout", Kind.UNKNOWN, "the service was not done in time", _SOURCE),
+    Meaning("invalid_recipient", Kind.PERMANENT, "the service takes the recipient for none, or for several", _SOURCE),
+    Meaning("invalid_url", Kind.CONFIGURATION, "a URL is not one service with one recipient", _SOURCE),
+    Meaning("unknown_destination", Kind.CONFIGURATION, "no destination has that name any more", _SOURCE),
 )
 
 MESSAGE_LIMIT = 32_768  # characters: what the library takes a service to allow that says nothing else
@@ -61,7 +52,7 @@ class Apprise(Backend):
 
     name = "apprise"
     send_timeout = timedelta(seconds=20)  # some services want several requests for one message
-    errors = ERRORS
+    errors: ClassVar = ERRORS
 
     def __init__(self, *, urls: Mapping[str, str] | None = None, url: str = "", pattern: str = "") -> None:
         self._urls = dict(urls or {})
@@ -126,21 +117,17 @@ class Apprise(Backend):
 
     def service(self, to: str) -> NotifyBase:
         """What sends to a validated recipient. Raises: ConfigurationError, PermanentError."""
-        failure: ChannelError
         try:
             if self._url:
                 return service_for(self._url, to)
             if to in self._urls:
                 return service_of(self._urls[to])
         except NotOne as wrong:
-            if self._url:  # which was tried at start: it is this recipient whom the service does not take
-                failure = PermanentError(
-                    INVALID_RECIPIENT[0], "the service takes the recipient for none, or for several"
-                )
-            else:
-                failure = ConfigurationError("invalid_url", f"the URL of {to!r} {wrong}")
+            # A URL for recipients was tried at start: it is this one whom the service does not take.
+            row = ERRORS["invalid_recipient" if self._url else "invalid_url"]
+            failure = row.error(row.says if self._url else f"the URL of {to!r} {wrong}")
         else:
-            failure = ConfigurationError("unknown_destination", f"no destination is named {to!r} any more")
+            failure = ERRORS["unknown_destination"].error(f"no destination is named {to!r} any more")
         raise failure
 
     def _wrong_url(self) -> str:
@@ -170,10 +157,9 @@ class _Session:
             try:
                 taken = deadline.in_time(lambda: _notify(service, message), name="apprise")
             except TimeoutError:
-                failure = TransientError("timeout", "no answer in time, and it may be out", outcome_unknown=True)
+                failure = ERRORS["timeout"].error("no answer in time, and it may be out")
             except Exception as error:  # noqa: BLE001 - any service's code; its words may hold the URL
-                detail = f"the service raised {type(error).__name__}"
-                failure = TransientError("error", detail, outcome_unknown=True)
+                failure = ERRORS["error"].error(f"the service raised {type(error).__name__}")
         if failure is not None:
             raise failure
         if not taken:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMultiAlternatives
@@ -27,37 +27,48 @@ from channels.contract import (
     Receipt,
     Refused,
     SettingProblem,
-    TransientError,
     Unacceptable,
 )
 from channels.email_backend import HEADER_LIMIT, EmailBackend, message_id, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.failure import failure_of, is_unconnected
+from channels.http_errors import HTTP
 from channels.http_once import Answer
 
 ANYMAIL = "https://anymail.dev/en/stable/sending/exceptions/"
-
-
-def _row(code: str, kind: Kind, says: str, source: str = ANYMAIL, **more: Any) -> Meaning:
-    return Meaning(code=code, kind=kind, says=says, source=source, **more)
+DJANGO = "https://docs.djangoproject.com/en/5.2/topics/email/#email-backends"
 
 
 # By the class of an exception, the nearest of its bases that has a row; or by the status of an AnymailAPIError. What
 # smtplib raises is read as it is for a relay of our own (channels/smtp.py).
 ERRORS = Table(
-    _row("AnymailRecipientsRefused", Kind.PERMANENT, "the recipient is invalid or blocked", refuses=Refused.RECIPIENT),
-    _row("AnymailInvalidAddress", Kind.PERMANENT, "an address cannot be parsed"),
-    _row("AnymailSerializationError", Kind.PERMANENT, "the mail cannot be written for the provider"),
-    _row("AnymailUnsupportedFeature", Kind.PERMANENT, "the mail asks for what the provider does not have"),
-    _row(
+    Meaning(
+        "AnymailRecipientsRefused",
+        Kind.PERMANENT,
+        "the recipient is invalid or blocked",
+        ANYMAIL,
+        refuses=Refused.RECIPIENT,
+    ),
+    Meaning("AnymailInvalidAddress", Kind.PERMANENT, "an address cannot be parsed", ANYMAIL),
+    Meaning("AnymailSerializationError", Kind.PERMANENT, "the mail cannot be written for the provider", ANYMAIL),
+    Meaning("AnymailUnsupportedFeature", Kind.PERMANENT, "the provider lacks what the mail asks for", ANYMAIL),
+    Meaning(
         "ImproperlyConfigured",
         Kind.CONFIGURATION,
-        "the email backend's settings are wrong, AnymailConfigurationError among them",
+        "the email backend's settings are wrong (AnymailConfigurationError is one of these)",
         "https://docs.djangoproject.com/en/5.2/ref/exceptions/#improperlyconfigured",
     ),
-    _row("401", Kind.CONFIGURATION, "the provider refuses our credentials"),
-    _row("403", Kind.CONFIGURATION, "the provider refuses our credentials"),
-    _row("429", Kind.RATE_LIMITED, "too many requests", patience=timedelta(seconds=10)),
+    Meaning("email_backend", Kind.CONFIGURATION, "the email backend cannot be made with its options", DJANGO),
+    Meaning("not_counted", Kind.UNKNOWN, "the email backend counts no mail as sent", DJANGO),
+    Meaning("error", Kind.UNKNOWN, "any other exception", DJANGO),
+    Meaning(
+        "429",
+        Kind.RATE_LIMITED,
+        "too many requests",
+        "https://www.rfc-editor.org/rfc/rfc6585#section-4",
+        patience=timedelta(seconds=10),
+    ),
+    beneath=HTTP,
 )
 
 
@@ -69,7 +80,7 @@ class DjangoEmail(EmailBackend):
 
     name = "django_email"
     send_timeout = timedelta(seconds=20)  # as for a relay; a worker that stops waits no longer
-    errors = ERRORS
+    errors: ClassVar = ERRORS
 
     def __init__(
         self, *, email_backend: str = "", email_options: Mapping[str, Any] | None = None, sender: str = ""
@@ -123,7 +134,7 @@ class DjangoEmail(EmailBackend):
             words = f"raises {type(error).__name__} when it is made with these email_options"
         else:
             return found
-        raise ConfigurationError("email_backend", words)
+        raise ERRORS["email_backend"].error(words)
 
     @property
     def secrets(self) -> list[str]:
@@ -147,7 +158,7 @@ class _Session:
         if failure is not None:
             raise failure
         if sent != 1:
-            raise TransientError("not_counted", "the email backend counts no mail as sent", outcome_unknown=True)
+            raise ERRORS["not_counted"].error(ERRORS["not_counted"].says)
         return Receipt(provider_id=_provider_id(mail) or mail.extra_headers["Message-ID"][1:-1])
 
 
@@ -207,25 +218,22 @@ def _failure(error: Exception, message: Message, *, hide: Sequence[str]) -> Chan
         return _answered(status, error, hide)
     for kind in type(error).__mro__:
         if (row := ERRORS.get(kind.__name__)) is not None:
-            return row.error(row.says, code=type(error).__name__)
+            return row.error(row.says)
     if _is_anymail(error) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # requests' own, which tells how far it came
     if isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected):
-        return ConfigurationError("not_supported", text.one_line(str(error), hide=hide))  # no STARTTLS, no AUTH
+        return smtp.ERRORS["not_supported"].error(text.one_line(str(error), hide=hide))
     if isinstance(error, OSError):
         unknown = not is_unconnected(error)
         return failure_of(error, "and the mail may be out" if unknown else "before a connection", unknown=unknown)
-    return TransientError("error", f"the email backend raised {type(error).__name__}", outcome_unknown=True)
+    return ERRORS["error"].error(f"the email backend raised {type(error).__name__}")
 
 
 def _answered(status: int, error: Exception, hide: Sequence[str]) -> ChannelError:
     """What a provider's answer means that anymail took for no success."""
     response = getattr(error, "response", None)
     answer = Answer(status, getattr(response, "headers", {}), str(getattr(response, "text", "")))
-    words = text.one_line(answer.text, hide=hide)
-    row = ERRORS.get(str(status))
-    refuses = None if row is not None and row.kind is Kind.CONFIGURATION else Refused.MESSAGE
-    return answer.error(str(status), words, refuses=refuses, patience=ERRORS["429"].patience)
+    return answer.error(ERRORS, detail=text.one_line(answer.text, hide=hide))
 
 
 def _is_anymail(thing: object) -> bool:

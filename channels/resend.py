@@ -8,67 +8,65 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 
 from channels import text
-from channels.contract import ChannelError, Message, PermanentError, Receipt, Refused, SettingProblem, Unacceptable
+from channels.contract import ChannelError, Message, PermanentError, Receipt, SettingProblem, Unacceptable
 from channels.email_backend import HEADER_LIMIT, EmailBackend, sender_address
 from channels.errors import Kind, Meaning, Table
+from channels.http_errors import HTTP
 from channels.http_once import Answer, HttpOnce, wrong_address
 
 SOURCE = "https://resend.com/docs/api-reference/errors"
 LIMITS = "https://resend.com/docs/api-reference/rate-limit"
+_STATUSES = "https://www.rfc-editor.org/rfc/rfc9110#section-15.5"
 SOON = timedelta(seconds=1)  # the limit is of requests a second
 # A quota of the day is free again at some hour that Resend does not name: a look each hour costs a request.
 TOMORROW = timedelta(hours=1)
 IN_FLIGHT = timedelta(seconds=5)  # until the request that is being worked on has its answer
 
 
-def _row(code: str, kind: Kind, says: str, source: str = SOURCE, **more: Any) -> Meaning:
-    return Meaning(code=code, kind=kind, says=says, source=source, **more)
-
-
-# By the name of an error, or by a status that says enough under any name.
+# By the name of an error, with its status where that says more; and by the status where the name is none of Resend's.
 ERRORS = Table(
-    _row("401", Kind.CONFIGURATION, "the API key is missing, unknown or may not send"),
-    _row("402", Kind.CONFIGURATION, "the account is not paid for"),
-    _row("403", Kind.CONFIGURATION, "the API key is refused, or the sender's domain is not verified"),
-    _row("404", Kind.CONFIGURATION, "there is no such address in the API"),
-    _row("405", Kind.CONFIGURATION, "this address of the API takes no posts"),
-    _row("407", Kind.CONFIGURATION, "a proxy in between wants a password"),
-    _row("missing_api_key", Kind.CONFIGURATION, "no API key came with the request"),
-    _row("restricted_api_key", Kind.CONFIGURATION, "the API key may not do this"),
-    _row("invalid_api_key", Kind.CONFIGURATION, "the API key is not valid"),
-    _row("suspended_api_key", Kind.CONFIGURATION, "the API key is suspended"),
-    _row("not_found", Kind.CONFIGURATION, "there is no such address in the API"),
-    _row("method_not_allowed", Kind.CONFIGURATION, "this address of the API takes no posts"),
-    _row("invalid_from_address", Kind.CONFIGURATION, "the sender is no address"),
-    _row("invalid_region", Kind.CONFIGURATION, "the sender's domain is of no known region"),
-    _row("invalid_access", Kind.CONFIGURATION, "the API key may do less than this asks for"),
-    _row(
-        "monthly_quota_exceeded", Kind.CONFIGURATION, "the month's emails are used up: a larger plan, or the next month"
-    ),
-    _row("daily_quota_exceeded", Kind.RATE_LIMITED, "the day's emails are used up", LIMITS, patience=TOMORROW),
-    _row("rate_limit_exceeded", Kind.RATE_LIMITED, "too many requests in a second", LIMITS, patience=SOON),
-    _row(
+    Meaning("missing_api_key", Kind.CONFIGURATION, "no API key came with the request", SOURCE),
+    Meaning("restricted_api_key", Kind.CONFIGURATION, "the API key may not do this", SOURCE),
+    Meaning("invalid_api_key", Kind.CONFIGURATION, "the API key is not valid", SOURCE),
+    Meaning("suspended_api_key", Kind.CONFIGURATION, "the API key is suspended", SOURCE),
+    Meaning("401 validation_error", Kind.CONFIGURATION, "the API key is not valid", SOURCE),
+    Meaning("403 validation_error", Kind.CONFIGURATION, "the sender's domain is not verified", SOURCE),
+    Meaning("not_found", Kind.CONFIGURATION, "there is no such address in the API", SOURCE),
+    Meaning("method_not_allowed", Kind.CONFIGURATION, "this address of the API takes no posts", SOURCE),
+    Meaning("invalid_from_address", Kind.CONFIGURATION, "the sender is no address", SOURCE),
+    Meaning("invalid_region", Kind.CONFIGURATION, "the sender's domain is of no known region", SOURCE),
+    Meaning("invalid_access", Kind.CONFIGURATION, "the API key may do less than this asks for", SOURCE),
+    Meaning("monthly_quota_exceeded", Kind.CONFIGURATION, "the month's emails are used up", LIMITS),
+    Meaning("daily_quota_exceeded", Kind.RATE_LIMITED, "the day's emails are used up", LIMITS, patience=TOMORROW),
+    Meaning("rate_limit_exceeded", Kind.RATE_LIMITED, "too many requests in a second", LIMITS, patience=SOON),
+    Meaning(
         "concurrent_idempotent_requests",
         Kind.TRANSIENT,
         "an earlier attempt of this very message is still being worked on",
+        SOURCE,
         patience=IN_FLIGHT,
         isolated=True,
     ),
     # Another sender in the settings since the last attempt, say. What that one came to, this answer does not tell.
-    _row("invalid_idempotent_request", Kind.UNKNOWN, "an earlier attempt of this message had another content"),
-    _row("invalid_idempotency_key", Kind.PERMANENT, "the key is of no length that is taken"),
-    _row("validation_error", Kind.PERMANENT, "a field is wrong"),
-    _row("missing_required_field", Kind.PERMANENT, "a field is missing"),
-    _row("invalid_parameter", Kind.PERMANENT, "a field is wrong"),
-    _row("invalid_attachment", Kind.PERMANENT, "an attachment is wrong"),
-    _row("security_error", Kind.PERMANENT, "the content looks like an attack"),
-    _row("application_error", Kind.UNKNOWN, "something unexpected happened"),
-    _row("internal_server_error", Kind.UNKNOWN, "something unexpected happened"),
+    Meaning(
+        "invalid_idempotent_request", Kind.UNKNOWN, "an earlier attempt of this message had another content", SOURCE
+    ),
+    Meaning("invalid_idempotency_key", Kind.PERMANENT, "the key is of no length that is taken", SOURCE),
+    Meaning("validation_error", Kind.PERMANENT, "a field is wrong", SOURCE),
+    Meaning("missing_required_field", Kind.PERMANENT, "a field is missing", SOURCE),
+    Meaning("invalid_parameter", Kind.PERMANENT, "a field is wrong", SOURCE),
+    Meaning("invalid_attachment", Kind.PERMANENT, "an attachment is wrong", SOURCE),
+    Meaning("security_error", Kind.PERMANENT, "the content looks like an attack", SOURCE),
+    Meaning("application_error", Kind.UNKNOWN, "something unexpected happened", SOURCE),
+    Meaning("internal_server_error", Kind.UNKNOWN, "something unexpected happened", SOURCE),
+    Meaning("402", Kind.CONFIGURATION, "the account is not paid for", _STATUSES),
+    Meaning("405", Kind.CONFIGURATION, "nothing of Resend's is at this address", _STATUSES),
+    beneath=HTTP,
 )
 # A key that is none is a `validation_error` with 400, like a wrong field; only its words tell.
 KEY_REFUSED = re.compile(r"\bapi key\b", re.IGNORECASE)
@@ -76,7 +74,6 @@ KEY_REFUSED = re.compile(r"\bapi key\b", re.IGNORECASE)
 # An hour less than Resend keeps a key: we count from our own beginning of the first send, by another clock, and the
 # last send under a key must have been read well before Resend forgets it.
 KEYS_KEPT = timedelta(hours=24) - timedelta(hours=1)
-PATIENCE = SOON  # after a 429 without Retry-After and without a word of Resend's
 API = "https://api.resend.com"
 API_KEY = re.compile(r"[!-~]+")
 
@@ -92,7 +89,7 @@ class Resend(EmailBackend):
     name = "resend"
     send_timeout = timedelta(seconds=15)  # it answers once the mail is stored; attachments take a while to travel
     deduplicates_for = KEYS_KEPT
-    errors = ERRORS
+    errors: ClassVar = ERRORS
 
     def __init__(self, *, api_key: str = "", sender: str = "", base_url: str = "") -> None:
         self.api_key = api_key
@@ -195,15 +192,9 @@ def _body(message: Message, sender: str) -> bytes:
 def _error(answer: Answer, said: Mapping[str, Any], *, hide: Sequence[str]) -> ChannelError:
     name = str(said.get("name", ""))
     words = text.one_line(str(said.get("message", "no error of Resend's")), hide=hide)
-    row = None
-    if 400 <= answer.status < 500:
-        refuses_key = name == "validation_error" and KEY_REFUSED.search(words)
-        row = ERRORS.get(str(answer.status)) or ERRORS.get("invalid_api_key" if refuses_key else name)
-    code = name if name in ERRORS else str(answer.status)
-    if row is None:
-        return answer.error(code, words, refuses=Refused.MESSAGE, patience=PATIENCE)
-    later = answer.retry_after(row.patience) if row.kind is Kind.RATE_LIMITED else None
-    return row.error(f"answered {answer.status}: {words}", code=code, retry_after=later)
+    if name == "validation_error" and KEY_REFUSED.search(words):
+        name = "invalid_api_key"
+    return answer.error(ERRORS, f"{answer.status} {name}", name, detail=words)
 
 
 def _read(answer: Answer) -> Mapping[str, Any]:

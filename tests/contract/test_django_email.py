@@ -177,8 +177,8 @@ def answered(postmark: HttpStandIn, status: int, body: object = None, **headers:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(400, "permanent"), (401, "configuration"), (403, "configuration"), (408, "not sent"), (413, "permanent"),
-     (429, "rate limited"), (500, "unknown"), (503, "unknown"), (302, "configuration")],
+    [(400, "permanent"), (401, "configuration"), (403, "configuration"), (404, "configuration"), (408, "not sent"),
+     (413, "permanent"), (429, "rate limited"), (500, "unknown"), (503, "unknown"), (302, "configuration")],
 )  # fmt: skip
 def test_a_providers_status_has_its_kind(postmark: HttpStandIn, status: int, expected: str) -> None:
     assert kind(answered(postmark, status)) == expected
