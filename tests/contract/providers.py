@@ -87,6 +87,7 @@ class Provider(ABC):
     to: str
     subject = ""
     has_a_network = True  # whether it can be absent, or behind what speaks another protocol
+    weaker: Mapping[str, str] = {}  # tests of what this backend does not promise, and why
 
     @property
     def label(self) -> str:
