@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from channels import rate as rates
 from channels.contract import Backend, OnUnknown
 
 MARK: Final = "~test:"  # what the name of every test lane begins with, and of no live one
@@ -34,6 +35,7 @@ class Channel:
     batch: int  # notifications claimed at a time by one thread
     max_tries: int | None = None  # None for the service's own number
     test: bool = False  # the twin, whose backend reaches the sandbox alone
+    rate: rates.Rate | None = None  # of each of its lanes; None for as fast as it goes, as the sandbox is
 
     def lane(self, to: str) -> str:
         """The lane of a (validated) recipient: `sms`, `slack:ops`; of the twin: `~test:sms`, `~test:slack:ops`."""
@@ -45,6 +47,11 @@ class Channel:
 def channel_of(lane: str) -> str:
     """The channel's name in a lane's name."""
     return lane.removeprefix(MARK).partition(":")[0]
+
+
+def channel_row(lane: str) -> str:
+    """The name under which operators stop all lanes of this one's channel: `slack`; of its tests: `~test:slack`."""
+    return (MARK if is_test(lane) else "") + channel_of(lane)
 
 
 def is_test(lane: str) -> bool:
@@ -101,6 +108,7 @@ def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, tes
         batch=options["batch"],
         max_tries=options.get("max_tries"),
         test=test,
+        rate=None if test else _rate(name, options.get("rate", "")),
     )
 
 
@@ -112,6 +120,13 @@ def _policy(name: str, given: Any) -> OnUnknown:
         raise ImproperlyConfigured(
             f'NOTIFIER_CHANNELS["{name}"]["on_unknown"] must be {allowed}, not {given!r}.'
         ) from None
+
+
+def _rate(name: str, given: str) -> rates.Rate | None:
+    try:
+        return rates.parse(given)
+    except ValueError as error:
+        raise ImproperlyConfigured(f'NOTIFIER_CHANNELS["{name}"]["rate"] {error}.') from None
 
 
 def _forget(*, setting: str, **_: object) -> None:
