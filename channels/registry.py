@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from channels import rate as rates
 from channels.contract import Backend, OnUnknown
 
 MARK: Final = "~test:"  # what the name of every test lane begins with, and of no live one
@@ -35,6 +36,7 @@ class Channel:
     max_tries: int | None = None  # None for the service's own number
     test: bool = False  # the twin, whose backend reaches the sandbox alone
     optional: bool = False  # nobody misses it where it has no provider
+    rate: rates.Rate | None = None  # of each of its lanes; None for as fast as it goes, as the sandbox is
 
     @property
     def unused(self) -> bool:
@@ -51,6 +53,11 @@ class Channel:
 def channel_of(lane: str) -> str:
     """The channel's name in a lane's name."""
     return lane.removeprefix(MARK).partition(":")[0]
+
+
+def channel_row(lane: str) -> str:
+    """The name under which operators stop all lanes of this one's channel: `slack`; of its tests: `~test:slack`."""
+    return (MARK if is_test(lane) else "") + channel_of(lane)
 
 
 def is_test(lane: str) -> bool:
@@ -108,6 +115,7 @@ def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, tes
         max_tries=options.get("max_tries"),
         optional=options.get("optional", False),
         test=test,
+        rate=None if test else _rate(name, options.get("rate", "")),
     )
 
 
@@ -119,6 +127,13 @@ def _policy(name: str, given: Any) -> OnUnknown:
         raise ImproperlyConfigured(
             f'NOTIFIER_CHANNELS["{name}"]["on_unknown"] must be {allowed}, not {given!r}.'
         ) from None
+
+
+def _rate(name: str, given: str) -> rates.Rate | None:
+    try:
+        return rates.parse(given)
+    except ValueError as error:
+        raise ImproperlyConfigured(f'NOTIFIER_CHANNELS["{name}"]["rate"] {error}.') from None
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -11,6 +11,7 @@ from channels.registry import channel_of, channels
 from notifications import nudge
 from notifications.bulkhead import Bulkhead
 from notifications.delivery import Delivery
+from notifications.turns import Turns
 
 
 class Actors:
@@ -21,6 +22,8 @@ class Actors:
         self._served: frozenset[str] = frozenset()
         self._bulkhead = Bulkhead(threads=1, channels=1)
         self._woken: set[threading.Thread] = set()
+        self._waking = threading.Lock()
+        self._turns = Turns(lambda lane: self.wake(lane, delivery.lease.news.set))
 
     def declare(self, broker: dramatiq.Broker) -> None:
         for name in channels():
@@ -35,27 +38,41 @@ class Actors:
 
     def dispatch(self, lane: str) -> None:
         """Drain a lane, if its channel has a thread left for it."""
-        self._bulkhead.run(lane, lambda: self._delivery.drain(lane))
+        self._bulkhead.run(lane, lambda: self._drain(lane))
+
+    def _drain(self, lane: str) -> bool:
+        ended = self._delivery.drain(lane)
+        if ended.again_in is not None:
+            self.wake_in(lane, ended.again_in)
+        return ended.emptied
+
+    def wake_in(self, lane: str, seconds: float) -> None:
+        """Wake it then, to the millisecond: until then it holds no thread."""
+        self._turns.ask(lane, seconds)
 
     def wake(self, lane: str, drained: Callable[[], object]) -> None:
         """Dispatch in a thread of our own, with no broker between: the relay's way, which an outage does not close.
 
-        It counts as one of the channel's threads. Called by one thread at a time. `drained`: called when it has done
-        something and left nothing that is due.
+        It counts as one of the channel's threads. `drained`: called when it has done something and left nothing that is
+        due.
         """
-        self._woken = {thread for thread in self._woken if thread.is_alive()}
-        if channel_of(lane) in self._served and self._bulkhead.has_room(lane):
-            thread = threading.Thread(target=self._woken_for, args=(lane, drained), name=f"woken {lane}", daemon=True)
-            self._woken.add(thread)
-            thread.start()
+        with self._waking:
+            self._woken = {thread for thread in self._woken if thread.is_alive()}
+            if channel_of(lane) in self._served and self._bulkhead.has_room(lane):
+                name = f"woken {lane}"
+                thread = threading.Thread(target=self._woken_for, args=(lane, drained), name=name, daemon=True)
+                self._woken.add(thread)
+                thread.start()
 
     def _woken_for(self, lane: str, drained: Callable[[], object]) -> None:
         ends: list[bool] = []
-        self._bulkhead.run(lane, lambda: ends.append(self._delivery.drain(lane)))
+        self._bulkhead.run(lane, lambda: ends.append(self._drain(lane)))
         if any(ends):
             drained()
 
     def join(self, seconds: float) -> None:
         """Wait for what was woken; what takes longer than that is taken back as any dead worker's."""
-        for thread in self._woken:
+        with self._waking:
+            woken = set(self._woken)
+        for thread in woken:
             thread.join(seconds)

@@ -8,19 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from django.db import Error as DatabaseError
 
-from channels.contract import ChannelError, ConfigurationError, OnUnknown, Session
+from channels.contract import ConfigurationError, OnUnknown, Session
 from channels.registry import Channel, channel_for, channels, is_test
 from notifications import nudge, pauses, sending
 from notifications.cursors import Cursors
+from notifications.gate import TOKEN_LIFE, Entry, Gate
 from notifications.holdings import Holdings
 from notifications.lease import Lease
 from notifications.outbox.claim import Claim, claim
-from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
@@ -40,6 +40,13 @@ def policies() -> dict[str, Policy]:
     }
 
 
+class Drained(NamedTuple):
+    """How a drain ended."""
+
+    emptied: bool = False  # something was done, and nothing is left that is due
+    again_in: float | None = None  # seconds until it is worth while again, where that is known
+
+
 class Delivery:
     """What the threads of one worker process share."""
 
@@ -47,51 +54,57 @@ class Delivery:
         self.lease = lease
         self.holdings = Holdings()
         self.stopping = threading.Event()
-        self.troubled: frozenset[str] = frozenset()  # lanes to be reopened at their next success; set by the relay
+        self.gate = Gate()
         self.cursors = Cursors()
         self._paces: dict[str, Pace] = defaultdict(Pace)
         self._ledgers = {name: Ledger(reported=known.backend.gives_reports) for name, known in channels().items()}
 
-    def drain(self, lane: str) -> bool:
-        """Work on a lane until nothing is due, the time is up or the process stops.
-
-        Whether something was done, and nothing is left that is due.
-        """
+    def drain(self, lane: str) -> Drained:
+        """Work on a lane until nothing is due, it may send no more, the time is up or the process stops."""
         known = channel_for(lane)
         if known is None:
             _stand_still(lane)
-            return False
+            return Drained()
         pace = self._paces[lane]
         with pace.working():
             return self._drain(lane, known, pace)
 
-    def _drain(self, lane: str, known: Channel, pace: Pace) -> bool:
+    def _drain(self, lane: str, known: Channel, pace: Pace) -> Drained:
         until = monotonic() + DRAIN_FOR
         in_full_flow = worked = False
         while not self.stopping.is_set() and not pace.superfluous:
             if monotonic() > until:
                 nudge.request(lane)
-                return False
+                return Drained()
+            worker_id = self.lease.worker_id
+            if worker_id is None or not self.lease.holds(worker_id):
+                return Drained(worked)  # the relay nudges again when there is a lease
             claimed = monotonic()
             # A send that takes longer than a statement is marked when it begins, so that a crash doubts it alone.
             # Quick ones are marked with their claim: a crash then doubts the batch, but none costs a statement.
             one_by_one = known.on_unknown is OnUnknown.HOLD or not pace.quick
             batch = pace.next_batch(known.batch, one_by_one=one_by_one, in_full_flow=in_full_flow)
-            claims = self._claim(lane, pace, batch=batch, in_full_flow=in_full_flow, started=not one_by_one)
+            asked = batch if known.rate is None else min(batch, pace.within(TOKEN_LIFE))
+            entry = self.gate.enter(lane, known, worker_id, most=asked)
+            if not entry.most:
+                return Drained(again_in=entry.again_in)
+            claims = self._claim(entry, pace, in_full_flow=in_full_flow, started=not one_by_one)
             if not claims:
-                return worked
+                self.gate.leave(entry, sent=0)
+                return Drained(worked)
             worked = True
             was_in_full_flow, in_full_flow = in_full_flow, any(each.more for each in claims)
-            pace.claimed(batch, full=in_full_flow)
-            if in_full_flow and not (was_in_full_flow and pace.staffed):
+            pace.claimed(entry.most, full=in_full_flow)
+            if in_full_flow and entry.most == asked and not (was_in_full_flow and pace.staffed):
                 nudge.request(lane)  # more than one thread's worth: recruit another, here or elsewhere
-            self._deliver(claims, lane, known, pace, claimed=claimed, one_by_one=one_by_one)
-        return False
+            sent = self._deliver(claims, entry, pace, claimed=claimed, one_by_one=one_by_one)
+            self.gate.leave(entry, sent=sent)
+            if known.rate and not in_full_flow:
+                return Drained(emptied=True)  # it need not take a token to see that nothing is left
+        return Drained()
 
-    def _claim(self, lane: str, pace: Pace, *, batch: int, in_full_flow: bool, started: bool) -> list[Claim]:
-        worker_id = self.lease.worker_id
-        if worker_id is None or not self.lease.holds(worker_id):
-            return []  # the relay nudges again when there is a lease
+    def _claim(self, entry: Entry, pace: Pace, *, in_full_flow: bool, started: bool) -> list[Claim]:
+        lane = entry.lane
         # One of our threads at a time: side by side each would walk over the rows that the others are locking.
         with pace.claiming:
             stretches, whole = self.cursors.begin(lane, in_full_flow=in_full_flow, first=pace.turn())
@@ -100,10 +113,11 @@ class Delivery:
                 with self.holdings.claiming():
                     claims = claim(
                         lane,
-                        worker_id=worker_id,
-                        batch=batch,
+                        worker_id=entry.worker_id,
+                        batch=entry.most,
                         started=started,
                         stretches=stretches,
+                        probing=entry.probing,
                     )
                     self.holdings.take(claims)
             except DatabaseError as error:
@@ -114,9 +128,9 @@ class Delivery:
             self.cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
         return claims
 
-    def _deliver(
-        self, claims: list[Claim], lane: str, known: Channel, pace: Pace, *, claimed: float, one_by_one: bool
-    ) -> None:
+    def _deliver(self, claims: list[Claim], entry: Entry, pace: Pace, *, claimed: float, one_by_one: bool) -> int:
+        """How many sends were begun; the rest is given back."""
+        lane, known, state, sent = entry.lane, entry.channel, entry.state, 0
         recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.name])
         remaining = claims[::-1]
         try:
@@ -124,7 +138,7 @@ class Delivery:
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
-                    if self.stopping.is_set() or not self.lease.holds(current.worker_id):
+                    if self.stopping.is_set() or entry.is_over or not self.lease.holds(current.worker_id):
                         break
                     left = _life_left(current, claimed)
                     if left is not None and left <= timedelta(0):
@@ -136,10 +150,16 @@ class Delivery:
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
                         continue
                     underway.claim = remaining.pop()
-                    result, failure = self._send(session, current, lane, known, left=left)
+                    sent += 1
+                    result, failure = sending.send(session, current, known, left=left)
+                    if not is_quick(result):
+                        sending.log_result(result)
                     recorder.add(result)
-                    if failure is not None and pauses.after(failure, lane):
-                        break
+                    if failure is not None:
+                        if self.gate.failed(entry, failure):
+                            break
+                    elif (state.failures or entry.probing) and result.outcome is Outcome.ACCEPTED:
+                        self.gate.succeeded(entry)
                     took = result.finished - result.started
                     pace.sent(took)
                     if not one_by_one:
@@ -148,17 +168,7 @@ class Delivery:
             for current in reversed(remaining):
                 recorder.add(sending.unsent(current, known))
             recorder.flush()
-
-    def _send(
-        self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
-    ) -> tuple[Result, ChannelError | None]:
-        result, failure = sending.send(session, current, known, left=left)
-        if not is_quick(result):
-            sending.log_result(result)
-        if result.outcome is Outcome.ACCEPTED and lane in self.troubled:
-            self.troubled -= {lane}
-            pauses.end(lane)
-        return result, failure
+        return sent
 
 
 def _stand_still(lane: str) -> None:

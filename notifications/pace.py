@@ -68,6 +68,10 @@ class Pace:
         average = self._average
         self._average = took if average is None else average + WEIGHT * (took - average)
 
+    def within(self, seconds: float) -> int:
+        """How many sends one thread makes in so long, as far as is known; at least one."""
+        return 1 if self._average is None else max(1, int(seconds / max(self._average, 1e-6)))
+
     def next_batch(self, own: int, *, one_by_one: bool, in_full_flow: bool) -> int:
         """How many to claim now; `own`: the channel's number, `one_by_one`: whether each send is marked by itself.
 

@@ -37,6 +37,7 @@ class Relay:
         self._lease = delivery.lease
         self._whole_next = 0.0
         self._expected: dict[str, float] = {}  # when each lane is due, by our clock, as the last whole look found it
+        self._token_in: dict[str, float] = {}  # seconds, of lanes that had no token at the last look
         self._published = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -87,10 +88,12 @@ class Relay:
         self._publish()
         wait = LOOK_EVERY
         for lane, due_in in self._due_in(worker_id).items():
-            if due_in <= 0:
-                self._actors.wake(lane, self._drained)
-            else:
+            if due_in > 0:
                 wait = min(wait, due_in)
+            elif token_in := self._token_in.get(lane):
+                self._actors.wake_in(lane, token_in)
+            else:
+                self._actors.wake(lane, self._drained)
         return wait
 
     def _publish(self) -> None:
@@ -115,7 +118,10 @@ class Relay:
             places = self._delivery.cursors.places()
             claimed_from = {lane for lane, _ in places}
             expected = {lane: at - began for lane, at in self._expected.items() if lane not in claimed_from}
-            return expected | workers.glance(places)
+            seen_there = workers.glance(places)
+            self._token_in = seen_there.token_in
+            self._delivery.gate.learn(seen_there.troubled, among=seen_there.due_in)
+            return expected | seen_there.due_in
         seen = workers.sweep(worker_id)
         ended = monotonic()
         self._whole_next = ended + min(WHOLE_AT_MOST, WHOLE_SHARE * (ended - began))
@@ -124,7 +130,8 @@ class Relay:
         return seen.due_in
 
     def _attend(self, seen: workers.Sweep, worker_id: UUID) -> None:
-        self._delivery.troubled = seen.troubled
+        self._token_in = seen.token_in
+        self._delivery.gate.learn(seen.troubled)
         if seen.workers_missing:
             self._wake(recover.recover_missing(policies()))
         if abandoned := self._delivery.holdings.abandoned(seen.own_claims):

@@ -10,7 +10,9 @@ from typing import Final, assert_never
 from django.utils import timezone
 
 from channels.contract import Progress
+from channels.registry import channel_for, channel_row
 from notifications.models import Attempt, Event, LaneState, Notification, Receipt, Worker
+from notifications.outbox.lanes import FOREVER
 from notifications.states import Outcome, Status
 
 LATEST: Final = 200  # of each kind: a lane that was rate limited for a day leaves thousands of attempts
@@ -104,12 +106,34 @@ def _pending(notification: Notification) -> Next:
     if notification.due_at > now:
         what = "It is tried again" if notification.attempt else "It is sent"
         return Next(f"{what} when it is due.", notification.due_at)
-    pause = LaneState.objects.filter(lane=notification.lane, paused_until__gt=now).first()
-    if pause:
-        return Next(f"It waits, because its lane {pause.lane} is paused ({pause.reason}).", pause.paused_until)
+    if (kept := _kept(notification.lane, now)) is not None:
+        return kept
     if not Worker.objects.exists():
         return Next("It waits for a worker, and none is running.")
     return Next("It is due, and waits for the next free worker.")
+
+
+def _kept(name: str, now: datetime) -> Next | None:
+    """What keeps everything in this lane."""
+    states = {state.lane: state for state in LaneState.objects.filter(lane__in={name, channel_row(name)})}
+    for state in states.values():
+        if state.stopped_until is not None and state.stopped_until > now:
+            until = None if state.stopped_until == FOREVER else state.stopped_until
+            return Next(f"It waits, because an operator has paused {state.lane} ({state.stopped_reason}).", until)
+    lane = states.get(name)
+    if lane is None:
+        return None
+    if lane.reason and lane.paused_until > now:
+        return Next(f"It waits, because its lane {name} is paused ({lane.reason}).", lane.paused_until)
+    if lane.reason:
+        return Next(
+            f"It waits, because its lane {name} was paused ({lane.reason}) and is half-open: one message at a time is "
+            "sent as a probe, and all others when one has got through."
+        )
+    known = channel_for(name)
+    if known is not None and known.rate is not None and lane.next_at is not None and lane.next_at > now:
+        return Next(f"It waits for its turn: its lane sends {known.rate}.", lane.next_at)
+    return None
 
 
 def _expired(notification: Notification) -> bool:

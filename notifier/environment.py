@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from channels import rate as rates
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 _env = environ.Env()
@@ -71,6 +73,16 @@ def choice(name: str, options: tuple[str, ...], default: str) -> str:
     value = text(name, default).lower()
     if value not in options:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}, not {value!r}.")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    """How many in which time, such as 1/s; off: no limit."""
+    value = text(name, default).lower()
+    try:
+        rates.parse(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} {error}.") from None
     return value
 
 

@@ -266,6 +266,9 @@ NOTIFIER_CHANNELS = {
         "backend": "channels.slack.SlackWebhook",
         "on_unknown": environment.choice("SLACK_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 20,
+        # Each webhook takes one message a second, and short bursts; whoever goes on past that may lose it.
+        # https://docs.slack.dev/apis/web-api/rate-limits
+        "rate": environment.rate("SLACK_RATE", "1/s"),
         "webhooks": _webhooks,
         "sandbox": _sandbox.get("slack"),
     },
@@ -273,6 +276,7 @@ NOTIFIER_CHANNELS = {
         "backend": "channels.smtp.SmtpEmail",
         "on_unknown": environment.choice("EMAIL_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 50,
+        "rate": environment.rate("EMAIL_RATE", "off"),
         "sender": environment.text("EMAIL_SENDER"),
         "host": environment.text("SMTP_HOST"),
         "port": environment.number("SMTP_PORT", {"tls": 465, "starttls": 587, "none": 25}[_smtp_security]),
@@ -287,6 +291,7 @@ NOTIFIER_CHANNELS = {
         # An SMS costs money, and Twilio cannot deduplicate.
         "on_unknown": environment.choice("SMS_ON_UNKNOWN", _ON_UNKNOWN, "hold"),
         "batch": 10,
+        "rate": environment.rate("SMS_RATE", "off"),
         "account_sid": environment.text("TWILIO_ACCOUNT_SID"),
         "auth_token": environment.text("TWILIO_AUTH_TOKEN"),
         "from_number": environment.text("TWILIO_FROM_NUMBER"),

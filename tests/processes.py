@@ -67,7 +67,7 @@ def database_url() -> str:
 
 def plain_environment(**extra: str) -> dict[str, str]:
     """What any child needs, and nothing of the developer's."""
-    kept = ("PATH", "HOME", "LANG", "DATA_DIR", "SECRET_KEY", "NO_PROXY")
+    kept = ("PATH", "HOME", "LANG", "DATA_DIR", "SECRET_KEY", "NO_PROXY", "SLACK_RATE")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"NOTIFIER_ENV_FILE": ""} | extra
 
 

@@ -1,8 +1,12 @@
-"""Which lanes stand still and why, and which workers live."""
+"""Which lanes stand still and why, and which workers live; operators pause lanes and resume them here."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -10,36 +14,89 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from notifications import nudge
+from notifications import services
 from notifications.admin.base import Watched, label, moment, note
 from notifications.models import LaneState, Notification, Worker
-from notifications.outbox import lanes
+from notifications.outbox.lanes import FOREVER
 from notifications.states import Status
+
+
+class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A pause of a lane, whether it has a row or not: so none of the row's own fields."""
+
+    lane = forms.CharField(help_text="A lane such as slack:ops, or a channel such as slack for all of its lanes.")
+    reason = forms.CharField(help_text="Why; clients see it.")
+    until = forms.SplitDateTimeField(
+        required=False, widget=AdminSplitDateTime, help_text="In UTC. Empty: until it is resumed."
+    )
+
+    class Meta:
+        model = LaneState
+        fields: list[str] = []
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors:
+            for problem in services.check_pause(given["lane"], reason=given["reason"], until=given["until"]):
+                self.add_error(problem.field, f"It {problem.detail}.")
+        return given
 
 
 @admin.register(LaneState)
 class LaneStateAdmin(Watched[LaneState]):
-    """Lanes that a provider paused, or our credentials for it; one that is not listed is open."""
+    """Lanes that an answer closed or an operator paused, and where a paced one stands; what is not listed is open."""
 
-    list_display = ["lane", "state", "until", "failures", "reason"]
+    form = PauseForm
+    fields = ["lane", "reason", "until"]
+    list_display = ["lane", "state", "until", "failures", "why"]
     list_display_links = None
     ordering = ["lane"]
     actions = ["resume"]
-    until = moment("paused_until")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_act_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: LaneState, form: PauseForm, change: bool) -> None:  # noqa: FBT001
+        given = form.cleaned_data
+        obj.lane, obj.stopped_reason = given["lane"], given["reason"]
+        services.pause_lane(obj.lane, actor=request.user.get_username(), reason=given["reason"], until=given["until"])
+
+    def log_addition(self, request: HttpRequest, obj: LaneState, message: object) -> None:  # type: ignore[override]
+        note(request, [obj], f"Paused: {obj.stopped_reason}")
 
     @admin.display(description="state")
     def state(self, lane: LaneState) -> SafeString:
-        # A lane whose pause has ended is listed until its next success: the next failure pauses it for longer.
-        return label("paused") if lane.paused_until > timezone.now() else label("open, not yet proven", "pending")
+        now = timezone.now()
+        if _is_stopped(lane):
+            return label("paused by an operator", "paused")
+        if lane.reason and lane.paused_until > now:
+            return label("paused")
+        # A lane whose pause has ended is half-open until its next success: the next failure pauses it for longer.
+        return label("half-open, not yet proven", "pending") if lane.reason else label("open", "sent")
+
+    @admin.display(description="until (UTC)")
+    def until(self, lane: LaneState) -> str:
+        if _is_stopped(lane):
+            return "it is resumed" if lane.stopped_until == FOREVER else moment("stopped_until")(self, lane)
+        return moment("paused_until")(self, lane) if lane.reason else "-"
+
+    @admin.display(description="reason")
+    def why(self, lane: LaneState) -> str:
+        if _is_stopped(lane):
+            return f"{lane.stopped_reason} ({lane.stopped_by})"
+        return lane.reason
 
     @admin.action(description="Resume selected lanes now", permissions=["act"])
     def resume(self, request: HttpRequest, rows: QuerySet[LaneState]) -> None:
+        actor = request.user.get_username()
         with transaction.atomic():
-            resumed = [row for row in rows.order_by("lane") if lanes.resume(row.lane)]
+            resumed = [row for row in rows.order_by("lane") if services.resume_lane(row.lane, actor=actor)]
             note(request, resumed, "Resumed.")
-        for row in resumed:
-            nudge.request(row.lane)
         self.message_user(request, f"{len(resumed)} lanes were resumed.", messages.SUCCESS)
+
+
+def _is_stopped(lane: LaneState) -> bool:
+    return lane.stopped_until is not None and lane.stopped_until > timezone.now()
 
 
 @admin.register(Worker)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +15,33 @@ from django.db import InterfaceError, OperationalError
 from rich.console import Console
 from rich.progress import Progress
 
+from notifications.outbox.books import Waiting
+
+ACTOR_LIMIT: Final = 200  # characters
 DONE: Final = 0
 WRONG_USE: Final = 2  # argparse's own
 DATABASE_AWAY: Final = 3
 INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+
+
+YEARS: Final = 1e9  # seconds of a pause that ends when somebody says so
+
+
+def due(lane: Waiting) -> str:
+    """Since when something in it is due, or until when nothing is."""
+    if lane.due_for is None:
+        return "-"
+    return f"due for {lane.due_for:.0f} s" if lane.due_for >= 0 else f"due in {-lane.due_for:.0f} s"
+
+
+def kept(lane: Waiting) -> str:
+    """What keeps a lane, and how long."""
+    if lane.reason is None:
+        return ""
+    if lane.paused_for is None:
+        return f"half-open ({lane.reason})"
+    how_long = f"{lane.paused_for:.0f} s more" if lane.paused_for < YEARS else "until it is resumed"
+    return f"{how_long} ({lane.reason})"
 
 
 def moment(text: str) -> datetime:
@@ -26,6 +51,21 @@ def moment(text: str) -> datetime:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2030-01-31T09:30+01:00") from None
+
+
+def actor(text: str) -> str:
+    """An option's name of who does it. Raises: ArgumentTypeError."""
+    if not text.strip() or len(text) > ACTOR_LIMIT or not text.isprintable():
+        raise ArgumentTypeError(f"must be a name of 1 to {ACTOR_LIMIT} characters")
+    return text.strip()
+
+
+def user() -> str:
+    """Who runs this, as this machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 class OperatorsCommand(BaseCommand):

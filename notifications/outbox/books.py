@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from notifications.outbox.lanes import CHANNEL_ROW
 from notifications.outbox.rules import CLAIM_WITHOUT_WORKER, RULES, Rule
 from notifications.outbox.statement import run
 from notifications.states import Status
@@ -30,15 +31,23 @@ ONE_INSTANT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 # Rows: (status, count) of each status that occurs.
 COUNTS: Final = "SELECT status, count(*) FROM notification GROUP BY status"
 
-# How long the first of each lane has been due (seconds; negative: until it is), and what keeps the lane; lanes that are
-# paused with nothing pending included. Index: notification_ready.
-# Rows: (lane, pending, seconds due or null, seconds paused or null, reason or null).
-LANES: Final = """
-SELECT coalesce(p.lane, s.lane), coalesce(p.pending, 0), extract(epoch FROM now() - p.first_due)::float8,
-       extract(epoch FROM s.paused_until - now())::float8, s.reason
-FROM (SELECT lane, count(*) AS pending, min(due_at) AS first_due
-      FROM notification WHERE status = 'pending' GROUP BY lane) AS p
-FULL JOIN (SELECT * FROM lane_state WHERE paused_until > now()) AS s ON s.lane = p.lane
+# How long the first of each lane has been due (seconds; negative: until it is), and what keeps the lane, or all of its
+# channel; lanes that are closed with nothing pending included. Index: notification_ready.
+# Rows: (lane, pending, seconds due or null, seconds paused or null, reason or null); half-open: a reason, no seconds.
+LANES: Final = f"""
+SELECT j.lane, coalesce(j.pending, 0), extract(epoch FROM now() - j.first_due)::float8,
+       extract(epoch FROM nullif(greatest(stop.until, j.paused_until, now()), now()) - now())::float8,
+       coalesce(stop.reason, j.reason)
+FROM ((SELECT lane, count(*) AS pending, min(due_at) AS first_due
+       FROM notification WHERE status = 'pending' GROUP BY lane) AS p
+FULL JOIN (SELECT lane, nullif(reason, '') AS reason, CASE WHEN reason <> '' THEN paused_until END AS paused_until
+           FROM lane_state WHERE reason <> '' OR stopped_until > now()) AS s USING (lane)) AS j
+LEFT JOIN LATERAL (
+    SELECT stopped_until AS until, 'paused by ' || stopped_by || ': ' || stopped_reason AS reason
+    FROM lane_state l
+    WHERE l.lane IN (j.lane, {CHANNEL_ROW.replace("{lane}", "j.lane")}) AND stopped_until > now()
+    ORDER BY stopped_until DESC LIMIT 1
+) AS stop ON true
 ORDER BY 3 DESC NULLS LAST, 1
 """
 
@@ -84,8 +93,8 @@ class Waiting:
     lane: str
     pending: int
     due_for: float | None  # seconds since its first fell due, negative until it does; None: nothing is pending
-    paused_for: float | None  # seconds that its pause has left; None: it is open
-    reason: str | None  # of the pause
+    paused_for: float | None  # seconds that its pause has left; None: it is open, or half-open where there is a reason
+    reason: str | None  # what closed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ def audit(*, watch: timedelta = RECOVERY) -> Books:
         run(ONE_INSTANT, {})
         counts = {Status(status): count for status, count in run(COUNTS, {})}
         found = [_find(rule) for rule in RULES]
-        lanes = [Waiting(*row) for row in run(LANES, {})]
+        lanes = waiting()
         purged = Purged(*run(LEDGER, {})[0])
         holders = {row[0]: row[1] for row in run(HOLDERS, {})}
     dead = _dead(holders, max(watch, SHORTEST_WATCH))
@@ -144,6 +153,11 @@ def audit(*, watch: timedelta = RECOVERY) -> Books:
         purged=purged,
         dead=dead,
     )
+
+
+def waiting() -> list[Waiting]:
+    """Every lane that holds something pending or is closed, longest due first."""
+    return [Waiting(*row) for row in run(LANES, {})]
 
 
 def _find(rule: Rule, *, workers: Iterable[UUID] = ()) -> Violation:

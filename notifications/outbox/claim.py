@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from channels.registry import channel_row
 from notifications.outbox.statement import run
 from notifications.outbox.stretches import ARRAYS, COLUMNS, EVERYWHERE, WAITING, Stretch, as_parameters
 
@@ -18,7 +19,7 @@ MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
 # Within a priority every client that has something due gets an equal share, oldest first, and those that are known to
 # have more divide what the others leave. A client's rows are found by one descent of the index, from where they were
 # claimed up to: under a pinned snapshot vacuum removes nothing, and a scan from the start would walk every dead entry
-# again. A paused lane yields nothing.
+# again. A lane that is not open yields nothing, but for a probe where it is half-open.
 # They are sent in rounds, one of each client in each (`sending` counts them). One with losses is claimed alone: if it
 # kills its worker, it takes no other down with it.
 # A client may have more if it took its whole share, or if not all of its part (of a priority: who is known to have
@@ -35,7 +36,9 @@ WITH waiting AS MATERIALIZED (
     FROM unnest({ARRAYS}) WITH ORDINALITY AS s ({COLUMNS}, number)
     CROSS JOIN LATERAL ({WAITING.replace("{lane}", "%(lane)s")}) AS w
     WHERE w.due_at <= now()
-      AND NOT EXISTS (SELECT 1 FROM lane_state WHERE lane = %(lane)s AND paused_until > now())
+      AND NOT EXISTS (SELECT 1 FROM lane_state WHERE lane IN (%(lane)s, %(channel)s) AND (
+          stopped_until > now()
+          OR lane = %(lane)s AND reason <> '' AND (paused_until > now() OR NOT %(probing)s)))
     LIMIT least((SELECT %(batch)s::bigint), {MOST_CLIENTS})
 ), client AS (
     SELECT *, row_number() OVER (ORDER BY turn, known, number) AS rank,
@@ -110,14 +113,22 @@ def claim(
     batch: int,
     started: bool,
     stretches: Sequence[Stretch] = EVERYWHERE,
+    probing: bool = False,
 ) -> list[Claim]:
     """Claim up to `batch` notifications of a lane for a live worker; fewer when fewer are due or others hold them.
 
     `stretches`: where to look. The priority that comes first in them fills the batch before the others do; they are
-    sent in the order of priority all the same.
+    sent in the order of priority all the same. `probing`: this worker has the lane's probe (`lanes.probe`).
     Raises: django.db.OperationalError; then nothing was claimed, or the relay finds the claim without an owner.
     """
-    parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
+    parameters: dict[str, object] = {
+        "lane": lane,
+        "channel": channel_row(lane),
+        "worker": worker_id,
+        "batch": batch,
+        "started": started,
+        "probing": probing,
+    }
     rows = run(CLAIM, parameters | as_parameters(stretches))
     rows.sort(key=_place)
     mine = (worker_id,)

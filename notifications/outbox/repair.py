@@ -22,12 +22,12 @@ UNAPPLIED: Final = f"SELECT id FROM ({RECEIPT_NOT_APPLIED.broken}) AS broken LIM
 # Notifications that are in no list. Rows: (id), a thousand at most.
 UNLISTED: Final = f"SELECT id FROM ({NOT_LISTED.broken}) AS broken LIMIT 1000"
 
-# Pauses that ended an hour ago in lanes that hold nothing. Only a success forgets a pause, and none will come: the
-# webhook was renamed, its channel removed. Should the lane come to life again it begins without failures.
+# What ended an hour ago in lanes that hold nothing. Only a success forgets a pause, and none will come: the webhook was
+# renamed, its channel removed. Should the lane come to life again it begins without failures, and with all its tokens.
 # Indexes: notification_ready, notification_claimed. Rows: (lane).
 FORGET_PAUSES: Final = """
 DELETE FROM lane_state s
-WHERE s.paused_until < now() - interval '1 hour'
+WHERE greatest(s.paused_until, s.stopped_until, s.next_at) < now() - interval '1 hour'
   AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.status = 'pending' AND n.lane = s.lane)
   AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.status = 'sending' AND n.lane = s.lane)
 RETURNING s.lane

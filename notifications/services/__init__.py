@@ -18,6 +18,7 @@ from notifications.services.accepting import (
 )
 from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_own, resend_matching, resend_own
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
+from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
 from notifications.services.webhooks import (
@@ -51,9 +52,11 @@ __all__ = [
     "cancel",
     "cancel_own",
     "change_webhook",
+    "check_pause",
     "create_api_key",
     "create_webhook",
     "delete_webhook",
+    "pause_lane",
     "receive_report",
     "replay_answer",
     "reschedule",
@@ -61,6 +64,7 @@ __all__ = [
     "resend",
     "resend_matching",
     "resend_own",
+    "resume_lane",
     "rotate_webhook",
     "switch_off_webhooks",
 ]

@@ -89,9 +89,9 @@ def delete_webhook(webhook: WebhookEndpoint) -> None:
 
 
 def _wake(webhook: WebhookEndpoint) -> None:
-    """End the pause of its lane, and have a worker look."""
+    """End the pause of its lane, but for an operator's, and have a worker look."""
     lane = tell.lane(webhook.pk)
-    lanes.resume(lane)
+    lanes.reopen(lane)
     transaction.on_commit(partial(nudge.request, lane))
 
 

@@ -21,7 +21,7 @@ from notifier.up.program import Program
 
 # The variables of each channel that the sandbox can play.
 _VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
-_POLICY = "_ON_UNKNOWN"  # not of the provider: it holds with the sandbox, too
+_OURS = ("_ON_UNKNOWN", "_RATE")  # not the provider's word but ours: they hold with the sandbox, too
 
 
 class Plan:
@@ -154,7 +154,7 @@ class Plan:
         stand_in = sandbox.environment(settings.SANDBOX_PORT, settings.SANDBOX_SMTP_PORT)
         for name in self.played:
             # A leftover of an unfinished configuration must not mix with the sandbox's.
-            leftovers = (v for v in os.environ if v.startswith(_VARIABLES[name]) and not v.endswith(_POLICY))
+            leftovers = (v for v in os.environ if v.startswith(_VARIABLES[name]) and not v.endswith(_OURS))
             environment |= dict.fromkeys(leftovers, "")
             environment |= {v: value for v, value in stand_in.items() if v.startswith(_VARIABLES[name])}
         return environment

@@ -49,7 +49,8 @@ class Floor(Outbox):
 
 def claiming(batch: int) -> tuple[LiteralString, dict[str, object]]:
     """Our claim as a worker's first: the statement and its parameters."""
-    return CLAIM, {"lane": "slack", "batch": batch, "started": True, "worker": uuid4(), **as_parameters(EVERYWHERE)}
+    parameters = {"lane": "slack", "channel": "slack", "batch": batch, "started": True, "probing": False}
+    return CLAIM, {**parameters, "worker": uuid4(), **as_parameters(EVERYWHERE)}
 
 
 def _script() -> str:

@@ -1,4 +1,5 @@
-"""A provider that takes a while: an HTTP server whose every answer comes so many milliseconds after its request.
+"""A provider that takes a while: an HTTP server whose every answer comes so many milliseconds after its request. It is
+Slack, or Twilio by the path.
 
     python -m tests.bench.provider PORT MILLISECONDS
 
@@ -21,6 +22,11 @@ from tests.bench.servers import await_port
 from tests.ports import free_port
 
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
+_SMS: Final = b'{"sid": "SM00000000000000000000000000000000", "status": "queued"}'
+SMS_ANSWER: Final = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%b" % (
+    len(_SMS),
+    _SMS,
+)
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _NUMBER: Final = re.compile(rb"number (\d+)")
 
@@ -59,10 +65,11 @@ class _Connection(asyncio.Protocol):
             sys.stdout.write(f"{int(number[1])} {monotonic_ns()}\n")
             sys.stdout.flush()
         self._read = b""
+        answer = SMS_ANSWER if b"/Messages.json" in head else ANSWER
         if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, ANSWER)
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, answer)
         else:
-            self._transport.write(ANSWER)
+            self._transport.write(answer)
 
 
 async def main(port: int, milliseconds: int) -> None:

@@ -213,12 +213,12 @@ def test_receipts_that_were_applied_in_any_order_are_in_order() -> None:
 
 
 def test_pauses_of_lanes_that_hold_nothing_any_more_are_forgotten(lease: Lease) -> None:
+    claimed("sms", lease.worker_id)
     long_ago = timezone.now() - timedelta(hours=2)
     for lane in ("slack:renamed", "slack:waiting", "sms"):
         LaneState.objects.create(lane=lane, paused_until=long_ago, reason="refused", failures=3)
     LaneState.objects.create(lane="email", paused_until=timezone.now(), reason="refused", failures=1)
     rows.accepted(lane="slack:waiting")
-    claimed("sms", lease.worker_id)
 
     _, report = run("--repair")
 

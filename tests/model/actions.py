@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import connection
 
 from channels.contract import Progress
-from notifications.outbox import operate, purge, receipts, recover, workers
+from notifications.outbox import lanes, operate, purge, receipts, recover, workers
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
@@ -134,13 +134,17 @@ class Claiming(Action):
     lane: str
     batch: int
     started: bool
+    probing: bool = False  # of one message, where the lane is half-open
     claims: list[Claim] = field(default_factory=list)
 
     events = frozenset({Event.CLAIM})
     waits = False
 
     def do(self) -> list[tuple[UUID, int, bool]]:
-        self.claims = claim(self.lane, worker_id=self.worker, batch=self.batch, started=self.started)
+        probing = self.probing and lanes.probe(self.lane, self.worker, HOUR) is lanes.Probe.YES
+        self.claims = claim(self.lane, worker_id=self.worker, batch=self.batch, started=self.started, probing=probing)
+        if probing:
+            lanes.end_probe(self.lane, self.worker)
         return [(each.id, each.attempt, each.possible_duplicate) for each in self.claims]
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, list[tuple[UUID, int, bool]]]:
@@ -155,7 +159,7 @@ class Claiming(Action):
         return frozenset(row.id for row in self._found(before, NOBODY))
 
     def _found(self, before: State, passed: frozenset[UUID]) -> list[Row]:
-        if self.lane in before.paused:
+        if self.lane in before.paused or (self.lane in before.half_open and not self.probing):
             return []
         due = [
             row

@@ -51,9 +51,14 @@ def accept(world: World, lane: str, priority: int, later: int | None, life: int 
     return Deed(Accepting(world.new_id(), lane, priority, later, life, key), world.accepted.add)
 
 
-def claim(world: World, worker: Worker, lane: str, batch: int, *, quick: bool, lost: bool = False) -> Deed:
-    """`quick`: counted as begun with the claim, where the policy allows it. `lost`: the answer never comes."""
-    claiming = Claiming(worker.id, lane, batch, started=quick and lane != "sms")
+def claim(
+    world: World, worker: Worker, lane: str, batch: int, *, quick: bool, lost: bool = False, probing: bool = False
+) -> Deed:
+    """`quick`: counted as begun with the claim, where the policy allows it. `lost`: the answer never comes.
+
+    `probing`: of a half-open lane, a single one.
+    """
+    claiming = Claiming(worker.id, lane, 1 if probing else batch, started=quick and lane != "sms", probing=probing)
     if lost:
         return Deed(claiming)
     return Deed(

@@ -119,7 +119,8 @@ class Outbox(RuleBasedStateMachine):
     @rule(number=which, lane=which, batch=st.integers(1, 3), quick=st.booleans(), lost=seldom)
     def claim(self, number: int, lane: int, batch: int, quick: bool, lost: bool) -> None:
         worker, due = pick(self.world.workers, number), pick(self._lanes_due(), lane)
-        self.perform(deeds.claim(self.world, worker, due, batch, quick=quick, lost=lost))
+        probing = due in self.state.half_open
+        self.perform(deeds.claim(self.world, worker, due, batch, quick=quick, lost=lost, probing=probing))
 
     @precondition(some_worker(lambda worker: worker.hands))
     @rule(number=which, steps=st.integers(1, 3), fate=fates)
@@ -245,6 +246,12 @@ class Outbox(RuleBasedStateMachine):
         lanes.pause(lane, HOUR, "asked to")
         self.state = look().state
 
+    @precondition(lambda self: self.state.half_open)
+    @rule(number=which)
+    def succeed(self, number: int) -> None:
+        assert lanes.succeed(pick(sorted(self.state.half_open), number))
+        self.state = look().state
+
     @precondition(lambda self: any(is_old(row) for row in self.state.rows.values()) or self._old_keys())
     @rule()
     def purge(self) -> None:
@@ -281,6 +288,9 @@ class Outbox(RuleBasedStateMachine):
         raise promises.Broken(f"something stays behind: {self.state}")
 
     def _drain_for_an_hour(self, worker: Worker) -> None:
+        for lane in LANES:
+            lanes.succeed(lane)
+        self.state = look().state
         for lane in LANES:
             self.perform(deeds.claim(self.world, worker, lane, LIVES, quick=False))
         for hand in worker.to_begin():

@@ -75,6 +75,7 @@ class State:
     keys: Mapping[str, Key]
     beats: Mapping[UUID, int]  # of each lease
     paused: frozenset[str]
+    half_open: frozenset[str]  # lanes whose pause is over, and where nothing has succeeded since
     purged: int  # notifications, by the ledger
 
 
@@ -91,7 +92,7 @@ _BOOKS: Final = " UNION ALL ".join(
 )
 
 # Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
-# Rows: (notifications, keys, leases, paused lanes, purged, what breaks the books), one row of JSON.
+# Rows: (notifications, keys, leases, paused lanes, half-open lanes, purged, what breaks the books), one row of JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
@@ -109,6 +110,7 @@ SELECT
                               ORDER BY key), '[]') FROM idempotency_record),
     (SELECT coalesce(json_agg(json_build_array(id, beat) ORDER BY id), '[]') FROM worker),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until > now()),
+    (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until <= now() AND reason <> ''),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),
     (SELECT coalesce(json_agg(json_build_array(kind, example)), '[]') FROM (
         {_BOOKS}
@@ -137,12 +139,13 @@ UPDATE idempotency_record SET created_at = created_at - by FROM went
 
 
 def look() -> Instant:
-    rows, keys, leases, paused, purged, broken = run(_LOOK, {})[0]
+    rows, keys, leases, paused, half_open, purged, broken = run(_LOOK, {})[0]
     state = State(
         rows={row.id: row for row in map(_row, rows)},
         keys={key: Key(UUID(answered), made) for key, answered, made in keys},
         beats={UUID(worker): beat for worker, beat in leases},
         paused=frozenset(paused),
+        half_open=frozenset(half_open),
         purged=purged,
     )
     return Instant(state, tuple((kind, example) for kind, example in broken))

@@ -85,7 +85,7 @@ class Drain:
     def sees_due(self) -> bool:
         """What its relay sees: by a glance once it has claimed from the lane, before that by its look at everything."""
         places = self.cursors.places()
-        due_in = glance(places) if places else sweep(self.id).due_in
+        due_in = (glance(places) if places else sweep(self.id)).due_in
         return due_in.get(LANE, 1.0) <= 0
 
 

@@ -38,7 +38,15 @@ STRETCHES = (EVERYWHERE[0], *DRAINED, EVERYWHERE[2])
 
 def claiming(batch: int, *stretches: Stretch) -> dict[str, object]:
     where = as_parameters(stretches or STRETCHES)
-    return {"lane": LANE, "worker": OWN, "batch": batch, "started": True, **where}
+    return {
+        "lane": LANE,
+        "channel": "slack",
+        "worker": OWN,
+        "batch": batch,
+        "started": True,
+        "probing": False,
+        **where,
+    }
 
 
 def recording(batch: int) -> dict[str, object]:

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from notifications.delivery import policies
-from notifications.management.operators import OperatorsCommand
+from notifications.management.operators import OperatorsCommand, due, kept
 from notifications.outbox import books
 from notifications.outbox.repair import Repaired, repair
 
@@ -97,7 +97,7 @@ class Command(OperatorsCommand):
         self.table(["status", "notifications"], [[status.value, count] for status, count in found.counts.items()])
         if found.lanes:
             self.stdout.write("")
-            rows = [[lane.lane, lane.pending, _due(lane), _pause(lane)] for lane in found.lanes[:LANES_SHOWN]]
+            rows = [[lane.lane, lane.pending, due(lane), kept(lane)] for lane in found.lanes[:LANES_SHOWN]]
             self.table(["lane", "pending", "oldest", "paused"], rows)
             if len(found.lanes) > LANES_SHOWN:
                 self.stdout.write(f"  … and {len(found.lanes) - LANES_SHOWN:,} more lanes")
@@ -121,16 +121,6 @@ class Command(OperatorsCommand):
                 self.stdout.write(f"    … and {violation.count - len(violation.examples):,} more")
         if not found.violations:
             self.stdout.write(self.style.SUCCESS("\nThe books balance."))
-
-
-def _due(lane: books.Waiting) -> str:
-    if lane.due_for is None:
-        return "-"
-    return f"due for {lane.due_for:.0f} s" if lane.due_for >= 0 else f"due in {-lane.due_for:.0f} s"
-
-
-def _pause(lane: books.Waiting) -> str:
-    return "" if lane.paused_for is None else f"{lane.paused_for:.0f} s more ({lane.reason})"
 
 
 def _done(repaired: Repaired) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
@@ -16,12 +14,11 @@ from django.core.management.base import CommandError
 
 from channels.registry import channels
 from notifications import replay, services
-from notifications.management.operators import WRONG_USE, OperatorsCommand, moment
+from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
 from notifications.replay import Group, Selection
 from notifications.states import Status
 
 NOTHING_REPLAYED: Final = 1
-ACTOR_LIMIT: Final = 200  # characters
 
 
 class Command(OperatorsCommand):
@@ -49,7 +46,7 @@ class Command(OperatorsCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, change nothing")
         parser.add_argument("--rate", type=_rate, help="at most so many per second (default: as fast as it goes)")
         parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--actor", type=_actor, help="who is doing this (default: your name on this machine)")
+        parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = _selection(options)
@@ -64,7 +61,7 @@ class Command(OperatorsCommand):
             return
         if not options["yes"]:
             self._ask()
-        self._replay(selection, rate=options["rate"], actor=options["actor"] or _user())
+        self._replay(selection, rate=options["rate"], actor=options["actor"] or user())
 
     def so_far(self) -> str:
         if not self.passed:
@@ -149,16 +146,3 @@ def _rate(text: str) -> float:
     if not 0.01 <= rate <= 1_000_000:
         raise ArgumentTypeError("must be from 0.01 to 1,000,000 per second")
     return rate
-
-
-def _actor(text: str) -> str:
-    if not text.strip() or len(text) > ACTOR_LIMIT or not text.isprintable():
-        raise ArgumentTypeError(f"must be a name of 1 to {ACTOR_LIMIT} characters")
-    return text.strip()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"

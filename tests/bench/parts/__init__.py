@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.bench.parts import accept, batch, drain, fairness, latency, memory, reading, sizes, smtp, waiting
+from tests.bench.parts import accept, batch, bulkheads, drain, fairness, latency, memory, reading, sizes, smtp, waiting
 from tests.bench.report import Result
 from tests.bench.sides import Bench
 
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
     "smtp": smtp.run,
     "latency": latency.run,
     "fairness": fairness.run,
+    "bulkheads": bulkheads.run,
     "sizes": sizes.run,
     "memory": memory.run,
     "reading": reading.run,

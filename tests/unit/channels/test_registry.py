@@ -33,6 +33,20 @@ def test_a_lane_is_the_channel_or_one_of_its_destinations() -> None:
     assert channel_of("chat:ops") == channel_of("chat") == "chat"
 
 
+@override_settings(
+    NOTIFIER_CHANNELS={"text": {**SETTINGS["text"], "rate": "10/s", "sandbox": {"base_url": "http://a"}}}
+)
+def test_a_channel_is_paced_and_its_twin_is_not() -> None:
+    assert str(channel("text").rate) == "10/s"
+    assert twins()["text"].rate is None
+
+
+@override_settings(NOTIFIER_CHANNELS={"text": {**SETTINGS["text"], "rate": "fast"}})
+def test_a_rate_that_is_none_is_refused_by_its_place() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r'\["text"\]\["rate"\] must be'):
+        channels()
+
+
 PLAYED = sandbox.options("http://127.0.0.1:8025", 1025, ["ops"])
 WITH_SANDBOX = {
     "chat": {**SETTINGS["chat"], "sandbox": PLAYED["slack"]},
