@@ -140,7 +140,7 @@ def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str)
 
 
 def test_taking_back_touches_what_the_dead_worker_held(stage: str, mode: str) -> None:
-    policies = {"channels": ["slack", "sms"], "backends": ["slack_webhook", "twilio_sms"], "holds": [False, True]}
+    policies = {"heads": ["slack", "sms"], "backends": ["slack_webhook", "twilio_sms"], "holds": [False, True]}
     plan = explained(TAKE_BACK, {"workers": [GONE], "ids": None, "attempts": None, "detail": "", **policies}, mode=mode)
 
     assert plan.indexes == {"notification_claimed", "notification_pkey"}, plan
