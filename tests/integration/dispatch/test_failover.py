@@ -1,4 +1,4 @@
-"""Two providers of one channel: what one cannot do the other does, and nothing that may have been sent goes unmarked."""
+"""Two providers of one channel: what one cannot do the other does, and what may have been sent is marked or held."""
 
 from __future__ import annotations
 
