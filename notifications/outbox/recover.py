@@ -57,7 +57,7 @@ WITH policy AS (
     WHERE status = 'sending' AND worker_id = ANY(%(workers)s::uuid[])
       AND (%(ids)s::uuid[] IS NULL OR (id, attempt) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int[])))
     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
-), looked_at AS (
+), looked_at AS MATERIALIZED (
     SELECT a.*, coalesce(p.backend, '') AS backend, coalesce(p.hold, true) AS holds, p.deadline,
         CASE WHEN a.started_at IS NULL THEN 'released' ELSE 'lost' END AS outcome,
         CASE WHEN a.started_at IS NOT NULL AND p.life IS NOT NULL AND a.losses + 1 < {MAX_LOSSES} THEN coalesce(

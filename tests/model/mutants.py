@@ -86,7 +86,10 @@ MUTANTS: Final = {
         meet=("record", "bury"),
     ),
     "a recovery that does not mark": mutant(
-        recover, "TAKE_BACK", {"possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',": ""}, "bury"
+        recover,
+        "TAKE_BACK",
+        {"possible_duplicate = n.possible_duplicate OR (j.outcome = 'lost' AND j.until IS NULL),": ""},
+        "bury",
     ),
     "a recovery that sends again what is held": mutant(
         recover, "TAKE_BACK", {"coalesce(p.hold, true)": "false"}, "bury"
