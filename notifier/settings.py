@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -259,6 +260,10 @@ _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("defaul
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
+# What a list of backups may name, by channel: each makes its entry's options, "backend" among them, from the text
+# behind the name's colon.
+_BACKUPS: dict[str, dict[str, Callable[[str], Mapping[str, object]]]] = {"slack": {}, "email": {}, "sms": {}}
+
 NOTIFIER_CHANNELS = {
     "slack": {
         "backend": "channels.slack.SlackWebhook",
@@ -266,6 +271,7 @@ NOTIFIER_CHANNELS = {
         "batch": 20,
         "webhooks": _webhooks,
         "sandbox": _sandbox.get("slack"),
+        "backups": environment.backups("SLACK_BACKUPS", _BACKUPS["slack"]),
     },
     "email": {
         "backend": "channels.smtp.SmtpEmail",
@@ -279,6 +285,7 @@ NOTIFIER_CHANNELS = {
         "security": _smtp_security,
         "ca_file": environment.text("SMTP_CA_FILE"),
         "sandbox": _sandbox.get("email"),
+        "backups": environment.backups("EMAIL_BACKUPS", _BACKUPS["email"]),
     },
     "sms": {
         "backend": "channels.twilio_sms.TwilioSms",
@@ -291,6 +298,7 @@ NOTIFIER_CHANNELS = {
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
         "sandbox": _sandbox.get("sms"),
+        "backups": environment.backups("SMS_BACKUPS", _BACKUPS["sms"]),
     },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.
     "webhook": {
