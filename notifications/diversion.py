@@ -63,7 +63,7 @@ class Diversion:
             if to and not moved:
                 break  # somebody else holds them, or the lane is open again
         if came:
-            log.warning("notifications.diverted", lane=lane, count=came.total(), to=sorted(came))
+            log.warning("notifications.diverted", lane=lane, count=came.total(), lanes=sorted(came))
         return came
 
 
