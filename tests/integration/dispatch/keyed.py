@@ -9,7 +9,8 @@ from typing import Any
 
 import requests
 
-from channels.contract import Backend, Message, Receipt, Refused, SettingProblem
+from channels.contract import Backend, Message, Receipt, SettingProblem
+from channels.http_errors import HTTP
 from channels.http_once import HttpOnce
 
 
@@ -47,7 +48,7 @@ class Keyed(Backend):
         answer = self._http.send(requests.Request("POST", self._url, data=message.body, headers=headers))
         if answer.status == 200:
             return Receipt(code="200")
-        raise answer.error(str(answer.status), "no", refuses=Refused.MESSAGE, patience=timedelta(seconds=1))
+        raise answer.error(HTTP, detail="no")
 
     def close(self) -> None:
         self._http.close()
