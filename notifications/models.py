@@ -130,6 +130,8 @@ class Notification(models.Model):
     idempotency_key = models.TextField(blank=True)  # to be shown; uniqueness lives in idempotency_record
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    # An earlier send may have been taken; until then the provider knows the key, by which another is none. No mark yet.
+    deduplicated_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "notification"
@@ -240,6 +242,7 @@ class Attempt(models.Model):
     backend = models.TextField(blank=True)
     worker_id = models.UUIDField()
     possible_duplicate = models.BooleanField(default=False)
+    deduplicated_until = models.DateTimeField(null=True)  # of one in doubt: until when its backend may send again
 
     class Meta:
         db_table = "attempt"

@@ -123,7 +123,7 @@ class Recorder:
                     attempt=result.claim.attempt,
                     outcome=result.outcome.value,
                 )
-        for lane in recorded.told:
+        for lane in recorded.told | recorded.moved:
             nudge.request(lane)
         self._log_quick()
         self._holdings.drop(result.claim for result in self._results)

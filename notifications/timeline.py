@@ -103,14 +103,22 @@ def _pending(notification: Notification) -> Next:
     now = timezone.now()
     if _expired(notification):
         return Next("It fails within seconds: its life is over.", notification.expires_at)
+    by = _by_backup(notification.lane)
     if notification.due_at > now:
         what = "It is tried again" if notification.attempt else "It is sent"
-        return Next(f"{what} when it is due.", notification.due_at)
+        return Next(f"{what}{by} when it is due.", notification.due_at)
     if (kept := _kept(notification.lane, now)) is not None:
         return kept
     if not Worker.objects.exists():
         return Next("It waits for a worker, and none is running.")
-    return Next("It is due, and waits for the next free worker.")
+    sent = f", to be sent{by.rstrip(',')}" if by else ""
+    return Next(f"It is due, and waits for the next free worker{sent}.")
+
+
+def _by_backup(lane: str) -> str:
+    """Whose turn it is, where it is not the channel's first backend; to follow a verb."""
+    known = channel_for(lane)
+    return f" by {known.backend.name}, the backup {known.backup}," if known and known.backup else ""
 
 
 def _kept(name: str, now: datetime) -> Next | None:
@@ -191,9 +199,13 @@ def _waits(notification: Notification, attempts: Sequence[Attempt], broken: Sequ
     ends = [(notification.created_at, "until it is due, and a worker is free")]
     ends += [(each.finished_at, _WAITS.get(Outcome(each.outcome), "")) for each in attempts]
     begins = [attempt.started_at for attempt in attempts] + _next_begins(notification)
-    for (since, why), until in zip(ends, begins, strict=False):
+    known = channel_for(notification.lane)
+    backends = [attempt.backend for attempt in attempts] + [known.backend.name if known else ""]
+    before = ["", *backends]
+    for (since, why), until, last, by in zip(ends, begins, before, backends, strict=False):
         if why and until - since >= WORTH_TELLING and not any(since <= moment <= until for moment in broken):
-            yield Entry(at=since, event="wait", until=until, detail=why)
+            other = f", by {by}" if last and by and last != by else ""
+            yield Entry(at=since, event="wait", until=until, detail=f"{why}{other}")
 
 
 def _next_begins(notification: Notification) -> list[datetime]:

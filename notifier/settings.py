@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -261,6 +262,10 @@ _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("defaul
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
+# What a list of backups may name, by channel: each makes its entry's options, "backend" among them, from the text
+# behind the name's colon.
+_BACKUPS: dict[str, dict[str, Callable[[str], Mapping[str, object]]]] = {"slack": {}, "email": {}, "sms": {}}
+
 NOTIFIER_CHANNELS = {
     "slack": {
         "backend": "channels.slack.SlackWebhook",
@@ -271,6 +276,7 @@ NOTIFIER_CHANNELS = {
         "rate": environment.rate("SLACK_RATE", "1/s"),
         "webhooks": _webhooks,
         "sandbox": _sandbox.get("slack"),
+        "backups": environment.backups("SLACK_BACKUPS", _BACKUPS["slack"]),
     },
     "email": {
         "backend": "channels.smtp.SmtpEmail",
@@ -285,6 +291,7 @@ NOTIFIER_CHANNELS = {
         "security": _smtp_security,
         "ca_file": environment.text("SMTP_CA_FILE"),
         "sandbox": _sandbox.get("email"),
+        "backups": environment.backups("EMAIL_BACKUPS", _BACKUPS["email"]),
     },
     "sms": {
         "backend": "channels.twilio_sms.TwilioSms",
@@ -298,6 +305,7 @@ NOTIFIER_CHANNELS = {
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
         "sandbox": _sandbox.get("sms"),
+        "backups": environment.backups("SMS_BACKUPS", _BACKUPS["sms"]),
     },
     # Wherever else: each destination is a URL that apprise knows.
     "apprise": {

@@ -76,7 +76,8 @@ FROM taken
 WHERE n.id = taken.id
 RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
-          extract(epoch FROM n.expires_at - now())::float8, n.priority, n.client_id,
+          extract(epoch FROM n.expires_at - now())::float8, extract(epoch FROM n.deduplicated_until - now())::float8,
+          n.priority, n.client_id,
           CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
 """
 
@@ -95,6 +96,7 @@ class Claim(NamedTuple):
     losses: int
     possible_duplicate: bool
     expires_in: float | None  # seconds from the claim, by the database's clock; negative: expired already
+    key_left: float | None  # likewise; an earlier send may have been taken, and for so long its provider knows the key
     priority: int
     client_id: int
     due_at: datetime | None  # of the last of its client in its priority, else None

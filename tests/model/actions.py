@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import connection
 
 from channels.contract import Progress
-from notifications.outbox import lanes, operate, purge, receipts, recover, workers
+from notifications.outbox import divert, lanes, operate, purge, receipts, recover, workers
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
@@ -400,6 +400,32 @@ class Telling(Action):
 
     def locks(self, before: State) -> frozenset[UUID]:
         return frozenset({self.id}) & before.rows.keys()
+
+
+@dataclass
+class Diverting(Action):
+    """A relay gives what another backend takes to that one's lane."""
+
+    lane: str
+    to: str
+    ids: list[UUID]
+
+    events = frozenset({Event.DIVERT})
+    waits = False
+
+    def do(self) -> set[UUID]:
+        return set(divert.divert(self.lane, dict.fromkeys(self.ids, self.to), hold_unknown=False))
+
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
+        if self.lane not in before.stopped or self.to in before.paused:
+            return before, set()
+        ids = [
+            row.id
+            for row in before.rows.values()
+            if row.id in self.ids and row.id not in passed
+            if row.status is Status.PENDING and row.lane == self.lane and row.due <= 0
+        ]
+        return changed(before, ids, lambda row: edges.diverted(row, self.to)), set(ids)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from .actions import (
     Burying,
     Canceling,
     Claiming,
+    Diverting,
     Expiring,
     FindingMissing,
     Purging,
@@ -29,6 +30,8 @@ from .state import Row, State
 from .world import Hand, Worker, World
 
 LANES: Final = ("slack:ops", "sms")  # sent again when in doubt; held
+SPARE: Final = {"slack:ops": "slack@spare:ops", "slack@spare:ops": "slack:ops"}  # the other backend's
+EVERY_LANE: Final = (*LANES, "slack@spare:ops")
 
 Thing = TypeVar("Thing")
 
@@ -110,6 +113,11 @@ def tell(world: World, number: int, progress: Progress) -> Deed:
     return Deed(Telling(id_, attempt, progress), learn)
 
 
+def divert(state: State, lane: str) -> Deed:
+    """Whatever there is: the statement says what of it may go."""
+    return Deed(Diverting(lane, SPARE[lane], ids(state)))
+
+
 def knowing(world: World) -> list[Worker]:
     return [worker for worker in world.workers if worker.known()]
 
@@ -135,7 +143,7 @@ class Kind:
 KINDS: Final = {
     "accept": Kind(lambda world, state, number: accept(world, pick(LANES, number), 1, None, None, "a")),
     "claim": Kind(
-        lambda world, state, number: claim(world, pick(world.workers, number), pick(LANES, number), 2, quick=True),
+        lambda world, state, number: claim(world, pick(world.workers, number), pick(EVERY_LANE, number), 2, quick=True),
         lambda world, state: world.workers,
     ),
     "record": Kind(
@@ -168,5 +176,6 @@ KINDS: Final = {
         lambda world, state, number: tell(world, number, pick(tuple(Progress), number // 2)),
         lambda world, state: world.unreported(),
     ),
+    "divert": Kind(lambda world, state, number: divert(state, pick(tuple(SPARE), number))),
     "purge": Kind(lambda world, state, number: Deed(Purging())),
 }

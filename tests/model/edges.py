@@ -17,6 +17,7 @@ from tests.integration.outbox.rows import RESEND as POLICIES
 
 from .state import Ended, Row, Word
 
+FIRST_LANE: Final = {"slack@spare:ops": "slack:ops"}  # of the same channel and destination
 DOUBTFUL: Final = frozenset({Outcome.IN_DOUBT, Outcome.LOST, Outcome.UNEXPECTED})
 
 
@@ -47,6 +48,7 @@ def recorded(row: Row, result: Result) -> Row:
     return replace(
         noted,
         status=decision.status,
+        lane=result.lane or row.lane,
         due=_hours(result) if decision.status is Status.PENDING else row.due,
         tries=row.tries + decision.costs_try,
         marked=row.marked or decision.possible_duplicate,
@@ -81,6 +83,7 @@ def replayed(row: Row) -> Row:
     return replace(
         row,
         status=Status.PENDING,
+        lane=FIRST_LANE.get(row.lane, row.lane),
         due=0,
         tries=0,
         losses=0,
@@ -88,6 +91,10 @@ def replayed(row: Row) -> Row:
         marked=row.marked or row.status is Status.UNKNOWN,
         replays=row.replays + 1,
     )
+
+
+def diverted(row: Row, to: str) -> Row:
+    return replace(row, lane=to, due=0)
 
 
 def canceled(row: Row) -> Row:

@@ -32,7 +32,7 @@ from .actions import (
     Retiring,
     TakingUnheld,
 )
-from .deeds import KINDS, LANES, Deed, ids, pick
+from .deeds import EVERY_LANE, KINDS, LANES, SPARE, Deed, ids, pick
 from .meeting import Meeting, judge
 from .state import Row, look, pass_hours, wipe
 from .world import FATES, Worker, World
@@ -252,6 +252,19 @@ class Outbox(RuleBasedStateMachine):
         assert lanes.succeed(pick(sorted(self.state.half_open), number))
         self.state = look().state
 
+    @precondition(lambda self: not self.state.paused)
+    @rule(lane=st.sampled_from(EVERY_LANE))
+    def stop(self, lane: str) -> None:
+        """Its provider refuses us."""
+        lanes.pause_growing(lane, HOUR, HOUR, "refused")
+        self.state = look().state
+
+    @precondition(some_row(lambda row: row.lane in SPARE))
+    @rule(number=which)
+    def divert(self, number: int) -> None:
+        lane = pick(ids(self.state, lambda row: row.lane in SPARE), number)
+        self.perform(deeds.divert(self.state, self.state.rows[lane].lane))
+
     @precondition(lambda self: any(is_old(row) for row in self.state.rows.values()) or self._old_keys())
     @rule()
     def purge(self) -> None:
@@ -288,10 +301,10 @@ class Outbox(RuleBasedStateMachine):
         raise promises.Broken(f"something stays behind: {self.state}")
 
     def _drain_for_an_hour(self, worker: Worker) -> None:
-        for lane in LANES:
+        for lane in EVERY_LANE:
             lanes.succeed(lane)
         self.state = look().state
-        for lane in LANES:
+        for lane in EVERY_LANE:
             self.perform(deeds.claim(self.world, worker, lane, LIVES, quick=False))
         for hand in worker.to_begin():
             self.perform(deeds.record(worker, [], hand))

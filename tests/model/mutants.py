@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from notifications.outbox import claim, operate, purge, receipts, record, recover
+from notifications.outbox import claim, divert, operate, purge, receipts, record, recover
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,10 @@ MUTANTS: Final = {
         meet=("record", "bury"),
     ),
     "a recovery that does not mark": mutant(
-        recover, "TAKE_BACK", {"possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',": ""}, "bury"
+        recover,
+        "TAKE_BACK",
+        {"possible_duplicate = n.possible_duplicate OR (j.outcome = 'lost' AND j.until IS NULL),": ""},
+        "bury",
     ),
     "a recovery that sends again what is held": mutant(
         recover, "TAKE_BACK", {"coalesce(p.hold, true)": "false"}, "bury"
@@ -112,6 +115,26 @@ MUTANTS: Final = {
     ),
     "a reschedule of what is being sent": mutant(
         operate, "RESCHEDULE", {"= 'pending'": "IN ('pending', 'sending')"}, "reschedule"
+    ),
+    "a replay that stays with the backup": mutant(
+        operate, "REPLAY", {f"lane = regexp_replace(n.lane, '{operate.OF_BACKUP}', '\\1'),": ""}, "replay"
+    ),
+    # other backends
+    "a failover that goes nowhere": mutant(
+        record, "RECORD_MOVES", {"lane = coalesce(nullif(r.lane, ''), n.lane)": "lane = n.lane"}
+    ),
+    "a diversion without a lock": mutant(
+        divert, "DIVERT", {"FOR UPDATE OF n SKIP LOCKED": ""}, "stop", meet=("cancel", "divert")
+    ),
+    "a diversion of what is being sent": mutant(
+        divert, "DIVERT", {"n.status || '' = 'pending'": "n.status IN ('pending', 'sending')"}, "stop", "divert"
+    ),
+    "a diversion before its time": mutant(divert, "DIVERT", {"n.due_at <= now()": "true"}, "stop", "divert", "accept"),
+    "a diversion from a provider that asked for patience": mutant(
+        divert, "DIVERT", {divert.STOPPED: "s.paused_until > now()"}, "pause", "divert"
+    ),
+    "a diversion of what does not wait there": mutant(
+        divert, "DIVERT", {"n.lane = %(lane)s": "%(lane)s <> ''"}, "stop", "divert"
     ),
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from channels.registry import channel_of
+from notifications.outbox.divert import STOPPED
 from notifications.outbox.rules import RULES
 from notifications.outbox.statement import run
 from notifications.states import Outcome, Status
@@ -54,7 +56,7 @@ class Row:
 
     @property
     def channel(self) -> str:
-        return self.lane.partition(":")[0]
+        return channel_of(self.lane)
 
     @property
     def expired(self) -> bool:
@@ -76,6 +78,7 @@ class State:
     beats: Mapping[UUID, int]  # of each lease
     paused: frozenset[str]
     half_open: frozenset[str]  # lanes whose pause is over, and where nothing has succeeded since
+    stopped: frozenset[str]  # of those that are paused, the ones whose providers refuse us
     purged: int  # notifications, by the ledger
 
 
@@ -92,7 +95,8 @@ _BOOKS: Final = " UNION ALL ".join(
 )
 
 # Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
-# Rows: (notifications, keys, leases, paused lanes, half-open lanes, purged, what breaks the books), one row of JSON.
+# Rows: (notifications, keys, leases, paused lanes, half-open ones, stopped ones, purged, what breaks the books), one of
+# JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
@@ -111,6 +115,7 @@ SELECT
     (SELECT coalesce(json_agg(json_build_array(id, beat) ORDER BY id), '[]') FROM worker),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until > now()),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until <= now() AND reason <> ''),
+    (SELECT coalesce(json_agg(lane), '[]') FROM lane_state s WHERE {STOPPED}),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),
     (SELECT coalesce(json_agg(json_build_array(kind, example)), '[]') FROM (
         {_BOOKS}
@@ -139,13 +144,14 @@ UPDATE idempotency_record SET created_at = created_at - by FROM went
 
 
 def look() -> Instant:
-    rows, keys, leases, paused, half_open, purged, broken = run(_LOOK, {})[0]
+    rows, keys, leases, paused, half_open, stopped, purged, broken = run(_LOOK, {})[0]
     state = State(
         rows={row.id: row for row in map(_row, rows)},
         keys={key: Key(UUID(answered), made) for key, answered, made in keys},
         beats={UUID(worker): beat for worker, beat in leases},
         paused=frozenset(paused),
         half_open=frozenset(half_open),
+        stopped=frozenset(stopped),
         purged=purged,
     )
     return Instant(state, tuple((kind, example) for kind, example in broken))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 from typing import Final
 from uuid import UUID
 
 from django.db import connection
 
+from channels.registry import channel_of
 from notifications import retry
 from notifications.outbox import workers
 from notifications.outbox.claim import Claim
@@ -32,6 +34,17 @@ FATES: Final = {
     "a bug of ours, once it was taken": (Outcome.UNEXPECTED, True),
 }
 WAIT: Final = HOUR  # before what is tried again: whole hours, that nothing falls due by itself meanwhile
+BACKENDS: Final = {"slack:ops": "", "slack@spare:ops": "spare"}  # of the one channel that has several
+
+
+class NoJitter(Random):
+    """Another backend is tried at once, in whatever round."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+AT_ONCE: Final = NoJitter()
 
 
 @dataclass
@@ -39,7 +52,7 @@ class Hand:
     """A claim that a worker holds, or believes to hold."""
 
     claim: Claim
-    channel: str
+    lane: str
     may_send: bool
     hour: int  # of the claim
     result: Result | None = None
@@ -63,7 +76,7 @@ class Worker:
 
     def take(self, claims: list[Claim], *, lane: str, started: bool, hour: int) -> None:
         for claim in claims:
-            hand = Hand(claim, lane.partition(":")[0], may_send=started, hour=hour)
+            hand = Hand(claim, lane, may_send=started, hour=hour)
             self.hands[hand.attempt] = hand
 
     def forget(self, hour: int) -> None:
@@ -119,11 +132,15 @@ class World:
         decision = retry.decide(
             outcome,
             tries=hand.claim.tries,
-            hold_unknown=rows.RESEND[hand.channel].hold_unknown,
+            hold_unknown=rows.RESEND[channel_of(hand.lane)].hold_unknown,
             retry_after=WAIT,
             expires_in=left,
+            backends=list(BACKENDS.values()) if hand.lane in BACKENDS else [],
+            current=BACKENDS.get(hand.lane, ""),
+            chance=AT_ONCE,
         )
-        hand.result = rows.result(hand.claim, outcome, decision=decision)
+        whither = [lane for lane, name in BACKENDS.items() if name == decision.backend]
+        hand.result = rows.result(hand.claim, outcome, decision=decision, lane="".join(whither))
 
     def give_back(self, hand: Hand) -> None:
         """Its send never began: the process stops, or its lease is in doubt."""

@@ -21,6 +21,7 @@ from notifications.states import Outcome
 
 RESEND = {
     "slack": Policy("slack_webhook", hold_unknown=False),
+    "slack@spare": Policy("spare_slack", hold_unknown=False),
     "sms": Policy("twilio_sms", hold_unknown=True),
 }
 ANSWER = Answer(202, "/somewhere", b"{}")
