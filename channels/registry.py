@@ -34,6 +34,12 @@ class Channel:
     batch: int  # notifications claimed at a time by one thread
     max_tries: int | None = None  # None for the service's own number
     test: bool = False  # the twin, whose backend reaches the sandbox alone
+    optional: bool = False  # nobody misses it where it has no provider
+
+    @property
+    def unused(self) -> bool:
+        """Whether it is optional, and nobody has configured it."""
+        return self.optional and not self.backend.configured
 
     def lane(self, to: str) -> str:
         """The lane of a (validated) recipient: `sms`, `slack:ops`; of the twin: `~test:sms`, `~test:slack:ops`."""
@@ -100,6 +106,7 @@ def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, tes
         on_unknown=_policy(name, options.get("on_unknown")),
         batch=options["batch"],
         max_tries=options.get("max_tries"),
+        optional=options.get("optional", False),
         test=test,
     )
 

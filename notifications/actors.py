@@ -29,7 +29,9 @@ class Actors:
     def share_out(self, *, threads: int, served: Collection[str]) -> None:
         """Say how many threads there are, and which channels they serve; before the first dispatch."""
         self._served = frozenset(served)
-        self._bulkhead = Bulkhead(threads=threads, channels=len(self._served))
+        # What nobody uses has no share: its threads would be idle, and missing elsewhere.
+        used = [name for name in self._served if name in channels() and not channels()[name].unused]
+        self._bulkhead = Bulkhead(threads=threads, channels=len(used))
 
     def dispatch(self, lane: str) -> None:
         """Drain a lane, if its channel has a thread left for it."""

@@ -30,7 +30,7 @@ def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
             Error(f"{problem.variable}: {problem.detail}", obj=f"channel {known.name}", id="notifier.E001")
             for problem in problems
         ]
-        if not problems and not known.backend.configured:
+        if not problems and not known.backend.configured and not known.unused:
             found.append(
                 checks.Warning(
                     f"The channel {known.name} has no provider: requests for it are refused.",
@@ -73,15 +73,22 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="notifier.E003",
             )
         )
-    if len(settings.NOTIFIER_CHANNELS) > settings.WORKER_THREADS:
+    if (needed := _channels_with_threads()) > settings.WORKER_THREADS:
         found.append(
             Error(
-                f"WORKER_THREADS must be at least {len(settings.NOTIFIER_CHANNELS)}, one for each channel: "
+                f"WORKER_THREADS must be at least {needed}, one for each channel: "
                 "a slow channel must not take the threads of another.",
                 id="notifier.E004",
             )
         )
     return found
+
+
+def _channels_with_threads() -> int:
+    try:
+        return sum(not known.unused for known in channels().values())
+    except ImproperlyConfigured:
+        return 0  # said of the channel
 
 
 @register(Tags.security, deploy=True)

@@ -253,6 +253,8 @@ if environment.text("SLACK_WEB_HOOK_URL"):
         )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
+_apprise_urls = environment.pairs("APPRISE_URLS")
+
 # What test keys send goes to the sandbox: to the same destinations by name, and with nothing of the providers' options.
 _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
 
@@ -292,6 +294,14 @@ NOTIFIER_CHANNELS = {
         "base_url": environment.text("TWILIO_BASE_URL"),
         "sandbox": _sandbox.get("sms"),
     },
+    # Wherever else: each destination is a URL that apprise knows.
+    "apprise": {
+        "backend": "channels.apprise.Apprise",
+        "on_unknown": environment.choice("APPRISE_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
+        "batch": 5,
+        "optional": True,  # where it has no destinations there is no warning, and no thread waits for it
+        "urls": _apprise_urls,
+    },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.
     "webhook": {
         "backend": "channels.webhook.StandardWebhook",
@@ -312,10 +322,12 @@ log.configure(
     form=LOG_FORMAT,
     secrets=[
         *_webhooks.values(),
+        *_apprise_urls.values(),
         SECRET_KEY,
         BROKER_URL,
         str(DATABASES["default"].get("PASSWORD") or ""),
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),
+        environment.text("RESEND_API_KEY"),
     ],
 )

@@ -24,7 +24,17 @@ _KEPT = {"DATABASE_URL"}
 _OURS = (
     *("SLACK_", "TWILIO_", "SMS_", "SMTP_", "EMAIL_", "SANDBOX_", "WEB_", "WORKER_", "CORS_", "IDEMPOTENCY_", "LOG_"),
     *("DATABASE_", "BROKER_", "DATA_DIR", "PUBLIC_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "RETENTION_"),
-    *("WEBHOOK_", "NOTIFIER_ROLE", "TRUST_FORWARDED_PROTO", "GRANIAN_", "DJANGO_", "DRAMATIQ_", "PG"),
+    *(
+        "APPRISE_",
+        "RESEND_",
+        "WEBHOOK_",
+        "NOTIFIER_ROLE",
+        "TRUST_FORWARDED_PROTO",
+        "GRANIAN_",
+        "DJANGO_",
+        "DRAMATIQ_",
+        "PG",
+    ),
 )
 
 

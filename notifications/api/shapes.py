@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from channels import slack, smtp, text, twilio_sms, webhook
+from channels import apprise, email_backend, slack, text, twilio_sms, webhook
 from notifications.idempotency import LONGEST_KEY
 
 Shape = Mapping[str, Any]
@@ -36,13 +36,21 @@ def _message(limit: int) -> Shape:
 
 
 SLACK_MESSAGE: Final = _message(slack.MESSAGE_LIMIT)
-MAIL_MESSAGE: Final = _message(smtp.MESSAGE_LIMIT)
+MAIL_MESSAGE: Final = _message(email_backend.MESSAGE_LIMIT)
 SMS_MESSAGE: Final = _message(twilio_sms.MESSAGE_LIMIT)
-SUBJECT: Final[Shape] = {"type": "string", "minLength": 1, "maxLength": smtp.SUBJECT_LIMIT, "pattern": _ONE_LINE}
+APPRISE_MESSAGE: Final = _message(apprise.MESSAGE_LIMIT)
+SUBJECT: Final[Shape] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": email_backend.SUBJECT_LIMIT,
+    "pattern": _ONE_LINE,
+}
+TITLE: Final[Shape] = {"type": "string", "maxLength": apprise.SUBJECT_LIMIT, "pattern": rf"^[^{_CONTROL}]+$"}  # or none
 NO_SUBJECT: Final[Shape] = {"type": "string", "maxLength": 0}
 EMAIL: Final[Shape] = {"type": "string", "format": "email", "maxLength": text.ADDRESS_LIMIT}
 E164: Final[Shape] = {"type": "string", "format": "e164", "pattern": rf"^{twilio_sms.E164.pattern}$"}
 WEBHOOK: Final[Shape] = {"type": "string"}  # which there are is for each service to say
+DESTINATION: Final = WEBHOOK  # likewise
 METADATA: Final[Shape] = {
     "type": "object",
     "propertyNames": {"pattern": _NO_NUL},

@@ -46,10 +46,25 @@ class SmsNotification(NewNotification):
     subject = Text(default="", allow_blank=True, help_text="SMS has none.", shape=shapes.NO_SUBJECT)
 
 
+class AppriseNotification(NewNotification):
+    """A message to one of the service's further destinations."""
+
+    channel = OpenChannelName(shape={"type": "string", "const": "apprise"})
+    to = Text(
+        default="",
+        allow_blank=True,
+        help_text="The name of a destination of this service; `default`, or the only one, where it is left out.",
+        shape=shapes.DESTINATION,
+    )
+    message = Text(shape=shapes.APPRISE_MESSAGE)
+    subject = Text(default="", allow_blank=True, help_text="The title, if any.", shape=shapes.TITLE)
+
+
 VARIANTS: Mapping[str, type[NewNotification]] = {
     "slack": SlackNotification,
     "email": EmailNotification,
     "sms": SmsNotification,
+    "apprise": AppriseNotification,
 }
 
 

@@ -55,11 +55,11 @@ def _notifications(body: Any) -> Iterator[dict[str, Any]]:
 
 
 def _mend(notification: dict[str, Any]) -> None:
-    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning.
+    """One destination is known, countries differ in the length of their numbers, and no life ends before its beginning.
 
     What is not of the form that the schema asks for stays as it is: to be refused.
     """
-    if notification.get("channel") == "slack" and isinstance(notification.get("to"), str):
+    if notification.get("channel") in ("slack", "apprise") and isinstance(notification.get("to"), str):
         notification["to"] = "default"
     for name in ("to", "send_to_number"):
         number = notification.get(name)

@@ -30,6 +30,7 @@ PROVIDERS = {
     "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
     "TWILIO_AUTH_TOKEN": "t0ken" * 6,
     "TWILIO_FROM_NUMBER": "+15005550006",
+    "APPRISE_URLS": "default=json://127.0.0.1:9",
 }
 
 

@@ -84,6 +84,11 @@ def test_a_channel_without_a_provider_is_refused(caller: Caller, settings: Setti
     assert set(faults(caller, "/api/v1/sms", SMS)) == {"channel"}
 
 
+def test_the_channel_of_further_destinations_is_refused_where_there_are_none(caller: Caller) -> None:
+    asked = {"channel": "apprise", "to": "phone", "message": "hello"}
+    assert faults(caller, "/api/v1/notifications", asked) == {"channel": "channel_not_configured"}
+
+
 def test_an_unknown_webhook_is_refused(caller: Caller) -> None:
     assert set(faults(caller, "/api/v1/notifications", {**SLACK, "to": "nobody"})) == {"to"}
 
