@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import pytest
 import trustme
 
-from tests.contract.more_providers import MORE_PROVIDERS
 from tests.contract.providers import PROVIDERS, Provider
 from tests.contract.sandboxed import SANDBOXED
 
 
-@pytest.fixture(params=[*PROVIDERS, *MORE_PROVIDERS, *SANDBOXED], ids=lambda maker: maker().label)
+@pytest.fixture(params=[*PROVIDERS, *SANDBOXED], ids=lambda maker: maker().label)
 def provider(request: pytest.FixtureRequest) -> Provider:
     made: Provider = request.param()
     if reason := made.weaker.get(request.node.originalname):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
+from channels import apprise, django_email, resend
 from channels.contract import (
     Backend,
     ChannelError,
@@ -29,7 +30,7 @@ from channels.slack import SlackWebhook
 from channels.smtp import NO_REPLY, SmtpEmail
 from channels.twilio_sms import FAILED, TwilioSms
 from channels.webhook import Endpoint, StandardWebhook
-from tests.contract.stand_in import Answer, HttpStandIn, SmtpStandIn, StandIn, http_answer
+from tests.contract.stand_in import Answer, HttpStandIn, Instead, SmtpStandIn, StandIn, http_answer
 
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "f00dfeedf00dfeed"  # stands in for a secret: it must be nowhere but on the wire
@@ -87,7 +88,6 @@ class Provider(ABC):
     to: str
     subject = ""
     has_a_network = True  # whether it can be absent, or behind what speaks another protocol
-    weaker: Mapping[str, str] = {}  # tests of what this backend does not promise, and why
 
     @property
     def label(self) -> str:
@@ -111,6 +111,8 @@ class Provider(ABC):
     def send(self, stand_in: StandIn, row: Meaning) -> Receipt | ChannelError:
         """What comes of one message to a stand-in that is arranged for this row."""
         return outcome(self.backend(stand_in.port), self.message)
+
+    weaker: Mapping[str, str] = {}  # tests of what this backend does not promise, and why
 
     @abstractmethod
     def stand_in(self, tls: ssl.SSLContext | None = None) -> StandIn: ...
@@ -324,6 +326,157 @@ class Smtp(Provider):
         return type("Smtp", (SmtpEmail,), {"send_timeout": limit}).from_options(options)
 
 
+class Resend(HttpProvider):
+    accepts = http_answer(200, b'{"id": "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}')
+    refuses_message = http_answer(422, b'{"statusCode": 422, "name": "invalid_parameter", "message": "no"}')
+    asks_later = http_answer(409, b'{"statusCode": 409, "name": "concurrent_idempotent_requests", "message": "wait"}')
+    refuses_us = http_answer(403, b'{"statusCode": 403, "name": "invalid_api_key", "message": "no"}')
+    to = "ada@example.com"
+    subject = "A subject"
+
+    # The statuses of https://resend.com/docs/api-reference/errors, where it is not 422.
+    statuses = {  # noqa: RUF012 - never written
+        **dict.fromkeys(("missing_api_key", "restricted_api_key"), 401),
+        **dict.fromkeys(("invalid_api_key", "suspended_api_key"), 403),
+        **dict.fromkeys(("validation_error", "invalid_idempotency_key"), 400),
+        **dict.fromkeys(("monthly_quota_exceeded", "daily_quota_exceeded", "rate_limit_exceeded"), 429),
+        **dict.fromkeys(("concurrent_idempotent_requests", "invalid_idempotent_request"), 409),
+        **dict.fromkeys(("application_error", "internal_server_error"), 500),
+        "not_found": 404,
+        "method_not_allowed": 405,
+        "security_error": 451,
+    }
+
+    def wire(self, row: Meaning) -> Answer:
+        if "_" not in row.code and row.code not in self.statuses:
+            return super().wire(row)
+        given, _, name = row.code.rpartition(" ")
+        status = int(given) if given else self.statuses.get(name, 422)
+        return http_answer(status, json.dumps({"statusCode": status, "name": name, "message": "no"}).encode())
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        url = f"{'https' if tls else 'http'}://localhost:{port}"
+        options = {"api_key": TOKEN, "sender": "Shop <shop@example.com>", "base_url": url}
+        return type("Limited", (resend.Resend,), {"send_timeout": limit}).from_options(options)
+
+
+_NO_POOL = dict.fromkeys(
+    (
+        "test_a_session_sends_a_batch_over_one_connection",
+        "test_batches_within_a_few_seconds_share_a_connection",
+        "test_two_threads_at_once_share_no_connection",
+        "test_an_idle_connection_that_the_provider_closed_is_replaced",
+        "test_an_idle_connection_closed_under_tls_is_replaced",
+    ),
+    "each message has a connection of its own",
+)
+_NO_STAGES = dict.fromkeys(
+    (
+        "test_a_connection_closed_before_the_message_means_not_sent",
+        "test_a_provider_silent_from_the_start_means_not_sent",
+        "row timeout",
+    ),
+    "how far a connection came is not known",
+)
+
+
+class DjangoSmtp(Smtp):
+    """Django's own backend, as any other of Django's."""
+
+    weaker: Mapping[str, str] = {**_NO_POOL, **_NO_STAGES}
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code == "error":
+            pytest.skip("an exception of nobody's: tests/contract/test_django_email.py raises one")
+        pytest.skip("what a relay replies is a row of smtp_email's")
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        options = {
+            "email_backend": "django.core.mail.backends.smtp.EmailBackend",
+            "email_options": {
+                "host": "localhost",
+                "port": port,
+                "username": "shop",
+                "password": PASSWORD,
+                "use_ssl": tls,
+            },
+            "sender": "Shop <shop@example.com>",
+        }
+        return type("Limited", (django_email.DjangoEmail,), {"send_timeout": limit}).from_options(options)
+
+
+class Postmark(HttpProvider):
+    """A provider of anymail's."""
+
+    accepts = http_answer(
+        200, b'{"ErrorCode": 0, "Message": "OK", "MessageID": "b7bc2f4a-e38e", "To": "ada@example.com"}'
+    )
+    refuses_message = http_answer(422, b'{"ErrorCode": 300, "Message": "Invalid metadata content."}')
+    refuses_us = http_answer(401, b'{"ErrorCode": 10, "Message": "Bad or missing Server API token."}')
+    to = "ada@example.com"
+    subject = "A subject"
+    weaker: Mapping[str, str] = {
+        **_NO_POOL,
+        **_NO_STAGES,
+        "test_a_dripped_answer_under_tls_keeps_to_the_deadline": "only the authorities of requests count",
+    }
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code in django_email.ERRORS.own and not row.code.isdigit():
+            pytest.skip("no answer of a provider's: tests/contract/test_django_email.py raises it")
+        return super().wire(row)
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        options = {
+            "email_backend": "anymail.backends.postmark.EmailBackend",
+            "email_options": {
+                "server_token": TOKEN,
+                "api_url": f"{'https' if tls else 'http'}://localhost:{port}/",
+            },
+            "sender": "Shop <shop@example.com>",
+        }
+        return type("Limited", (django_email.DjangoEmail,), {"send_timeout": limit}).from_options(options)
+
+
+class Apprise(HttpProvider):
+    accepts = http_answer(200)
+    refuses_message = http_answer(400)
+    refuses_us = http_answer(403)
+    to = "phone"
+    weaker: Mapping[str, str] = {
+        **_NO_POOL,
+        **_NO_STAGES,
+        **dict.fromkeys(
+            (
+                "test_a_refused_message_is_permanent",
+                "test_a_provider_that_asks_for_later_has_not_sent",
+                "test_refused_credentials_are_a_matter_of_configuration",
+                "test_nobody_listening_means_not_sent",
+                "test_a_certificate_nobody_vouches_for_stops_the_send",
+                "test_a_port_without_tls_stops_the_send",
+            ),
+            "a no of the library has no reason: all is unknown",
+        ),
+        **dict.fromkeys(
+            ("test_the_correlation_id_goes_with_the_message", "test_nothing_stored_can_add_a_header"),
+            "the library takes no headers of ours",
+        ),
+        "test_a_dripped_answer_under_tls_keeps_to_the_deadline": "only the authorities of requests count",
+    }
+
+    def wire(self, row: Meaning) -> Answer:
+        if row.code not in {"False", "timeout"}:
+            pytest.skip("no answer of a service's: tests/contract/test_apprise.py has it happen")
+        return Instead.HANG if row.code == "timeout" else self.refuses_message
+
+    def send(self, stand_in: StandIn, row: Meaning) -> Receipt | ChannelError:
+        return outcome(self.backend(stand_in.port, limit=timedelta(seconds=2)), self.message)
+
+    def backend(self, port: int, *, limit: timedelta = timedelta(seconds=10), tls: bool = False) -> Backend:
+        url = f"{'jsons' if tls else 'json'}://shop:{PASSWORD}@localhost:{port}{WEBHOOK_PATH}"
+        return type("Limited", (apprise.Apprise,), {"send_timeout": limit}).from_options({"urls": {"phone": url}})
+
+
 @contextmanager
 def served(provider: Provider, answer: Answer | None = None, tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     with provider.stand_in(tls) as stand_in:
@@ -331,4 +484,4 @@ def served(provider: Provider, answer: Answer | None = None, tls: ssl.SSLContext
         yield stand_in
 
 
-PROVIDERS: list[type[Provider]] = [Slack, Twilio, Smtp, Webhook]
+PROVIDERS: list[type[Provider]] = [Slack, Twilio, Smtp, Webhook, Resend, DjangoSmtp, Postmark, Apprise]
