@@ -143,7 +143,7 @@ class Delivery:
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
-                    if self.stopping.is_set() or entry.is_over or not self.lease.holds(current.worker_id):
+                    if self.stopping.is_set() or entry.is_over(sent) or not self.lease.holds(current.worker_id):
                         break
                     left, key_left = _left(current.expires_in, claimed), _left(current.key_left, claimed)
                     if left is not None and left <= timedelta(0):

@@ -59,10 +59,11 @@ class Entry:
     until: float | None = None  # of the monotonic clock: when the tokens are too old
     again_in: float | None = None  # seconds after which to ask again; None: whoever closed the lane sees to that
 
-    @property
-    def is_over(self) -> bool:
-        """Whether what is still in hand is to be given back."""
-        return self.state.closings != self.closings or (self.until is not None and monotonic() > self.until)
+    def is_over(self, sent: int) -> bool:
+        """Whether what is still in hand is to be given back; one is sent with its token, however long the claim took."""
+        return self.state.closings != self.closings or (
+            self.until is not None and sent > 0 and monotonic() > self.until
+        )
 
 
 class Gate:
