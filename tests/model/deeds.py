@@ -29,7 +29,7 @@ from .actions import (
 from .state import Row, State
 from .world import Hand, Worker, World
 
-LANES: Final = ("slack:ops", "sms")  # sent again when in doubt; held
+LANES: Final = ("slack:ops", "sms", "mail")  # sent again when in doubt; held; and settled by the provider's key
 SPARE: Final = {"slack:ops": "slack@spare:ops", "slack@spare:ops": "slack:ops"}  # the other backend's
 EVERY_LANE: Final = (*LANES, "slack@spare:ops")
 
@@ -56,7 +56,7 @@ def accept(world: World, lane: str, priority: int, later: int | None, life: int 
 
 def claim(world: World, worker: Worker, lane: str, batch: int, *, quick: bool, lost: bool = False) -> Deed:
     """`quick`: counted as begun with the claim, where the policy allows it. `lost`: the answer never comes."""
-    claiming = Claiming(worker.id, lane, batch, started=quick and lane != "sms")
+    claiming = Claiming(worker.id, lane, batch, started=quick and lane not in {"sms", "mail"})
     if lost:
         return Deed(claiming)
     return Deed(
