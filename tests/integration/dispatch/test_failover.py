@@ -184,12 +184,13 @@ def test_what_waits_for_refused_credentials_is_diverted_and_new_ones_begin_with_
 def test_what_is_replayed_begins_with_the_first_again(post: Post, first: Answering, answering: dict[str, str]) -> None:
     first.answers = [BUSY]
     id_ = post("hello", **SMS)
-    with Answering(REFUSED) as spare:
-        with processes.worker(**answering | {"SPARE_URL": f"http://127.0.0.1:{spare.port}"}):
-            eventually(lambda: statuses() == ["failed"], what="refused by the spare")
-            assert Notification.objects.get().lane == "sms@spare"
-            services.resend([id_], actor="ada")
-            eventually(lambda: statuses() == ["sent"], what="sent by the first")
+    spare = Answering(REFUSED)
+    spare_url = {"SPARE_URL": f"http://127.0.0.1:{spare.port}"}
+    with spare, processes.worker(**answering | spare_url):
+        eventually(lambda: statuses() == ["failed"], what="refused by the spare")
+        assert Notification.objects.get().lane == "sms@spare"
+        services.resend([id_], actor="ada")
+        eventually(lambda: statuses() == ["sent"], what="sent by the first")
 
     assert [outcome for outcome, _ in attempts()] == ["transient", "permanent", "accepted"]
     assert (len(first.requests), len(spare.requests), Notification.objects.get().lane) == (2, 1, "sms")
