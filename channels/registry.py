@@ -13,6 +13,7 @@ notification waits for is written in its row. Here, too, a worker that knows of 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from django.utils.module_loading import import_string
 
 from channels import rate as rates
 from channels.contract import Backend, OnUnknown, Unacceptable
+
+log = logging.getLogger(__name__)
 
 MARK: Final = "~test:"  # what the name of every test lane begins with, and of no live one
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,29}")  # of a backup: it is a part of lanes and of addresses
@@ -64,10 +67,13 @@ class Channel:
         return self._lane(lane.removeprefix(MARK).partition(":")[2])
 
     def takes(self, *, to: str, subject: str, body: str) -> bool:
-        """Whether this backend could send what another one of the channel has accepted."""
+        """Whether this backend could send what another one of the channel has accepted; raises nothing."""
         try:
             self.backend.validate(to=to, subject=subject, body=body)
         except Unacceptable:
+            return False
+        except Exception:  # our bug, and no reason for what waits to wait for it
+            log.exception("a backend failed to say whether it takes a message: %s", self.head)
             return False
         return self.backend.configured
 

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from django.utils import timezone
 
 from channels.contract import Progress
-from channels.registry import channel_for, channel_row
+from channels.registry import backends_of, channel_for, channel_row
 from notifications.models import Attempt, Event, LaneState, Notification, Receipt, Worker
 from notifications.outbox.lanes import FOREVER
 from notifications.states import Outcome, Status
@@ -200,11 +200,12 @@ def _waits(notification: Notification, attempts: Sequence[Attempt], broken: Sequ
     ends += [(each.finished_at, _WAITS.get(Outcome(each.outcome), "")) for each in attempts]
     begins = [attempt.started_at for attempt in attempts] + _next_begins(notification)
     known = channel_for(notification.lane)
+    several = known is not None and len(backends_of(known)) > 1
     backends = [attempt.backend for attempt in attempts] + [known.backend.name if known else ""]
     before = ["", *backends]
     for (since, why), until, last, by in zip(ends, begins, before, backends, strict=False):
         if why and until - since >= WORTH_TELLING and not any(since <= moment <= until for moment in broken):
-            other = f", by {by}" if last and by and last != by else ""
+            other = f", by {by}" if several and last and by and last != by else ""
             yield Entry(at=since, event="wait", until=until, detail=f"{why}{other}")
 
 

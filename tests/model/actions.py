@@ -111,6 +111,7 @@ class Accepting(Action):
             tries=0,
             losses=0,
             marked=False,
+            key=None,
             worker=None,
             started=False,
             due=max(0, self.later or 0),
@@ -119,6 +120,7 @@ class Accepting(Action):
             replays=0,
             attempts=(),
             words=frozenset(),
+            began=None,
             due_at=0,
         )
         keys = before.keys if self.key is None else {**before.keys, self.key: Key(self.id, 0)}

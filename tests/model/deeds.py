@@ -29,7 +29,7 @@ from .actions import (
 from .state import Row, State
 from .world import Hand, Worker, World
 
-LANES: Final = ("slack:ops", "sms")  # sent again when in doubt; held
+LANES: Final = ("slack:ops", "sms", "mail")  # sent again when in doubt; held; and settled by the provider's key
 SPARE: Final = {"slack:ops": "slack@spare:ops", "slack@spare:ops": "slack:ops"}  # the other backend's
 EVERY_LANE: Final = (*LANES, "slack@spare:ops")
 
@@ -61,7 +61,8 @@ def claim(
 
     `probing`: of a half-open lane, a single one.
     """
-    claiming = Claiming(worker.id, lane, 1 if probing else batch, started=quick and lane != "sms", probing=probing)
+    started = quick and lane not in {"sms", "mail"}
+    claiming = Claiming(worker.id, lane, 1 if probing else batch, started=started, probing=probing)
     if lost:
         return Deed(claiming)
     return Deed(

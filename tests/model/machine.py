@@ -238,6 +238,7 @@ class Outbox(RuleBasedStateMachine):
         self.world.hour += hours
         for worker in self.world.workers:
             worker.forget(self.world.hour - RETENTION)
+            worker.grow_old(hours)
         self.state = look().state
 
     @precondition(lambda self: not self.state.paused)
@@ -309,7 +310,8 @@ class Outbox(RuleBasedStateMachine):
         for hand in worker.to_begin():
             self.perform(deeds.record(worker, [], hand))
             self.world.send(hand, "taken")
-        self.perform(deeds.record(worker, worker.known()))
+        while worker.known():
+            self.perform(deeds.record_all(worker))
         if unknown := ids(self.state, lambda row: row.status is Status.UNKNOWN):
             self.perform(Deed(Replaying(unknown)))
             self.perform(Deed(Canceling([id_ for id_ in unknown if self.state.rows[id_].expired])))

@@ -58,6 +58,9 @@ MUTANTS: Final = {
     "a claim of a whole batch with one that kills": mutant(
         claim, "CLAIM", {"sending = first OR lossy IS NULL OR sending < lossy": "true"}, "wear"
     ),
+    "a claim that does not say what is left of a key": mutant(
+        claim, "CLAIM", {"extract(epoch FROM n.deduplicated_until - now())::float8": "NULL::float8"}, "wait"
+    ),
     # record
     "a record without the attempt": mutant(record, "RECORD", {"AND n.attempt = r.attempt": ""}, "record", "give_back"),
     "a record without the status": mutant(record, "RECORD", {AT_SENDING: "true"}, "record", "bury"),
@@ -73,6 +76,9 @@ MUTANTS: Final = {
         "RECORD",
         {"AND n.attempt = s.attempt AND n.worker_id = s.worker": ""},
         "bury",
+    ),
+    "a doubt that is left to a key for longer": mutant(
+        record, "RECORD_MOVES", {"least(n.deduplicated_until,": "greatest(n.deduplicated_until + '1 day',"}, "wait"
     ),
     # recovery
     "a burial without the beat": mutant(
@@ -96,6 +102,12 @@ MUTANTS: Final = {
     ),
     "a recovery that counts no losses": mutant(
         recover, "TAKE_BACK", {"losses = n.losses + (j.outcome = 'lost')::int,": ""}, "bury"
+    ),
+    "a recovery that forgets how old a key is": mutant(
+        recover, "TAKE_BACK", {"least(a.began, (SELECT": "greatest(a.began, (SELECT"}, "bury", "wait", "record"
+    ),
+    "a recovery that trusts a key that is over": mutant(
+        recover, "TAKE_BACK", {"l.key_until - l.deadline > now()": "l.key_until IS NOT NULL"}, "bury", "wait", "record"
     ),
     # operators
     "a cancel of what is being sent": mutant(
@@ -135,6 +147,14 @@ MUTANTS: Final = {
     ),
     "a diversion of what does not wait there": mutant(
         divert, "DIVERT", {"n.lane = %(lane)s": "%(lane)s <> ''"}, "stop", "divert"
+    ),
+    "an expiry that fails what may have been sent under a key": mutant(
+        operate,
+        "EXPIRE",
+        {"CASE WHEN n.deduplicated_until IS NULL THEN": "CASE WHEN true THEN"},
+        "accept",
+        "wait",
+        "expire",
     ),
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),

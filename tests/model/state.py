@@ -22,6 +22,8 @@ class Ended:
     outcome: Outcome
     late: str = ""
     marked: bool = False  # as a possible duplicate
+    key: int | None = None  # in doubt, and left to the provider's key: hours until it is forgotten
+    began: int = field(compare=False, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Row:
     tries: int
     losses: int
     marked: bool
+    key: int | None  # hours until its provider forgets the key of a send that is in doubt
     worker: UUID | None
     started: bool
     due: int
@@ -52,6 +55,7 @@ class Row:
     replays: int
     attempts: tuple[Ended, ...]
     words: frozenset[Word]
+    began: int | None = field(compare=False)  # of the send under way
     due_at: int = field(compare=False)  # microseconds: within the hour it says who is first
 
     @property
@@ -102,10 +106,13 @@ SELECT
     (SELECT coalesce(json_agg(json_build_array(
         n.id, n.lane, n.priority, n.status, n.attempt, n.tries, n.losses, n.possible_duplicate, n.worker_id,
         n.started_at IS NOT NULL, {_HOURS.format("n.due_at")}, {_HOURS.format("n.expires_at")},
-        {_HOURS.format("n.finished_at")},
+        {_HOURS.format("n.finished_at")}, {_HOURS.format("n.deduplicated_until")},
+        {_HOURS.format("coalesce(n.started_at, n.claimed_at)")},
         (SELECT count(*) FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed'),
-        (SELECT coalesce(json_agg(json_build_array(number, outcome, late_outcome, possible_duplicate)
-                                  ORDER BY number), '[]') FROM attempt a WHERE a.notification_id = n.id),
+        (SELECT coalesce(json_agg(json_build_array(
+                    number, outcome, late_outcome, possible_duplicate, {_HOURS.format("deduplicated_until")},
+                    {_HOURS.format("started_at")}
+                ) ORDER BY number), '[]') FROM attempt a WHERE a.notification_id = n.id),
         (SELECT coalesce(json_agg(json_build_array(attempt, rank)), '[]')
          FROM receipt r WHERE r.notification_id = n.id),
         (extract(epoch FROM n.due_at) * 1000000)::bigint
@@ -136,7 +143,11 @@ WITH went AS (SELECT %(hours)s::int * interval '1 hour' AS by),
 n AS (
     UPDATE notification SET
         created_at = created_at - by, due_at = due_at - by, expires_at = expires_at - by,
-        claimed_at = claimed_at - by, started_at = started_at - by, finished_at = finished_at - by FROM went
+        claimed_at = claimed_at - by, started_at = started_at - by, finished_at = finished_at - by,
+        deduplicated_until = deduplicated_until - by FROM went
+), a AS (
+    UPDATE attempt SET started_at = started_at - by, finished_at = finished_at - by,
+        deduplicated_until = deduplicated_until - by FROM went
 ), r AS (UPDATE receipt SET received_at = received_at - by FROM went
 ), l AS (UPDATE lane_state SET paused_until = paused_until - by FROM went)
 UPDATE idempotency_record SET created_at = created_at - by FROM went
@@ -169,7 +180,7 @@ def _row(columns: list[Any]) -> Row:
     id_, lane, priority, status, attempt, tries, losses, marked, worker, started, *times, attempts, words, due_at = (
         columns
     )
-    due, expires, finished, replays = times
+    due, expires, finished, key, began, replays = times
     return Row(
         id=UUID(id_),
         lane=lane,
@@ -179,13 +190,15 @@ def _row(columns: list[Any]) -> Row:
         tries=tries,
         losses=losses,
         marked=marked,
+        key=key,
         worker=worker and UUID(worker),
         started=started,
         due=due,
         expires=expires,
         finished=finished,
         replays=replays,
-        attempts=tuple(Ended(number, Outcome(outcome), late, doubled) for number, outcome, late, doubled in attempts),
+        attempts=tuple(Ended(number, Outcome(outcome), *others) for number, outcome, *others in attempts),
         words=frozenset(Word(*word) for word in words),
+        began=began,
         due_at=due_at,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -14,16 +15,19 @@ from notifications import services
 from notifications.models import Attempt, Event, LaneState, Notification
 from notifications.outbox import books
 from tests import processes
+from tests.contract.stand_in import http_answer
 from tests.eventually import eventually
 from tests.ports import free_port
 
+from .answering import Answering
 from .conftest import Post
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SMS: dict[str, Any] = {"channel": "sms", "to": "+14155552671"}
-AWAY = Fault(kind=Kind.STATUS, status=408)  # certainly not sent
-AWAY_ONCE = Fault(kind=Kind.STATUS, status=408, times=1)
+BUSY = http_answer(408)  # certainly not sent
+REFUSED = http_answer(400, b'{"code": 21211, "message": "no"}')
+TAKEN = http_answer(201, b'{"sid": "SM00000000000000000000000000000000", "status": "queued"}')
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.dispatch.backups"}
 
 
@@ -37,6 +41,18 @@ def spare() -> Iterator[Sandbox]:
 @pytest.fixture
 def both(providers: dict[str, str], spare: Sandbox) -> dict[str, str]:
     return {**providers, **SETTINGS, "SPARE_URL": spare.url}
+
+
+@pytest.fixture
+def first() -> Iterator[Answering]:
+    """The first provider of SMS, where a test says what it answers."""
+    with Answering(TAKEN) as running:
+        yield running
+
+
+@pytest.fixture
+def answering(first: Answering, both: dict[str, str]) -> dict[str, str]:
+    return both | {"TWILIO_BASE_URL": f"http://127.0.0.1:{first.port}"}
 
 
 def statuses() -> list[str]:
@@ -69,6 +85,21 @@ def test_an_outage_fails_over_within_a_second(
     assert (taken(sandbox), taken(spare)) == ([], ["hello"])
     assert (Notification.objects.get().lane, Notification.objects.get().tries) == ("sms@spare", 1)
     assert balanced()
+
+
+def test_a_backup_is_told_an_address_of_its_own_for_its_reports(post: Post, both: dict[str, str]) -> None:
+    with Answering(TAKEN) as spare:
+        urls = {
+            "TWILIO_BASE_URL": f"http://127.0.0.1:{free_port()}",
+            "SPARE_URL": f"http://127.0.0.1:{spare.port}",
+            "PUBLIC_URL": "https://notify.example.com",
+        }
+        with processes.worker(**both | urls):
+            id_ = post("hello", **SMS)
+            eventually(lambda: statuses() == ["sent"], what="sent by the spare")
+
+    told = parse_qs(spare.requests[0].body.decode())["StatusCallback"]
+    assert told == [f"https://notify.example.com/api/v1/receipts/sms@spare/{id_}/2"]
 
 
 def test_a_refused_recipient_does_not_fail_over(post: Post, spare: Sandbox, both: dict[str, str]) -> None:
@@ -106,16 +137,15 @@ def test_under_resend_it_fails_over_and_is_marked(
 
 
 def test_where_the_backup_is_away_as_well_it_comes_back_to_the_first(
-    post: Post, sandbox: Sandbox, spare: Sandbox, both: dict[str, str]
+    post: Post, first: Answering, answering: dict[str, str]
 ) -> None:
-    sandbox.faults.set("sms", AWAY_ONCE)
-    spare.faults.set("sms", AWAY)
+    first.answers = [BUSY]
     post("hello", **SMS)
-    with processes.worker(**both):
+    with processes.worker(**answering | {"SPARE_URL": f"http://127.0.0.1:{free_port()}"}):
         eventually(lambda: statuses() == ["sent"], seconds=30, what="sent by the first")
 
     assert [outcome for outcome, _ in attempts()] == ["transient", "transient", "accepted"]
-    assert (taken(sandbox), taken(spare), Notification.objects.get().lane) == (["hello"], [], "sms")
+    assert (len(first.requests), Notification.objects.get().lane) == (2, "sms")
 
 
 def test_a_rate_limit_waits_for_the_same_provider(
@@ -151,20 +181,19 @@ def test_what_waits_for_refused_credentials_is_diverted_and_new_ones_begin_with_
     assert balanced()
 
 
-def test_what_is_replayed_begins_with_the_first_again(
-    post: Post, sandbox: Sandbox, spare: Sandbox, both: dict[str, str]
-) -> None:
-    sandbox.faults.set("sms", AWAY_ONCE)
-    spare.faults.set("sms", Fault(kind=Kind.STATUS, status=400, times=1))
+def test_what_is_replayed_begins_with_the_first_again(post: Post, first: Answering, answering: dict[str, str]) -> None:
+    first.answers = [BUSY]
     id_ = post("hello", **SMS)
-    with processes.worker(**both):
+    spare = Answering(REFUSED)
+    spare_url = {"SPARE_URL": f"http://127.0.0.1:{spare.port}"}
+    with spare, processes.worker(**answering | spare_url):
         eventually(lambda: statuses() == ["failed"], what="refused by the spare")
         assert Notification.objects.get().lane == "sms@spare"
         services.resend([id_], actor="ada")
         eventually(lambda: statuses() == ["sent"], what="sent by the first")
 
     assert [outcome for outcome, _ in attempts()] == ["transient", "permanent", "accepted"]
-    assert (taken(sandbox), taken(spare), Notification.objects.get().lane) == (["hello"], [], "sms")
+    assert (len(first.requests), len(spare.requests), Notification.objects.get().lane) == (2, 1, "sms")
 
 
 def test_a_worker_that_knows_no_backups_leaves_their_lanes_to_those_that_do(

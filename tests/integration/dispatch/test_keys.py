@@ -15,28 +15,18 @@ from notifications.models import Attempt, Notification, Worker
 from notifications.outbox import books
 from notifications.states import Outcome
 from tests import processes
-from tests.contract.stand_in import Answer, HttpStandIn, Instead, Wire, http_answer
+from tests.contract.stand_in import Instead, http_answer
 from tests.eventually import eventually
 
+from .answering import Answering
 from .conftest import Post
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SMS: dict[str, Any] = {"channel": "sms", "to": "+14155552671"}
-YES = http_answer(200)
 
 
-class Provider(HttpStandIn):
-    """Answers each request as told, and then says yes."""
-
-    def __init__(self, *answers: Answer) -> None:
-        super().__init__()
-        self.answers = list(answers)
-
-    def converse(self, wire: Wire) -> None:
-        self.answer = self.answers.pop(0) if self.answers else YES
-        super().converse(wire)
-
+class Provider(Answering):
     @property
     def keys(self) -> list[str]:
         return [request.headers["idempotency-key"] for request in self.requests]
@@ -51,7 +41,7 @@ class Provider(HttpStandIn):
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    with Provider() as running:
+    with Provider(http_answer(200)) as running:
         yield running
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -7,6 +10,7 @@ from django.test import override_settings
 from channels import sandbox
 from channels.contract import OnUnknown
 from channels.registry import backends_of, channel, channel_for, channel_of, channels, is_test, twins
+from channels.slack import SlackWebhook
 
 WEBHOOK = "https://hooks.slack.com/services/T/B/x"
 SETTINGS = {
@@ -134,6 +138,21 @@ def test_a_backup_takes_what_it_can_send() -> None:
 
     assert spare.takes(to="ops", subject="", body="hello")
     assert not other.takes(to="ops", subject="", body="hello")
+
+
+class Broken(SlackWebhook):
+    def validate(self, *, to: str, subject: str, body: str) -> str:
+        raise ZeroDivisionError
+
+
+BROKEN = {**SPARE, "backend": f"{__name__}.Broken"}
+
+
+def test_a_backup_that_fails_to_say_so_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, ModuleType(__name__))
+    monkeypatch.setattr(sys.modules[__name__], "Broken", Broken, raising=False)
+    with override_settings(NOTIFIER_CHANNELS={"chat": {**SETTINGS["chat"], "backups": [BROKEN]}}):
+        assert not backends_of(channel("chat"))[1].takes(to="ops", subject="", body="hello")
 
 
 @override_settings(NOTIFIER_CHANNELS={"text": {**SETTINGS["text"], "backups": [{**SETTINGS["text"], "name": "b"}]}})
