@@ -60,7 +60,7 @@ class Entry:
     again_in: float | None = None  # seconds after which to ask again; None: whoever closed the lane sees to that
 
     def is_over(self, sent: int) -> bool:
-        """Whether what is still in hand is to be given back; one is sent by its token, however long the claim took."""
+        """Whether what is in hand is to be given back; one is sent with its token, however long the claim took."""
         return self.state.closings != self.closings or (
             self.until is not None and sent > 0 and monotonic() > self.until
         )

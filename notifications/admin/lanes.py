@@ -22,10 +22,12 @@ from notifications.states import Status
 
 
 class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A pause of a lane, whether it has a row or not: so none of the row's own fields."""
+    """A pause of a lane, whether it has a row or not: so none of the row's own fields, nor of their names."""
 
-    lane = forms.CharField(help_text="A lane such as slack:ops, or a channel such as slack for all of its lanes.")
-    reason = forms.CharField(help_text="Why; clients see it.")
+    which = forms.CharField(
+        label="Lane", help_text="A lane such as slack:ops, or a channel such as slack for all of its lanes."
+    )
+    because = forms.CharField(label="Reason", help_text="Clients see it.")
     until = forms.SplitDateTimeField(
         required=False, widget=AdminSplitDateTime, help_text="In UTC. Empty: until it is resumed."
     )
@@ -37,8 +39,9 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
         if not self.errors:
-            for problem in services.check_pause(given["lane"], reason=given["reason"], until=given["until"]):
-                self.add_error(problem.field, f"It {problem.detail}.")
+            names = {"lane": "which", "reason": "because", "until": "until"}
+            for problem in services.check_pause(given["which"], reason=given["because"], until=given["until"]):
+                self.add_error(names[problem.field], f"It {problem.detail}.")
         return given
 
 
@@ -47,7 +50,7 @@ class LaneStateAdmin(Watched[LaneState]):
     """Lanes that an answer closed or an operator paused, and where a paced one stands; what is not listed is open."""
 
     form = PauseForm
-    fields = ["lane", "reason", "until"]
+    fields = ["which", "because", "until"]
     list_display = ["lane", "state", "until", "failures", "why"]
     list_display_links = None
     ordering = ["lane"]
@@ -58,8 +61,9 @@ class LaneStateAdmin(Watched[LaneState]):
 
     def save_model(self, request: HttpRequest, obj: LaneState, form: PauseForm, change: bool) -> None:  # noqa: FBT001
         given = form.cleaned_data
-        obj.lane, obj.stopped_reason = given["lane"], given["reason"]
-        services.pause_lane(obj.lane, actor=request.user.get_username(), reason=given["reason"], until=given["until"])
+        obj.lane, obj.stopped_reason = given["which"], given["because"]
+        actor = request.user.get_username()
+        services.pause_lane(obj.lane, actor=actor, reason=obj.stopped_reason, until=given["until"])
 
     def log_addition(self, request: HttpRequest, obj: LaneState, message: object) -> None:  # type: ignore[override]
         note(request, [obj], f"Paused: {obj.stopped_reason}")

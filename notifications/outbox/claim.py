@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from channels.registry import channel_row
-from notifications.outbox.statement import run
+from notifications.outbox.statement import run, squeezed
 from notifications.outbox.stretches import ARRAYS, COLUMNS, EVERYWHERE, WAITING, Stretch, as_parameters
 
 MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
@@ -28,7 +28,7 @@ MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
 # `due_at` is told of each client's last in each priority alone, where the next claim begins: reading a time is dear.
 # Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
-CLAIM: Final = f"""
+CLAIM: Final = squeezed(f"""
 WITH waiting AS MATERIALIZED (
     SELECT s.number, s.priority, w.client_id, w.known,
            CASE WHEN w.known THEN s.reached_due ELSE s.since END AS from_due,
@@ -79,7 +79,7 @@ RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.corr
           extract(epoch FROM n.expires_at - now())::float8, extract(epoch FROM n.deduplicated_until - now())::float8,
           n.priority, n.client_id,
           CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
-"""
+""")
 
 
 class Claim(NamedTuple):

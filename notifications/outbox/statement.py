@@ -54,6 +54,15 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     return rows
 
 
+def squeezed(sql: LiteralString) -> LiteralString:
+    """The same statement without what makes it readable; it may hold no comment, and no text with more than one space.
+
+    psycopg finds a statement's placeholders anew each time it is run where it has more than 4,096 characters: of a claim
+    that took 40 microseconds, a third of one that finds nothing.
+    """
+    return " ".join(sql.split())
+
+
 def connection_stands() -> bool:
     """After an error: whether the session outlived it, so that the server has certainly rolled back what it refused."""
     raw = connections[DEFAULT_DB_ALIAS].connection

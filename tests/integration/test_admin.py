@@ -650,14 +650,15 @@ def test_a_paused_lane_is_seen_and_resumed(browser: Browser, operator: User) -> 
 def test_a_lane_is_not_resumed_by_who_may_only_look() -> None:
     lanes.pause("slack:ops", timedelta(minutes=5), "429")
 
-    only_looking().post("/admin/notifications/lanestate/", chosen_rows("slack:ops", action="resume"))
-    assert only_looking().get("/admin/notifications/lanestate/add/").status_code == 403
+    browser = only_looking()
+    browser.post("/admin/notifications/lanestate/", chosen_rows("slack:ops", action="resume"))
+    assert browser.get("/admin/notifications/lanestate/add/").status_code == 403
 
     assert LaneState.objects.count() == 1
 
 
 def pausing(lane: str, **fields: str) -> dict[str, str]:
-    return {"lane": lane, "reason": "maintenance", "until_0": "", "until_1": "", **fields}
+    return {"which": lane, "because": "maintenance", "until_0": "", "until_1": "", **fields}
 
 
 def test_an_operator_pauses_a_channel_which_is_seen_audited_and_resumed(browser: Browser, operator: User) -> None:
