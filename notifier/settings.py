@@ -257,6 +257,7 @@ if environment.text("SLACK_WEB_HOOK_URL"):
 _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
 
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
+_max_segments = environment.number("SMS_MAX_SEGMENTS", 0)  # each is paid for; 0 for no limit but Twilio's own
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
 NOTIFIER_CHANNELS = {
@@ -290,7 +291,8 @@ NOTIFIER_CHANNELS = {
         "from_number": environment.text("TWILIO_FROM_NUMBER"),
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
-        "sandbox": _sandbox.get("sms"),
+        "max_segments": _max_segments,
+        "sandbox": {**_sandbox["sms"], "max_segments": _max_segments} if _sandbox else None,
     },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.
     "webhook": {

@@ -99,19 +99,13 @@ class Callbacks:
     def report(self, message: Received, callback: Callback, *, account: str, token: str) -> None:
         """Begin to tell what becomes of it, where it came with an address that may be told."""
         url = message.extra["status_callback"]
-        if self._is_ours(url):
+        if self.may_post_to(url):
             task = asyncio.get_running_loop().create_task(self._tell(url, message, callback, account, token))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def close(self) -> None:
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._http.close()
-
-    def _is_ours(self, url: str) -> bool:
+    def may_post_to(self, url: str) -> bool:
+        """Whether it is where this service takes receipts: on this machine, or at its public address."""
         found = RECEIPTS.fullmatch(url)
         if found is None:
             return False
@@ -124,6 +118,13 @@ class Callbacks:
         except ValueError:
             return False
         return parts.scheme == "http" and base == f"http://{parts.netloc}" and is_loopback(host or "")
+
+    async def close(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._http.close()
 
     async def _tell(self, url: str, message: Received, callback: Callback, account: str, token: str) -> None:
         await asyncio.sleep(callback.delay_ms / 1000)

@@ -191,3 +191,18 @@ def test_what_was_done_by_hand_is_no_wait(caller: Caller) -> None:
         ("rescheduled", f"client {caller.client.name}"),
     ]
     assert found["next"]["what"] == "It is sent when it is due."
+
+
+@pytest.mark.parametrize(
+    ("channel", "body", "measures"),
+    [
+        ("sms", "a" * 161, {"encoding": "GSM-7", "segments": 2}),
+        ("sms", "жук", {"encoding": "UCS-2", "segments": 1}),
+        ("email", "hello", {}),
+        ("slack", "hello", {}),
+    ],
+)
+def test_one_tells_what_its_text_measures(caller: Caller, channel: str, body: str, measures: dict[str, object]) -> None:
+    one = NotificationFactory(client=caller.client, channel=channel, body=body)
+
+    assert read(caller, f"{LIST}/{one.id}")["measures"] == measures

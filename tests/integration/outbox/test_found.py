@@ -1,4 +1,4 @@
-"""Whose the messages are that a look-up finds at the provider. A wrong yes would lose one: in doubt the answer is no."""
+"""Whose the messages are that a look-up finds. A wrong yes would lose one: in doubt the answer is no."""
 
 from __future__ import annotations
 
