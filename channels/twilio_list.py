@@ -5,6 +5,7 @@ https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -52,5 +53,5 @@ def _is_like(message: MessageInstance, sent: Sent) -> bool:
         by_us = message.from_ == sent.from_number
     else:
         by_us = message.messaging_service_sid == sent.messaging_service_sid
-    same_text = str(message.body or "").strip() == sent.body.strip()
+    same_text = str(message.body or "").strip(string.whitespace) == sent.body.strip(string.whitespace)
     return bool(by_us and same_text and message.to == sent.to and message.direction == "outbound-api")

@@ -146,6 +146,12 @@ def test_of_two_in_doubt_each_takes_one_of_the_two_that_are_there(client_row: Cl
     assert kept == [sid(1), sid(2)]
 
 
+def test_one_in_doubt_whose_text_differs_in_the_space_around_it_is_a_rival(client_row: Client) -> None:
+    ended(client_row, body=" hello\t\n\r\x0b\f")
+
+    assert found.keep(replayed(ended(client_row)), [sid(1)], since=SINCE) == ""
+
+
 def test_one_in_doubt_with_another_text_is_no_rival(client_row: Client) -> None:
     ended(client_row, body="another text")
 
