@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
 
+from channels.contract import TransientError
+from channels.registry import Channel, channels
 from channels.sandbox.callbacks import Callback
 from channels.sandbox.faults import Fault, Kind
 from channels.sandbox.server import Sandbox
+from notifications import sending
 from notifications.models import Attempt, Event, LaneState, Notification
+from notifications.outbox import operate
+from notifications.outbox.claim import Claim
+from notifications.states import Outcome, Status
 from tests import processes
 from tests.contract.stand_in import HttpStandIn, http_answer
 from tests.eventually import eventually
+from tests.integration.outbox import rows
 
 from .conftest import Post
 
@@ -171,3 +179,37 @@ def test_a_look_up_that_our_credentials_do_not_open_pauses_the_lane(
 
     assert attempts(id_)[-1] == (2, "released", "")
     assert len(sandbox.mailbox.messages()) == 1
+
+
+@pytest.fixture
+def doubtful(post: Post, providers: dict[str, str]) -> tuple[Claim, Channel]:
+    """One in doubt in this process's own hands, claimed anew."""
+    post("hello", **SMS)
+    worker = rows.worker()
+    (first,) = rows.claimed(worker, lane="sms")
+    rows.recorded(rows.result(first, Outcome.IN_DOUBT, hold=True))
+    operate.replay([first.id], actor="a test")
+    (again,) = rows.claimed(worker, lane="sms")
+    return again, channels()["sms"]
+
+
+def test_what_expires_during_its_look_up_is_not_sent(doubtful: tuple[Claim, Channel], sandbox: Sandbox) -> None:
+    claim, known = doubtful
+    with known.backend.session() as session:
+        result, failure = sending.send(session, claim, known, left=timedelta(microseconds=1))
+
+    assert (result.outcome, result.decision.status, result.code) == (Outcome.RELEASED, Status.FAILED, "expired")
+    assert (failure, sandbox.mailbox.messages()) == (None, [])
+
+
+def test_a_claim_that_was_taken_away_during_its_look_up_is_not_sent(
+    doubtful: tuple[Claim, Channel], sandbox: Sandbox
+) -> None:
+    claim, known = doubtful
+    Notification.objects.update(attempt=claim.attempt + 1)
+    with known.backend.session() as session:
+        result, failure = sending.send(session, claim, known, left=None)
+
+    assert isinstance(failure, TransientError)
+    assert (result.outcome, failure.code, failure.isolated) == (Outcome.TRANSIENT, "claim_lost", True)
+    assert sandbox.mailbox.messages() == []
