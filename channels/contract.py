@@ -242,11 +242,15 @@ class Backend(ABC):
         """
         raise Forged(f"{self.name} gives no delivery reports")
 
+    def measure(self, body: str) -> Mapping[str, str | int]:
+        """What else there is to know of a text before it is sent, to be shown: an SMS's segments. Most have nothing."""
+        return {}
+
     def look_up(self, message: Message, *, since: datetime) -> Sequence[Receipt]:
         """What the provider has taken since then that may be this message, oldest first; asked before one that may have
-        been sent is sent again.
+        been sent is sent again. One that it has given up since bears its `code`; all others have none.
 
-        Raises: as `Session.send`; nothing is sent by it.
+        Raises: as `Session.send`; nothing is sent by it. Takes 10 s at most: a send follows.
         """
         return ()
 

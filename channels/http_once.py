@@ -62,7 +62,7 @@ FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the provider said: `text` is cut at ANSWER_LIMIT, or where the connection broke."""
+    """What the provider said: `text` is cut at the answer's limit, or where the connection broke."""
 
     status: int
     headers: Mapping[str, str]  # names in any case
@@ -116,11 +116,17 @@ class HttpOnce:
     """
 
     def __init__(
-        self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE, permits: Callable[[str, str], bool] | None = None
+        self,
+        *,
+        limit: timedelta,
+        max_idle: timedelta = MAX_IDLE,
+        permits: Callable[[str, str], bool] | None = None,
+        answer_limit: int = ANSWER_LIMIT,
     ) -> None:
         """`limit`: the total deadline of one send. `permits`: whether an address may be connected to by a scheme
-        (`http` or `https`), both as text; None for any."""
+        (`http` or `https`), both as text; None for any. `answer_limit`: bytes."""
         self._limit = limit
+        self._answer_limit = answer_limit
         self._idle: Idle[_Adapter] = Idle(_Adapter.close, max_idle)
         self._pools = _pools(permits)
 
@@ -152,7 +158,7 @@ class HttpOnce:
                 octets = b""
                 # A status says enough, even where the text after it breaks off.
                 with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-                    octets = _read(response.raw)
+                    octets = _read(response.raw, self._answer_limit)
         except BaseException:
             adapter.close()
             raise
@@ -227,9 +233,9 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _read(raw: Any) -> bytes:
+def _read(raw: Any, limit: int) -> bytes:
     octets = bytearray()
-    while len(octets) < ANSWER_LIMIT and (piece := raw.read1(ANSWER_LIMIT - len(octets))):
+    while len(octets) < limit and (piece := raw.read1(limit - len(octets))):
         octets += piece
     return bytes(octets)
 

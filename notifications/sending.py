@@ -21,7 +21,7 @@ from channels.contract import (
     Unacceptable,
 )
 from channels.registry import Channel, backends_of
-from notifications import retry
+from notifications import lookup, retry
 from notifications.outbox import keys
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Result
@@ -40,15 +40,22 @@ def send(
     left: timedelta | None,
     key_left: timedelta | None = None,
 ) -> tuple[Result, ChannelError | None]:
-    """Send once. `left`: of the notification's life; None for no end. The error says whether the lane should pause.
+    """Send once; not at all what an earlier attempt turns out to have sent.
 
-    `key_left`: where an earlier send may have been taken, for how long the provider knows its key.
+    `left`: of the notification's life; None for no end. The error says whether the lane should pause. `key_left`: where
+    an earlier send may have been taken, for how long the provider knows its key.
     """
     began = monotonic()
     code = detail = provider_id = ""
     failure: ChannelError | None = None
     try:
-        receipt = session.send(_message(claim, known))
+        message = _message(claim, known)
+        receipt = None
+        if claim.possible_duplicate and known.backend.looks_up:
+            receipt = lookup.find(claim, message, known)
+            if receipt is None and left is not None and monotonic() - began >= left.total_seconds():
+                return expired(claim, known), None
+        receipt = receipt or session.send(message)
         outcome = Outcome.ACCEPTED
         code, detail, provider_id = receipt.code, receipt.detail, receipt.provider_id
     except ChannelError as error:

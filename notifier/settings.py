@@ -260,6 +260,7 @@ _apprise_urls = environment.pairs("APPRISE_URLS")
 _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
 
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
+_max_segments = environment.number("SMS_MAX_SEGMENTS", 0)  # each is paid for; 0 for no limit but Twilio's own
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
 
 # What a list of backups may name, by channel: each makes its entry's options, "backend" among them, from the text
@@ -304,7 +305,8 @@ NOTIFIER_CHANNELS = {
         "from_number": environment.text("TWILIO_FROM_NUMBER"),
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
-        "sandbox": _sandbox.get("sms"),
+        "max_segments": _max_segments,
+        "sandbox": {**_sandbox["sms"], "max_segments": _max_segments} if _sandbox else None,
         "backups": environment.backups("SMS_BACKUPS", _BACKUPS["sms"]),
     },
     # Wherever else: each destination is a URL that apprise knows.

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from channels.registry import channel_for
 from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
@@ -98,7 +99,10 @@ class NotificationAdmin(Watched[Notification]):
 
     @admin.display
     def message(self, notification: Notification) -> SafeString:
-        return format_html('<pre class="notifier-text">{}</pre>', notification.body)
+        known = channel_for(notification.lane)
+        measures = known.backend.measure(notification.body) if known else {}
+        facts = ", ".join(f"{name} {value}" for name, value in measures.items())
+        return format_html('<pre class="notifier-text">{}</pre>{}', notification.body, facts)
 
     @admin.display(description="metadata")
     def pretty_metadata(self, notification: Notification) -> SafeString:

@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from channels.registry import channel_for
 from notifications.api import shapes
 from notifications.api.fields import (
     UNKNOWN_FIELD,
@@ -300,11 +301,20 @@ class NotificationDetail(NotificationRow):
 
     message = serializers.CharField(source="body")
     attempts = AttemptRow(many=True)
+    measures = serializers.SerializerMethodField(
+        help_text="What else there is to know of the text: of an SMS its `encoding` and its `segments`, each of which "
+        "is paid for; of others nothing."
+    )
     timeline = serializers.SerializerMethodField()
     next = serializers.SerializerMethodField()
 
     class Meta(NotificationRow.Meta):
-        fields = [*NotificationRow.Meta.fields, "message", "attempts", "timeline", "next"]
+        fields = [*NotificationRow.Meta.fields, "message", "measures", "attempts", "timeline", "next"]
+
+    @extend_schema_field(shapes.MEASURES)
+    def get_measures(self, row: Notification) -> Any:
+        known = channel_for(row.lane)
+        return {} if known is None else known.backend.measure(row.body)
 
     @extend_schema_field(TimelineEntry(many=True))
     def get_timeline(self, row: Notification) -> Any:

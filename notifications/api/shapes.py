@@ -56,6 +56,10 @@ METADATA: Final[Shape] = {
     "propertyNames": {"pattern": _NO_NUL},
     "additionalProperties": {"anyOf": [{"type": "string", "pattern": _NO_NUL}, {"type": "number"}]},
 }
+MEASURES: Final = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+}
 _LABELS: Final[Shape] = {
     "type": "object",
     "minProperties": 1,

@@ -97,6 +97,12 @@ def test_a_message_created_as_failed_is_permanent(twilio: HttpStandIn, code: int
     assert error.code == str(code)
 
 
+def test_a_message_created_as_failed_for_an_opted_out_recipient_refuses_the_recipient(twilio: HttpStandIn) -> None:
+    error = answered(twilio, says(201, {"sid": SID, "status": "failed", "error_code": 21610}))
+    assert isinstance(error, PermanentError)
+    assert (error.code, error.refuses) == ("21610", Refused.RECIPIENT)
+
+
 def test_a_message_created_and_dropped_by_a_full_queue_is_tried_again(twilio: HttpStandIn) -> None:
     error = answered(twilio, says(201, {"sid": SID, "status": "failed", "error_code": 30001}))
     assert kind(error) == "not sent"

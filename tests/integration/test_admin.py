@@ -140,6 +140,11 @@ def test_tests_are_marked_in_the_list_and_can_be_told_apart(browser: Browser) ->
     assert ">TEST</span>" not in shown(browser, url(live))
 
 
+def test_the_page_of_an_sms_says_what_its_text_measures(browser: Browser) -> None:
+    assert "encoding GSM-7, segments 1" in shown(browser, url(rows.accepted(lane="sms")))
+    assert "segments" not in shown(browser, url(rows.accepted()))
+
+
 @pytest.mark.parametrize("term", ["+14155550100", "5555010", "order-42", "trace/7", " order-42 "])
 def test_the_search_finds_recipient_key_and_correlation_id(browser: Browser, term: str) -> None:
     id_ = rows.accepted(recipient="+14155550100", key="order-42", correlation_id="trace/7", lane="sms")

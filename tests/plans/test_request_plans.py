@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from notifications import selectors
 from notifications.models import Client
-from notifications.outbox import listing, receipts
+from notifications.outbox import found, listing, receipts
 from notifications.outbox.accept import (
     ACCEPT,
     ACCEPT_LABELED,
@@ -27,6 +27,7 @@ from notifications.outbox.accept import (
 from notifications.outbox.api_keys import CLIENT_OF_KEY
 from notifications.outbox.listing import Wanted
 from notifications.outbox.operate import CANCEL, REPLAY, RESCHEDULE
+from tests.integration.outbox import rows
 from tests.plans import tables
 from tests.plans.explained import Plan, explained, explained_query
 from tests.plans.tables import BUSY, OPERATION, id_of, moment
@@ -87,6 +88,18 @@ def test_a_receipt_touches_its_notification_and_attempt(stage: str, mode: str) -
         assert not plan.read_whole, plan
         assert plan.rows <= 2, plan
         assert plan.pages <= 2 * PAGES_A_ROW, plan
+
+
+def test_whose_a_message_at_the_provider_is_reads_what_went_to_its_recipient(stage: str, mode: str) -> None:
+    to = "+14155552671"
+    mine, *_ = (rows.accepted(lane="sms", recipient=to, client_id=BUSY) for _ in range(PAGE))
+    doubt = {"id": mine, "attempt": 1, "worker": tables.OWN, "recipient": to, "body": "hello", "since": moment(0)}
+    for statement in (found.DOUBTFUL_SINCE, found.STILL_OURS, found.OF_OTHERS, found.KEEP):
+        plan = explained(statement, {**doubt, "sid": "SM1", "sids": ["SM1", "SM2"]}, mode=mode)
+
+        assert not plan.read_whole, plan
+        assert plan.rows <= 4 * PAGE, plan
+        assert plan.pages <= 2 * PAGES_A_ROW * PAGE, plan
 
 
 def asked(read: Callable[[], object]) -> Plan:

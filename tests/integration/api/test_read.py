@@ -214,3 +214,18 @@ def test_the_story_tells_by_which_backend_it_is_sent_next(caller: Caller, spare:
     assert found["next"]["what"] == "It is tried again by slack_webhook, the backup spare, when it is due."
     waits = [entry["detail"] for entry in found["timeline"] if entry["event"] == "wait"]
     assert waits[-1] == "to try again after a passing trouble, by slack_webhook"
+
+
+@pytest.mark.parametrize(
+    ("channel", "body", "measures"),
+    [
+        ("sms", "a" * 161, {"encoding": "GSM-7", "segments": 2}),
+        ("sms", "жук", {"encoding": "UCS-2", "segments": 1}),
+        ("email", "hello", {}),
+        ("slack", "hello", {}),
+    ],
+)
+def test_one_tells_what_its_text_measures(caller: Caller, channel: str, body: str, measures: dict[str, object]) -> None:
+    one = NotificationFactory(client=caller.client, channel=channel, body=body)
+
+    assert read(caller, f"{LIST}/{one.id}")["measures"] == measures

@@ -181,3 +181,24 @@ def test_the_pattern_of_a_backup_is_its_own() -> None:
     mail = Apprise(url="mailto://shop:secret@example.com?to={to}", pattern="[a-z]+@example[.]com")
     assert mail.validate(to="ada@example.com", subject="", body="hello") == "ada@example.com"
     assert refusal(mail, to="ada@example.org") == ("to", "invalid_recipient")
+
+
+def test_an_sms_may_be_limited_in_segments_and_the_refusal_says_how_many_it_takes() -> None:
+    limited = TwilioSms(max_segments=2)
+    for longest in ("a" * 306, "ж" * 134):
+        assert limited.validate(to="+15005550010", subject="", body=longest)
+        assert refusal(limited, to="+15005550010", body=longest + longest[0]) == ("message", "too_many_segments")
+    with pytest.raises(
+        Unacceptable, match=r"takes 3 segments in UCS-2, and may take 2: .* leave out what GSM-7 has not"
+    ):
+        limited.validate(to="+15005550010", subject="", body="ж" * 135)
+
+
+def test_what_is_limited_in_segments_is_not_accepted_by_the_database_which_cannot_count_them() -> None:
+    assert SMS.rules() is not None
+    assert TwilioSms(max_segments=2).rules() is None
+
+
+def test_an_sms_is_measured_and_nothing_else_is() -> None:
+    assert SMS.measure("naïve") == {"encoding": "UCS-2", "segments": 1}
+    assert SLACK.measure("hello") == EMAIL.measure("hello") == {}
