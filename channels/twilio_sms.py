@@ -47,7 +47,7 @@ ERRORS: Mapping[int, Refused | None] = {
     21408: None,  # no permission for the recipient's region
     21606: None,  # our 'From' cannot send messages
     21608: None,  # a trial account sends to verified numbers only
-    21610: Refused.RECIPIENT,  # opted out
+    21610: Refused.OPTED_OUT,
     21612: Refused.MESSAGE,  # no route from this sender to this recipient
     21614: Refused.MESSAGE,  # no mobile number
     21617: Refused.MESSAGE,  # over 1600 characters

@@ -130,6 +130,9 @@ class Delivery:
                     if left is not None and left <= timedelta(0):
                         recorder.add(sending.expired(remaining.pop(), known))
                         continue
+                    if current.suppressed:
+                        recorder.add(sending.suppressed(remaining.pop(), known))
+                        continue
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
@@ -137,6 +140,8 @@ class Delivery:
                         continue
                     underway.claim = remaining.pop()
                     result, failure = self._send(session, current, lane, known, left=left)
+                    if failure is not None and (refused := sending.suppressed_by(failure, current, known)):
+                        recorder.suppress(refused)
                     recorder.add(result)
                     if failure is not None and pauses.after(failure, lane):
                         break

@@ -17,6 +17,11 @@ from notifications.states import Event, Status, sources
 BATCH: Final = 500  # ids in one `services.resend`: one short transaction
 REPLAYABLE: Final = sources(Event.REPLAY)
 _ALIVE: Final = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+_SUPPRESSED: Final = Exists(
+    Suppression.objects.annotate(
+        of_tests=Func(OuterRef("lane"), Value(MARK), function="starts_with", output_field=BooleanField())
+    ).filter(channel=OuterRef("channel"), recipient=OuterRef("recipient"), test=F("of_tests"))
+)
 # Sending it again may reach the recipient twice.
 _DOUBTFUL: Final = Q(status=Status.UNKNOWN) | Q(possible_duplicate=True)
 

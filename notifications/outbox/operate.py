@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from notifications.outbox import tell
+from notifications.outbox import suppress, tell
 from notifications.outbox.statement import run
 
 # Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
@@ -15,13 +15,13 @@ from notifications.outbox.statement import run
 # over by a claim. In id order, so that two never wait for each other in a circle; the second finds the status changed.
 
 # Returns failed and unknown notifications to pending, with fresh budgets; one that may have been sent stays marked.
-# Expired ones are left alone: they would only fail again. The event row is the audit.
-# Index: primary key. Rows: (id, lane).
-REPLAY: Final = """
+# Expired ones are left alone, and those whose recipient is suppressed: they would only fail again. The event row is the
+# audit. Indexes: primary key, suppression_once. Rows: (id, lane).
+REPLAY: Final = f"""
 WITH chosen AS MATERIALIZED (
     SELECT id FROM notification
     WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown')
-      AND (expires_at IS NULL OR expires_at > now())
+      AND (expires_at IS NULL OR expires_at > now()) AND {suppress.REASON.format(row="notification")} IS NULL
     ORDER BY id FOR UPDATE
 ), replayed AS (
     UPDATE notification n

@@ -115,6 +115,11 @@ def uuids(values: Iterable[UUID]) -> str:
     return array(value.hex for value in values)
 
 
+def storable(text: str) -> str:
+    """A provider's answer may hold what Postgres cannot store, or a page of it; one such row must not fail its batch."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
+
+
 def sqlstate(error: BaseException) -> str:
     """The five characters of Postgres behind one of django.db's errors; "" where it gave none (a lost connection)."""
     cause = error.__cause__

@@ -1,0 +1,85 @@
+"""Who is sent nothing over a channel: put on the list, taken from it, and looked for by the statements of others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, LiteralString
+from uuid import UUID
+
+from channels.registry import MARK
+from notifications.outbox.statement import run, storable
+from notifications.states import Reason
+
+# Parts of other statements. `address` of a notification {row} (channel, recipient, lane), as the table has it.
+ADDRESS: Final[LiteralString] = (
+    f"CASE WHEN starts_with({{row}}.lane, '{MARK}') THEN '{MARK}' ELSE '' END"
+    " || {row}.channel || ':' || {row}.recipient"
+)
+# Why nothing is sent to the recipient of {row}, or null; where nobody is on the list it is not looked for, and that is
+# asked once for each statement. No join: whatever the planner believes of either side, each row is one look-up.
+# Index: suppression_once.
+REASON: Final[LiteralString] = (
+    "CASE WHEN (SELECT EXISTS (SELECT 1 FROM suppression)) THEN"
+    f" (SELECT s.reason FROM suppression AS s WHERE s.address = {ADDRESS}) END"
+)
+
+# Puts recipients on the list; one that is there stays as it is. Index: suppression_once. Rows: (address) of each that
+# was not there.
+ADD: Final = """
+INSERT INTO suppression (channel, recipient, test, reason, detail, source, notification_id, created_by, created_at)
+SELECT n.*, now() FROM unnest(
+    %(channels)s::text[], %(recipients)s::text[], %(tests)s::bool[], %(reasons)s::text[], %(details)s::text[],
+    %(sources)s::text[], %(notifications)s::uuid[], %(actors)s::text[]
+) AS n
+ON CONFLICT (address) DO NOTHING
+RETURNING address
+"""
+
+# Takes recipients from it. Index: suppression_once. Rows: (address) of each that was there.
+REMOVE: Final = "DELETE FROM suppression WHERE address = ANY(%(addresses)s::text[]) RETURNING address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """A recipient to be put on the list, in its channel's normal form."""
+
+    channel: str
+    recipient: str
+    test: bool  # for test keys, in whose sandbox it was refused, and for nobody live
+    reason: Reason
+    detail: str = ""
+    source: str = ""  # the provider's code
+    notification_id: UUID | None = None
+    created_by: str
+
+    @property
+    def address(self) -> str:
+        return address(self.channel, self.recipient, test=self.test)
+
+
+def address(channel: str, recipient: str, *, test: bool) -> str:
+    """What the list is searched by."""
+    return f"{MARK if test else ''}{channel}:{recipient}"
+
+
+def add(recipients: Iterable[Suppressed]) -> set[str]:
+    """Put them on the list; the addresses that were not there. Safe to repeat."""
+    # In one order everywhere, so that two transactions with the same recipients never wait for each other.
+    rows = sorted(recipients, key=lambda each: each.address)
+    parameters: dict[str, object] = {
+        "channels": [each.channel for each in rows],
+        "recipients": [each.recipient for each in rows],
+        "tests": [each.test for each in rows],
+        "reasons": [each.reason.value for each in rows],
+        "details": [storable(each.detail) for each in rows],
+        "sources": [storable(each.source) for each in rows],
+        "notifications": [each.notification_id for each in rows],
+        "actors": [each.created_by for each in rows],
+    }
+    return {address for (address,) in run(ADD, parameters)}
+
+
+def remove(addresses: Collection[str]) -> set[str]:
+    """Take them from the list; the addresses that were there. Safe to repeat."""
+    return {address for (address,) in run(REMOVE, {"addresses": list(addresses)})}
