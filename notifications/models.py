@@ -354,7 +354,10 @@ class Suppression(models.Model):
     # The three in one, as `outbox/suppress.py` writes it: what is looked for, one or hundreds at a time.
     address = models.GeneratedField(
         expression=Concat(
-            Case(When(test=True, then=Value(MARK)), default=Value("")), "channel", Value(":"), "recipient"
+            Case(When(test=True, then=Value(MARK)), default=Value(""), output_field=models.TextField()),
+            "channel",
+            Value(":", models.TextField()),
+            "recipient",
         ),
         output_field=models.TextField(db_collation="C"),
         db_persist=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ DONE: Final = 0
 WRONG_USE: Final = 2  # argparse's own
 DATABASE_AWAY: Final = 3
 INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+ACTOR_LIMIT: Final = 200  # characters
 
 
 def moment(text: str) -> datetime:
@@ -26,6 +29,21 @@ def moment(text: str) -> datetime:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2030-01-31T09:30+01:00") from None
+
+
+def actor(text: str) -> str:
+    """An option that says who acts. Raises: ArgumentTypeError."""
+    if not text.strip() or len(text) > ACTOR_LIMIT or not text.isprintable():
+        raise ArgumentTypeError(f"must be a name of 1 to {ACTOR_LIMIT} characters")
+    return text.strip()
+
+
+def user() -> str:
+    """Who acts where no option says so."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 class OperatorsCommand(BaseCommand):

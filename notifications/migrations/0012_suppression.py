@@ -24,9 +24,13 @@ class Migration(migrations.Migration):
                     models.GeneratedField(
                         db_persist=True,
                         expression=Concat(
-                            models.Case(models.When(test=True, then=models.Value("~test:")), default=models.Value("")),
+                            models.Case(
+                                models.When(test=True, then=models.Value("~test:")),
+                                default=models.Value(""),
+                                output_field=models.TextField(),
+                            ),
                             "channel",
-                            models.Value(":"),
+                            models.Value(":", models.TextField()),
                             "recipient",
                         ),
                         output_field=models.TextField(db_collation="C"),

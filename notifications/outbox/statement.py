@@ -116,7 +116,7 @@ def uuids(values: Iterable[UUID]) -> str:
 
 
 def storable(text: str) -> str:
-    """A provider's answer may hold what Postgres cannot store, or a page of it; one such row must not fail its batch."""
+    """A provider's answer may hold what Postgres cannot store; one such row must not fail its batch."""
     return text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
 
 

@@ -20,6 +20,7 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
 from notifications.services.webhooks import (
     change_webhook,
     create_webhook,
@@ -62,5 +63,8 @@ __all__ = [
     "resend_matching",
     "resend_own",
     "rotate_webhook",
+    "suppress",
     "switch_off_webhooks",
+    "unsuppress",
+    "unsuppress_all",
 ]

@@ -93,7 +93,7 @@ class Accepting(Action):
             expires_at=None if self.life is None else now + self.life * HOUR,
         )
         use = Use(CLIENT, OPERATION, self.key, b"")
-        if insert([Asked([new], use, Answer(202, "", str(self.id).encode()), "", now)]):
+        if insert([Asked([new], use, Answer(202, "", str(self.id).encode()), "", now)]).new:
             return self.id
         known = read_record(use)
         assert known is not None, "the key was taken, and then unknown"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
@@ -16,12 +14,11 @@ from django.core.management.base import CommandError
 
 from channels.registry import channels
 from notifications import replay, services
-from notifications.management.operators import WRONG_USE, OperatorsCommand, moment
+from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
 from notifications.replay import Group, Selection
 from notifications.states import Status
 
 NOTHING_REPLAYED: Final = 1
-ACTOR_LIMIT: Final = 200  # characters
 
 
 class Command(OperatorsCommand):
@@ -49,13 +46,13 @@ class Command(OperatorsCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, change nothing")
         parser.add_argument("--rate", type=_rate, help="at most so many per second (default: as fast as it goes)")
         parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--actor", type=_actor, help="who is doing this (default: your name on this machine)")
+        parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = _selection(options)
         selection = replay.frozen(chosen, datetime.now(UTC))
         groups = replay.plan(selection)
-        self.total = sum(group.count - group.expired for group in groups)
+        self.total = sum(group.count - group.expired - group.suppressed for group in groups)
         self._describe(chosen, groups)
         if not self.total:
             raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
@@ -64,7 +61,7 @@ class Command(OperatorsCommand):
             return
         if not options["yes"]:
             self._ask()
-        self._replay(selection, rate=options["rate"], actor=options["actor"] or _user())
+        self._replay(selection, rate=options["rate"], actor=options["actor"] or user())
 
     def so_far(self) -> str:
         if not self.passed:
@@ -79,13 +76,15 @@ class Command(OperatorsCommand):
         if since or until:
             self.stdout.write(f"Accepted{since}{until}:")
         if groups:
-            heads = ["channel", "status", "error code", "count", "expired"]
-            rows = [[g.channel, g.status.value, g.error_code or "-", g.count, g.expired] for g in groups]
+            heads = ["channel", "status", "error code", "count", "expired", "suppressed"]
+            rows = [[g.channel, g.status.value, g.error_code or "-", g.count, g.expired, g.suppressed] for g in groups]
             self.table(heads, rows)
         if chosen.ids and (others := len(chosen.ids) - sum(group.count for group in groups)):
             self.stdout.write(f"{others:,} of the {len(chosen.ids):,} ids given do not match and are left alone.")
         if expired := sum(group.expired for group in groups):
             self.stdout.write(f"{expired:,} have expired and are left alone.")
+        if suppressed := sum(group.suppressed for group in groups):
+            self.stdout.write(f"{suppressed:,} have a suppressed recipient and are left alone.")
         if doubtful := sum(group.doubtful for group in groups):
             names = ", ".join(sorted({group.channel for group in groups if group.doubtful}))
             warning = f"{doubtful:,} may have been sent already ({names}): their recipients may get them twice."
@@ -149,16 +148,3 @@ def _rate(text: str) -> float:
     if not 0.01 <= rate <= 1_000_000:
         raise ArgumentTypeError("must be from 0.01 to 1,000,000 per second")
     return rate
-
-
-def _actor(text: str) -> str:
-    if not text.strip() or len(text) > ACTOR_LIMIT or not text.isprintable():
-        raise ArgumentTypeError(f"must be a name of 1 to {ACTOR_LIMIT} characters")
-    return text.strip()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"

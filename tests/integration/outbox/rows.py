@@ -57,7 +57,7 @@ def asked(
 def accepted(**fields: Any) -> UUID:
     """As `asked`."""
     one = asked(**fields)
-    assert insert([one]) == {one.first}
+    assert insert([one]).new == {one.first}
     return one.first
 
 
