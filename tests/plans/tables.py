@@ -204,6 +204,11 @@ def _fill_others() -> None:
             SELECT {_ID}, 1, 'SM' || n, 1, '', {_AT} FROM generate_series(1, {HISTORY}) AS n"""
     )
     _run(
+        f"""INSERT INTO suppression (channel, recipient, test, reason, detail, source, created_by, created_at)
+            SELECT split_part({_A_LANE}, ':', 1), 'somebody else ' || n, n % 10 = 0, 'opt_out', '', '', '', now()
+            FROM generate_series(1, {HISTORY}) AS n"""
+    )
+    _run(
         f"""INSERT INTO worker (id, beat, host, pid, started_at)
             SELECT gen_random_uuid(), 5, 'host', 1, now() FROM generate_series(1, 20)
             UNION ALL SELECT '{OWN}', 5, 'host', 1, now()"""
