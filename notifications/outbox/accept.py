@@ -25,7 +25,7 @@ from notifications.outbox.statement import run
 # Of what has a suppressed recipient nothing is written; its neighbours do not notice. All the addresses of one caller
 # are one scan, which costs nothing to speak of where nobody is suppressed, and little more where many are.
 # Indexes: primary key of idempotency_record, suppression_once. Rows: (id of the first notification, null) of each that
-# was accepted, and (the same, "reason address" of each) of what has suppressed recipients.
+# was accepted, and (the same, ["reason address", …] as the text of JSON) of what has suppressed recipients.
 _ACCEPT: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
@@ -61,7 +61,7 @@ WITH waiting AS MATERIALIZED (
     RETURNING id, client_id, lane, recipient, correlation_id, metadata
 ), """
 _AND_TELL: Final = """
-SELECT ids[1], nullif(suppressed, '{}') FROM answered
+SELECT ids[1], CASE WHEN suppressed <> '{}' THEN array_to_json(suppressed)::text END FROM answered
 """
 ACCEPT: Final = f"{_ACCEPT}{LIST_STORED}{_AND_TELL}"
 ACCEPT_LABELED: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}{_AND_TELL}"  # for any with metadata
@@ -171,7 +171,7 @@ def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> Inse
     return Inserted(
         frozenset(first for first, suppressed in rows if suppressed is None),
         {
-            first: {address: reason for reason, _, address in (each.partition(" ") for each in suppressed)}
+            first: {address: reason for reason, _, address in (each.partition(" ") for each in json.loads(suppressed))}
             for first, suppressed in rows
             if suppressed
         },

@@ -149,7 +149,7 @@ def must_be(expected: State, observed: State) -> None:
     """Raises: Broken, with what differs."""
     if expected == observed:
         return
-    names = ("keys", "beats", "paused", "purged")
+    names = ("keys", "beats", "paused", "purged", "suppressed")
     differs: dict[str | UUID, object] = {
         name: (getattr(expected, name), getattr(observed, name))
         for name in names

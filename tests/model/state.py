@@ -76,6 +76,7 @@ class State:
     beats: Mapping[UUID, int]  # of each lease
     paused: frozenset[str]
     purged: int  # notifications, by the ledger
+    suppressed: frozenset[str]  # channels, whose only recipient is on the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ _BOOKS: Final = " UNION ALL ".join(
 )
 
 # Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
-# Rows: (notifications, keys, leases, paused lanes, purged, what breaks the books), one row of JSON.
+# Rows: (notifications, keys, leases, paused lanes, purged, suppressed, what breaks the books), one row of JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
@@ -110,6 +111,7 @@ SELECT
     (SELECT coalesce(json_agg(json_build_array(id, beat) ORDER BY id), '[]') FROM worker),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until > now()),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),
+    (SELECT coalesce(json_agg(channel), '[]') FROM suppression),
     (SELECT coalesce(json_agg(json_build_array(kind, example)), '[]') FROM (
         {_BOOKS}
     ) AS broken (kind, example))
@@ -119,7 +121,7 @@ SELECT
 _WIPE: Final = """
 WITH n AS (DELETE FROM notification), a AS (DELETE FROM attempt), r AS (DELETE FROM receipt), e AS (DELETE FROM event),
      k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger),
-     i AS (DELETE FROM listing), b AS (DELETE FROM label)
+     i AS (DELETE FROM listing), b AS (DELETE FROM label), s AS (DELETE FROM suppression)
 DELETE FROM worker
 """
 
@@ -137,13 +139,14 @@ UPDATE idempotency_record SET created_at = created_at - by FROM went
 
 
 def look() -> Instant:
-    rows, keys, leases, paused, purged, broken = run(_LOOK, {})[0]
+    rows, keys, leases, paused, purged, suppressed, broken = run(_LOOK, {})[0]
     state = State(
         rows={row.id: row for row in map(_row, rows)},
         keys={key: Key(UUID(answered), made) for key, answered, made in keys},
         beats={UUID(worker): beat for worker, beat in leases},
         paused=frozenset(paused),
         purged=purged,
+        suppressed=frozenset(suppressed),
     )
     return Instant(state, tuple((kind, example) for kind, example in broken))
 

@@ -113,6 +113,11 @@ class World:
                 hand.claim, Outcome.RELEASED, decision=retry.Decision(Event.EXPIRE, Status.FAILED)
             )
             return
+        if hand.claim.suppressed:
+            hand.result = rows.result(
+                hand.claim, Outcome.RELEASED, decision=retry.Decision(Event.SUPPRESS, Status.FAILED)
+            )
+            return
         outcome, taken = FATES[fate]
         if taken:
             self.taken.add(hand.attempt)
