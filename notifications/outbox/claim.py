@@ -76,7 +76,7 @@ RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.corr
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
           extract(epoch FROM n.expires_at - now())::float8, n.priority, n.client_id,
           CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false),
-          {suppress.REASON.format(row="n")}
+          {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s")}
 """
 
 

@@ -20,13 +20,19 @@ ADDRESS: Final[LiteralString] = (
     f"CASE WHEN starts_with({{row}}.lane, '{MARK}') THEN '{MARK}' ELSE '' END"
     " || {row}.channel || ':' || {row}.recipient"
 )
-# Why nothing is sent to the recipient of {row}, or null; where nobody is on the list it is not looked for, and that is
-# asked once for each statement. No join: whatever the planner believes of either side, each row is one look-up.
-# Index: suppression_once.
-REASON: Final[LiteralString] = (
-    "CASE WHEN (SELECT EXISTS (SELECT 1 FROM suppression)) THEN"
-    f" (SELECT s.reason FROM suppression AS s WHERE s.address = {ADDRESS}) END"
-)
+# Why nothing is sent to the recipient of {row}, or null. No join: whatever the planner believes of either side, each
+# row is one look-up. Index: suppression_once.
+_REASON: Final[LiteralString] = f"(SELECT s.reason FROM suppression AS s WHERE s.address = {ADDRESS})"
+# The same, but where nobody is on the list nobody is looked for, and that is asked once for each statement.
+REASON: Final[LiteralString] = f"CASE WHEN (SELECT EXISTS (SELECT 1 FROM suppression)) THEN {_REASON} END"
+# The same of rows of one {lane}: where nobody is on the list for its channel. A look-up costs a tenth of what else a
+# claim does for a row, and the lanes with the most to claim are those of channels that suppress nobody. By the first
+# address in order: a range would be looked for in the table, if the planner took the list to be full of them.
+REASON_IN_LANE: Final[LiteralString] = f"""CASE WHEN (
+        SELECT starts_with((
+            SELECT s.address FROM suppression AS s WHERE s.address >= c.begins ORDER BY s.address LIMIT 1
+        ), c.begins) FROM (SELECT substring({{lane}}::text FROM '^(?:{MARK})?[^:]*') || ':' AS begins OFFSET 0) AS c
+    ) THEN {_REASON} END"""
 
 # Puts recipients on the list; one that is there stays as it is. Index: suppression_once. Rows: (address) of each that
 # was not there.

@@ -56,7 +56,7 @@ MUTANTS: Final = {
     ),
     "a claim before its time": mutant(claim, "CLAIM", {"AND due_at <= now()": ""}, "accept"),
     "a claim that does not say who is suppressed": mutant(
-        claim, "CLAIM", {suppress.REASON.format(row="n"): "NULL"}, "suppress"
+        claim, "CLAIM", {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"): "NULL"}, "suppress"
     ),
     "a claim of a whole batch with one that kills": mutant(
         claim, "CLAIM", {"sending = first OR lossy IS NULL OR sending < lossy": "true"}, "wear"

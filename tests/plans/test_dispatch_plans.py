@@ -87,15 +87,18 @@ def test_without_its_cursors_a_claim_would_walk_the_dead(stage: str, mode: str, 
 
 
 # What CLAIM and REPLAY ask of each of their rows; by itself, as it writes nothing then.
-LOOKING = f"SELECT {suppress.REASON.format(row='n')} FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])"
-SOME = {"ids": [id_of(tables.PENDING + n) for n in range(500)]}
+_LOOKING = "SELECT {reason} FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])"
+LOOKING = _LOOKING.format(reason=suppress.REASON.format(row="n"))
+LOOKING_IN_LANE = _LOOKING.format(reason=suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"))
+SOME = {"ids": [id_of(tables.PENDING + n) for n in range(500)], "lane": LANE}
 
 
-def test_the_suppressed_are_found_one_by_one(stage: str, mode: str) -> None:
+@pytest.mark.parametrize("statement", [LOOKING, LOOKING_IN_LANE])
+def test_the_suppressed_are_found_one_by_one(stage: str, mode: str, statement: str) -> None:
     with connection.cursor() as cursor:  # undone at the end of the test
         cursor.execute("UPDATE suppression SET recipient = 'somebody' WHERE id = (SELECT min(id) FROM suppression)")
 
-    plan = explained(LOOKING, SOME, mode=mode)
+    plan = explained(statement, SOME, mode=mode)
 
     assert plan.indexes == {"notification_pkey", "suppression_once"}, plan
     assert not plan.read_whole, plan
@@ -110,6 +113,15 @@ def test_while_nobody_is_suppressed_nobody_is_looked_for(stage: str, mode: str) 
     plan = explained(LOOKING, SOME, mode=mode)
 
     assert plan.indexes == {"notification_pkey"}, plan
+
+
+@pytest.mark.parametrize("lane", ["fax", "~test:fax", "slac", "slackk:ops"])
+def test_of_a_channel_that_suppresses_nobody_nobody_is_looked_for(stage: str, mode: str, lane: str) -> None:
+    plan = explained(LOOKING_IN_LANE, {**SOME, "lane": lane}, mode=mode)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 500 + 1, plan
+    assert plan.pages <= 5 * 500, plan
 
 
 def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None:

@@ -91,6 +91,17 @@ def test_a_claim_says_why_nothing_is_sent_to_a_recipient() -> None:
     assert reasons() == ["hard_bounce", None]
 
 
+@pytest.mark.parametrize("lane", ["sms", "email", "slack:ops", "slack:dev:eu", f"{MARK}sms", f"{MARK}slack:ops"])
+def test_a_claim_of_any_lane_finds_those_of_its_channel(lane: str) -> None:
+    channel, test = lane.removeprefix(MARK).partition(":")[0], lane.startswith(MARK)
+    rows.accepted(lane=lane, channel=channel, recipient="me")
+    suppress.add(
+        [one(channel, "me", test=test), one(f"{channel}s", "me", test=test), one(channel, "me", test=not test)]
+    )
+
+    assert reasons(lane=lane) == ["opt_out"]
+
+
 def test_with_an_empty_list_a_claim_says_nothing() -> None:
     rows.accepted()
 
