@@ -108,7 +108,8 @@ class Refused(enum.StrEnum):
     """What else a permanent refusal says no to."""
 
     MESSAGE = "message"  # nothing else: this text to this recipient
-    RECIPIENT = "recipient"  # anything to this recipient (opted out, no such mailbox): suppress it
+    RECIPIENT = "recipient"  # anything to this recipient, who is not there (no such mailbox): suppress it
+    OPTED_OUT = "opted_out"  # anything to this recipient, who wants no more: suppress it
     DESTINATION = "destination"  # anything to this destination (an archived channel): pause its lane
 
 

@@ -54,6 +54,7 @@ class Meaning:
                 return {
                     Refused.MESSAGE: "fail",
                     Refused.RECIPIENT: "fail, and suppress the recipient",
+                    Refused.OPTED_OUT: "fail, and suppress the recipient, who has opted out",
                     Refused.DESTINATION: "fail, and pause the lane",
                 }[self.refuses]
             case Kind.TRANSIENT:

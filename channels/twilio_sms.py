@@ -52,7 +52,7 @@ ERRORS = Table(
     Meaning("21408", Kind.CONFIGURATION, "no permission for the recipient's region", f"{_ERRORS}/21408"),
     Meaning("21606", Kind.CONFIGURATION, "our 'From' cannot send messages", f"{_ERRORS}/21606"),
     Meaning("21608", Kind.CONFIGURATION, "a trial account sends to verified numbers only", f"{_ERRORS}/21608"),
-    Meaning("21610", Kind.PERMANENT, "the recipient has opted out", f"{_ERRORS}/21610", refuses=Refused.RECIPIENT),
+    Meaning("21610", Kind.PERMANENT, "the recipient has opted out", f"{_ERRORS}/21610", refuses=Refused.OPTED_OUT),
     Meaning(
         "21611",
         Kind.TRANSIENT,

@@ -152,6 +152,9 @@ class Delivery:
                     if key_left is not None and sending.forgets(known, key_left):
                         recorder.add(sending.forgotten(remaining.pop(), known))
                         continue
+                    if current.suppressed:
+                        recorder.add(sending.suppressed(remaining.pop(), known))
+                        continue
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
@@ -162,6 +165,8 @@ class Delivery:
                     result, failure = sending.send(session, current, lane, known, left=left, key_left=key_left)
                     if not is_quick(result):
                         sending.log_result(result)
+                    if failure is not None and (refused := sending.suppressed_by(failure, current, known)):
+                        recorder.suppress(refused)
                     recorder.add(result)
                     if failure is not None:
                         if self.gate.failed(entry, failure):

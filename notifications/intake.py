@@ -110,13 +110,7 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
 
     The SQL of notifications_accept_checked asks the same in the same order.
     """
-    known = channels().get(request.channel)
-    if known is None or known.backend.internal:
-        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_channels())}"))
-    if test:
-        known = twins().get(request.channel)
-        if known is None:
-            raise NoSandbox(request.channel)
+    known = _open_channel(request.channel, test=test)
     if not known.backend.configured:
         detail = f"{request.channel} has no provider configured on this service"
         raise Refused(Problem("channel", "channel_not_configured", detail))
@@ -127,6 +121,31 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
     if problem := _wrong_times(request) or _wrong_metadata(request.metadata):
         raise Refused(problem)
     return known, recipient
+
+
+def normal_recipient(channel: str, to: str, *, test: bool = False) -> str:
+    """A recipient in its channel's normal form, whether or not it is configured. Raises: Refused, NoSandbox."""
+    known = _open_channel(channel, test=test)
+    for subject in ("", "none"):  # some channels need one, and others take none
+        try:
+            return known.backend.validate(to=to, subject=subject, body="none")
+        except Unacceptable as error:
+            problem = Problem(error.field, error.code, error.detail)
+        if problem.field != "subject":
+            break
+    raise Refused(problem)
+
+
+def _open_channel(name: str, *, test: bool) -> Channel:
+    """Raises: Refused, NoSandbox."""
+    known = channels().get(name)
+    if known is None or known.backend.internal:
+        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_channels())}"))
+    if test:
+        known = twins().get(name)
+        if known is None:
+            raise NoSandbox(name)
+    return known
 
 
 def require_correlation_id(correlation_id: str) -> None:

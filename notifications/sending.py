@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -16,6 +18,7 @@ from channels.contract import (
     OnUnknown,
     PermanentError,
     RateLimited,
+    Refused,
     Session,
     TransientError,
     Unacceptable,
@@ -26,7 +29,13 @@ from notifications.outbox import keys
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Result
 from notifications.outbox.statement import give_back
-from notifications.states import Event, Outcome, Status
+from notifications.outbox.suppress import Suppressed
+from notifications.states import Event, Outcome, Reason, Status
+
+SUPPRESSING: Final[Mapping[Refused, Reason]] = {
+    Refused.RECIPIENT: Reason.HARD_BOUNCE,
+    Refused.OPTED_OUT: Reason.OPT_OUT,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +148,22 @@ def forgotten(claim: Claim, known: Channel) -> Result:
     return _without_sending(claim, known, decision, code="key_over", detail="its provider may have forgotten its key")
 
 
+def suppressed_by(failure: ChannelError, claim: Claim, known: Channel) -> Suppressed | None:
+    """The recipient of a claim, if this answer of its provider says that nothing should be sent there again."""
+    if not isinstance(failure, PermanentError) or failure.refuses not in SUPPRESSING:
+        return None
+    return Suppressed(
+        channel=known.name,
+        recipient=claim.recipient,
+        test=known.test,
+        reason=SUPPRESSING[failure.refuses],
+        detail=failure.detail,
+        source=failure.code,
+        notification_id=claim.id,
+        created_by=known.backend.name,
+    )
+
+
 def log_result(result: Result) -> None:
     """A line of its own for one send."""
     log.info(
@@ -162,6 +187,13 @@ def expired(claim: Claim, known: Channel) -> Result:
     if claim.key_left is not None:
         decision = retry.Decision(Event.EXPIRE, Status.UNKNOWN, possible_duplicate=True)
     return _without_sending(claim, known, decision, code="expired", detail="expires_at had passed")
+
+
+def suppressed(claim: Claim, known: Channel) -> Result:
+    """A claim whose recipient is on the suppression list: nothing is sent there."""
+    decision = retry.Decision(Event.SUPPRESS, Status.FAILED)
+    detail = f"the recipient is on the suppression list ({claim.suppressed})"
+    return _without_sending(claim, known, decision, code="suppressed", detail=detail)
 
 
 def _without_sending(

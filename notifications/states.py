@@ -62,6 +62,14 @@ class Outcome(enum.StrEnum):
     UNEXPECTED = "unexpected"
 
 
+class Reason(enum.StrEnum):
+    """Why nothing is sent to a recipient."""
+
+    OPT_OUT = "opt_out"  # it told its provider to have no more
+    HARD_BOUNCE = "hard_bounce"  # there is no such recipient, says the provider
+    MANUAL = "manual"  # somebody wants it so
+
+
 class Priority(enum.IntEnum):
     HIGH = 0
     NORMAL = 1

@@ -13,6 +13,7 @@ from channels.contract import Progress
 from channels.registry import backends_of, channel_for, channel_row
 from notifications.models import Attempt, Event, LaneState, Notification, Receipt, Worker
 from notifications.outbox.lanes import FOREVER
+from notifications.outbox.suppress import is_suppressed
 from notifications.states import Outcome, Status
 
 LATEST: Final = 200  # of each kind: a lane that was rate limited for a day leaves thousands of attempts
@@ -88,6 +89,8 @@ def next_step(notification: Notification) -> Next:
         case Status.FAILED:
             if _expired(notification):
                 return Next("Nothing: its life is over, so it cannot be resent.", notification.expires_at)
+            if is_suppressed(notification):
+                return Next("Nothing: its recipient is on the suppression list, so it cannot be resent.")
             return Next("Nothing, until somebody resends it.")
         case Status.SENT:
             return Next("Nothing: the provider has taken it. Where it reports delivery, its receipt will show here.")
@@ -103,6 +106,8 @@ def _pending(notification: Notification) -> Next:
     now = timezone.now()
     if _expired(notification):
         return Next("It fails within seconds: its life is over.", notification.expires_at)
+    if is_suppressed(notification):
+        return Next("It fails when it is due: its recipient is on the suppression list.", notification.due_at)
     by = _by_backup(notification.lane)
     if notification.due_at > now:
         what = "It is tried again" if notification.attempt else "It is sent"

@@ -43,6 +43,7 @@ from notifications.admin.paging import (
 from notifications.admin.story import lines
 from notifications.models import Notification
 from notifications.outbox.patience import TookTooLong, at_most
+from notifications.outbox.suppress import is_suppressed
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
 
@@ -190,13 +191,14 @@ class NotificationAdmin(Watched[Notification]):
         if notification is None:
             raise Http404
         harmless = operation is RESEND and not is_doubtful(notification)
-        if not harmless and not operation.refusal(notification) and CONFIRMED not in request.POST:
+        refusal = operation.refusal(notification, suppressed=is_suppressed(notification))
+        if not harmless and not refusal and CONFIRMED not in request.POST:
             only_this = forecast(operation, Notification.objects.filter(id=notification.id))
             return self._confirm(operation, request, only_this, [])
         if perform(operation, [notification.id], request):
             self.message_user(request, f"The notification was {operation.done}.", messages.SUCCESS)
         else:
-            reason = operation.refusal(notification) or "changed"
+            reason = refusal or "changed"
             self.message_user(request, f"The notification was left alone: it is {reason}.", messages.WARNING)
         return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
 
@@ -230,6 +232,7 @@ class NotificationAdmin(Watched[Notification]):
         notification = self.get_object(request, unquote(object_id))
         story: dict[str, Any] = {}
         if notification is not None and self.has_view_permission(request, notification):
+            suppressed = is_suppressed(notification)
             story = {
                 "timeline": lines(notification),
                 "latest": LATEST,
@@ -238,7 +241,7 @@ class NotificationAdmin(Watched[Notification]):
                 "operations": [
                     operation
                     for operation in (RESEND, CANCEL)
-                    if self.has_act_permission(request) and not operation.refusal(notification)
+                    if self.has_act_permission(request) and not operation.refusal(notification, suppressed=suppressed)
                 ],
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **story})

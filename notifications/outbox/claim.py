@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from channels.registry import channel_row
+from notifications.outbox import suppress
 from notifications.outbox.statement import run, squeezed
 from notifications.outbox.stretches import ARRAYS, COLUMNS, EVERYWHERE, WAITING, Stretch, as_parameters
 
@@ -27,7 +28,7 @@ MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
 # What is taken is compared as a number, so that the planner expects few rows and finds them by primary key.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
 # `due_at` is told of each client's last in each priority alone, where the next claim begins: reading a time is dear.
-# Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
+# Indexes: notification_ready, suppression_once. Rows: (place in the order of sending, then as Claim below).
 CLAIM: Final = squeezed(f"""
 WITH waiting AS MATERIALIZED (
     SELECT s.number, s.priority, w.client_id, w.known,
@@ -78,7 +79,8 @@ RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.corr
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
           extract(epoch FROM n.expires_at - now())::float8, extract(epoch FROM n.deduplicated_until - now())::float8,
           n.priority, n.client_id,
-          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
+          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false),
+          {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s")}
 """)
 
 
@@ -101,6 +103,7 @@ class Claim(NamedTuple):
     client_id: int
     due_at: datetime | None  # of the last of its client in its priority, else None
     more: bool  # and whether that client may have more
+    suppressed: str | None  # why nothing is sent to this recipient
     worker_id: UUID
 
     def log_fields(self) -> Mapping[str, object]:

@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 from channels.registry import MARK
-from notifications.outbox import tell
+from notifications.outbox import suppress, tell
 from notifications.outbox.statement import run
 
 # Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
@@ -19,14 +19,13 @@ from notifications.outbox.statement import run
 OF_BACKUP: Final[LiteralString] = f"^((?:{MARK})?[^@:]+)@[^:]*"
 
 # Returns failed and unknown notifications to pending, with fresh budgets, in the lane of the channel's first backend;
-# one that may have been sent stays marked.
-# Expired ones are left alone: they would only fail again. The event row is the audit.
-# Index: primary key. Rows: (id, lane).
+# one that may have been sent stays marked. Expired ones are left alone, and those whose recipient is suppressed: they
+# would only fail again. The event row is the audit. Indexes: primary key, suppression_once. Rows: (id, lane).
 REPLAY: Final = rf"""
 WITH chosen AS MATERIALIZED (
     SELECT id FROM notification
     WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown')
-      AND (expires_at IS NULL OR expires_at > now())
+      AND (expires_at IS NULL OR expires_at > now()) AND {suppress.REASON.format(row="notification")} IS NULL
     ORDER BY id FOR UPDATE
 ), replayed AS (
     UPDATE notification n

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from notifications.outbox import tell
 from notifications.outbox.claim import Claim
-from notifications.outbox.statement import array, run, uuids
+from notifications.outbox.statement import array, run, storable, uuids
 from notifications.retry import ACCEPTED, Decision
 from notifications.states import Outcome, Status
 
@@ -250,9 +250,7 @@ def _texts_unless_none(texts: list[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # A provider's answer may hold what Postgres cannot store; one such row must not fail its batch.
-    storable = text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
-    return '"' + storable.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + storable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _PLAIN: Final = _particulars([])

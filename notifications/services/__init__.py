@@ -21,6 +21,7 @@ from notifications.services.errors import KeyInUse, KeyReused, Unavailable, Webh
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
 from notifications.services.webhooks import (
     change_webhook,
     create_webhook,
@@ -66,5 +67,8 @@ __all__ = [
     "resend_own",
     "resume_lane",
     "rotate_webhook",
+    "suppress",
     "switch_off_webhooks",
+    "unsuppress",
+    "unsuppress_all",
 ]

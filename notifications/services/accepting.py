@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,8 @@ from notifications import idempotency, intake, modes, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
-from notifications.services.errors import KeyReused, translated
-from notifications.services.storing import Accepted, answered, stored
+from notifications.services.errors import translated
+from notifications.services.storing import Accepted, Suppressed, replayed, stored
 from notifications.states import Status
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
@@ -56,7 +56,7 @@ def accept(
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
     use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
-    return _stored(Asked([new], use, answer, correlation_id, now))
+    return _stored(Asked([new], use, answer, correlation_id, now), ["to"])
 
 
 def accept_batch(
@@ -93,7 +93,8 @@ def accept_batch(
     if fingerprint is None:
         fingerprint = idempotency.fingerprint([request.fingerprint().hex() for request in requests])
     use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
-    return _stored(Asked(news, use, answer, correlation_id, now))
+    fields = (f"notifications[{place}].to" for place in range(len(news)))
+    return _stored(Asked(news, use, answer, correlation_id, now), fields)
 
 
 def replay_answer(
@@ -104,9 +105,7 @@ def replay_answer(
     For requests that are no longer valid: what was accepted stays accepted. Raises: Unavailable.
     """
     try:
-        return answered(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
-    except KeyReused:
-        return None
+        return replayed(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
     except DatabaseError as error:
         raise translated(error) from error
 
@@ -135,6 +134,15 @@ def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
     )
 
 
+def _suppressed(asked: Asked, fields: Iterable[str], reasons: Mapping[str, str]) -> list[Problem]:
+    found = [
+        Problem(field, "suppressed", f"is on the suppression list ({reasons[new.address]}): nothing is sent there")
+        for field, new in zip(fields, asked.notifications, strict=True)
+        if new.address in reasons
+    ]
+    return found[:MOST_PROBLEMS]
+
+
 def _moment(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -156,8 +164,12 @@ def _json(shown: dict[str, Any]) -> bytes:
     return json.dumps(shown, ensure_ascii=False).encode()
 
 
-def _stored(asked: Asked) -> Accepted:
-    accepted = stored(asked)
+def _stored(asked: Asked, fields: Iterable[str]) -> Accepted:
+    """`fields`: what the recipient of each is called. Raises: Refused; as `stored`."""
+    try:
+        accepted = stored(asked)
+    except Suppressed as error:
+        raise Refused(*_suppressed(asked, fields, error.reasons)) from None
     if not accepted.replayed:
         for lane, send_at in {(new.lane, new.send_at) for new in asked.notifications}:
             transaction.on_commit(partial(nudge.request, lane, at=send_at))

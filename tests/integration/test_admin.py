@@ -755,7 +755,7 @@ def test_the_site_has_its_name(browser: Browser) -> None:
     assert ">Notifier</a>" in answer
 
 
-@pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification"])
+@pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification", "suppression"])
 def test_every_list_opens_when_it_is_empty(browser: Browser, model: str) -> None:
     Client.objects.all().delete()
 

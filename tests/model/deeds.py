@@ -51,7 +51,11 @@ def ids(state: State, are: Callable[[Row], object] = lambda row: True) -> list[U
 
 
 def accept(world: World, lane: str, priority: int, later: int | None, life: int | None, key: str | None) -> Deed:
-    return Deed(Accepting(world.new_id(), lane, priority, later, life, key), world.accepted.add)
+    def learn(answer: UUID | None) -> None:
+        if answer is not None:
+            world.accepted.add(answer)
+
+    return Deed(Accepting(world.new_id(), lane, priority, later, life, key), learn)
 
 
 def claim(

@@ -30,6 +30,7 @@ from .actions import (
     Replaying,
     Rescheduling,
     Retiring,
+    Suppressing,
     TakingUnheld,
 )
 from .deeds import EVERY_LANE, KINDS, LANES, SPARE, Deed, ids, pick
@@ -211,6 +212,10 @@ class Outbox(RuleBasedStateMachine):
     def replay(self, number: int) -> None:
         self.perform(Deed(Replaying([pick(ids(self.state, is_over), number)])))
 
+    @rule(lane=in_lane, lifted=st.booleans())
+    def suppress(self, lane: str, lifted: bool) -> None:
+        self.perform(Deed(Suppressing(lane.partition(":")[0], lifted)))
+
     @precondition(some_row(lambda row: row.status not in FINISHED))
     @rule(number=which)
     def cancel(self, number: int) -> None:
@@ -289,6 +294,8 @@ class Outbox(RuleBasedStateMachine):
         """All workers die. Another finds what they left, operators what nobody knows: all must come to its end."""
         if not self.whole:
             return
+        for lane in LANES:
+            self.perform(Deed(Suppressing(lane.partition(":")[0], lifted=True)))
         self.world.workers.clear()
         worker = self._start_worker()
         self.perform(deeds.look_around(worker))

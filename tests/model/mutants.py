@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from notifications.outbox import claim, divert, operate, purge, receipts, record, recover
+from notifications.outbox import claim, divert, operate, purge, receipts, record, recover, suppress
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,9 @@ MUTANTS: Final = {
         claim, "CLAIM", {"attempt = n.attempt + 1": "attempt = greatest(1, n.attempt)"}, "give_back"
     ),
     "a claim before its time": mutant(claim, "CLAIM", {"AND due_at <= now()": ""}, "accept"),
+    "a claim that does not say who is suppressed": mutant(
+        claim, "CLAIM", {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"): "NULL"}, "suppress"
+    ),
     "a claim of a whole batch with one that kills": mutant(
         claim, "CLAIM", {"sending = first OR lossy IS NULL OR sending < lossy": "true"}, "wear"
     ),
@@ -121,6 +124,9 @@ MUTANTS: Final = {
     ),
     "a replay of what was sent": mutant(
         operate, "REPLAY", {"('failed', 'unknown')": "('failed', 'unknown', 'sent')"}, "replay"
+    ),
+    "a replay of what would only be stopped": mutant(
+        operate, "REPLAY", {suppress.REASON.format(row="notification"): "NULL"}, "suppress", "replay"
     ),
     "a replay that forgets the mark": mutant(
         operate, "REPLAY", {"n.possible_duplicate OR n.status || '' = 'unknown'": "false"}, "replay"

@@ -158,7 +158,7 @@ def must_be(expected: State, observed: State) -> None:
     """Raises: Broken, with what differs."""
     if expected == observed:
         return
-    names = ("keys", "beats", "paused", "half_open", "purged")
+    names = ("keys", "beats", "paused", "half_open", "purged", "suppressed")
     differs: dict[str | UUID, object] = {
         name: (getattr(expected, name), getattr(observed, name))
         for name in names

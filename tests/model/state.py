@@ -84,6 +84,7 @@ class State:
     half_open: frozenset[str]  # lanes whose pause is over, and where nothing has succeeded since
     stopped: frozenset[str]  # of those that are paused, the ones whose providers refuse us
     purged: int  # notifications, by the ledger
+    suppressed: frozenset[str]  # channels, whose only recipient is on the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ _BOOKS: Final = " UNION ALL ".join(
 )
 
 # Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
-# Rows: (notifications, keys, leases, paused lanes, half-open ones, stopped ones, purged, what breaks the books), one of
-# JSON.
+# Rows: (notifications, keys, leases, paused lanes, half-open ones, stopped ones, purged, suppressed, what breaks the
+# books), one of JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
@@ -124,6 +125,7 @@ SELECT
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until <= now() AND reason <> ''),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state s WHERE {STOPPED}),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),
+    (SELECT coalesce(json_agg(channel), '[]') FROM suppression),
     (SELECT coalesce(json_agg(json_build_array(kind, example)), '[]') FROM (
         {_BOOKS}
     ) AS broken (kind, example))
@@ -133,7 +135,7 @@ SELECT
 _WIPE: Final = """
 WITH n AS (DELETE FROM notification), a AS (DELETE FROM attempt), r AS (DELETE FROM receipt), e AS (DELETE FROM event),
      k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger),
-     i AS (DELETE FROM listing), b AS (DELETE FROM label)
+     i AS (DELETE FROM listing), b AS (DELETE FROM label), s AS (DELETE FROM suppression)
 DELETE FROM worker
 """
 
@@ -155,7 +157,7 @@ UPDATE idempotency_record SET created_at = created_at - by FROM went
 
 
 def look() -> Instant:
-    rows, keys, leases, paused, half_open, stopped, purged, broken = run(_LOOK, {})[0]
+    rows, keys, leases, paused, half_open, stopped, purged, suppressed, broken = run(_LOOK, {})[0]
     state = State(
         rows={row.id: row for row in map(_row, rows)},
         keys={key: Key(UUID(answered), made) for key, answered, made in keys},
@@ -164,6 +166,7 @@ def look() -> Instant:
         half_open=frozenset(half_open),
         stopped=frozenset(stopped),
         purged=purged,
+        suppressed=frozenset(suppressed),
     )
     return Instant(state, tuple((kind, example) for kind, example in broken))
 

@@ -138,6 +138,11 @@ class World:
         if unsent is not None:
             hand.result = rows.result(hand.claim, Outcome.RELEASED, decision=unsent)
             return
+        if hand.claim.suppressed:
+            hand.result = rows.result(
+                hand.claim, Outcome.RELEASED, decision=retry.Decision(Event.SUPPRESS, Status.FAILED)
+            )
+            return
         outcome, taken = FATES[fate]
         if taken and not self._knows(hand):
             self.taken.add(hand.attempt)

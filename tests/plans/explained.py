@@ -37,8 +37,13 @@ class Plan:
 
     @property
     def read_whole(self) -> set[str]:
-        """Tables, but for small ones, that were read from end to end."""
-        scans = [node for node in self._executed() if node["Node Type"] in {"Seq Scan", "Sample Scan"}]
+        """Tables, but for small ones, that were read from end to end, or might have been: not where a look at the first
+        row was enough."""
+        scans = [
+            node
+            for node in self._executed()
+            if node["Node Type"] in {"Seq Scan", "Sample Scan"} and _looked_at(node) != 1
+        ]
         return {node["Relation Name"] for node in scans} - SMALL
 
     def _executed(self) -> Iterator[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from notifications.models import Client
-from notifications.outbox import lanes
+from notifications.outbox import lanes, suppress
 from notifications.outbox.claim import CLAIM
 from notifications.outbox.divert import AT_ONCE, DIVERT, FIND, find
 from notifications.outbox.keys import SINCE_FIRST_SEND
@@ -84,10 +84,10 @@ def test_a_claim_begins_at_its_cursors_and_touches_what_it_takes(stage: str, mod
 
     plan = explained(CLAIM, claiming(batch, *stretches), mode=mode)
 
-    assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
+    assert plan.indexes == {"notification_ready", "notification_pkey", "suppression_once"}, plan
     assert not plan.read_whole, plan
-    # Found once, updated once; and the first of each client, or the one behind its share.
-    assert plan.rows <= 2 * batch + 4 * len(CLIENTS), plan
+    # Found once, updated once; and the first of each client, or the one behind its share, and of the suppression list.
+    assert plan.rows <= 2 * batch + 4 * len(CLIENTS) + 1, plan
     assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
 
 
@@ -97,6 +97,44 @@ def test_without_its_cursors_a_claim_would_walk_the_dead(stage: str, mode: str, 
     plan = explained(CLAIM, claiming(20, stretch), mode=mode)
 
     assert (plan.pages > 10 * (PAGES_A_ROW * 20 + PAGES_AT_LEAST)) == ("dead" in stage), plan
+
+
+# What CLAIM and REPLAY ask of each of their rows; by itself, as it writes nothing then.
+_LOOKING = "SELECT {reason} FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])"
+LOOKING = _LOOKING.format(reason=suppress.REASON.format(row="n"))
+LOOKING_IN_LANE = _LOOKING.format(reason=suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"))
+SOME = {"ids": [id_of(tables.PENDING + n) for n in range(500)], "lane": LANE}
+
+
+@pytest.mark.parametrize("statement", [LOOKING, LOOKING_IN_LANE])
+def test_the_suppressed_are_found_one_by_one(stage: str, mode: str, statement: str) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute("UPDATE suppression SET recipient = 'somebody' WHERE id = (SELECT min(id) FROM suppression)")
+
+    plan = explained(statement, SOME, mode=mode)
+
+    assert plan.indexes == {"notification_pkey", "suppression_once"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 2 * 500 + 1, plan
+    assert plan.pages <= 10 * 500, plan
+
+
+def test_while_nobody_is_suppressed_nobody_is_looked_for(stage: str, mode: str) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute("TRUNCATE suppression")
+
+    plan = explained(LOOKING, SOME, mode=mode)
+
+    assert plan.indexes == {"notification_pkey"}, plan
+
+
+@pytest.mark.parametrize("lane", ["fax", "~test:fax", "slac", "slackk:ops"])
+def test_of_a_channel_that_suppresses_nobody_nobody_is_looked_for(stage: str, mode: str, lane: str) -> None:
+    plan = explained(LOOKING_IN_LANE, {**SOME, "lane": lane}, mode=mode)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 500 + 1, plan
+    assert plan.pages <= 5 * 500, plan
 
 
 def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None:

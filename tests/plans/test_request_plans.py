@@ -39,13 +39,16 @@ NEW = tables.END + 1
 PAGE = 20
 
 
-def accepting(key: str) -> dict[str, object]:
-    new = NewNotification(
-        id=id_of(NEW), channel="sms", lane="sms", recipient="+14155552671", subject="", body="hello", metadata={},
-        priority=1, send_at=None, expires_at=None,
-    )  # fmt: skip
+def accepting(key: str, recipient: str = "+14155552671", *, batch: int = 1) -> dict[str, object]:
+    news = [
+        NewNotification(
+            id=id_of(NEW + n), channel="sms", lane="sms", recipient=recipient if n == 0 else f"{recipient} {n}",
+            subject="", body="hello", metadata={}, priority=1, send_at=None, expires_at=None,
+        )
+        for n in range(batch)
+    ]  # fmt: skip
     use = Use(BUSY, OPERATION, key, b"\x00")
-    asked = Asked([new], use, Answer(202, "/somewhere", b"{}"), "c", moment(NEW))
+    asked = Asked(news, use, Answer(202, "/somewhere", b"{}"), "c", moment(NEW))
     return parameters([asked], key_wait=timedelta(seconds=1))
 
 
@@ -56,6 +59,16 @@ def test_accepting_reads_no_rows(stage: str, mode: str, key: str, labeled: bool)
 
     assert plan.rows == 0, plan
     assert plan.pages <= 2 * PAGES_A_ROW, plan
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+def test_suppressed_recipients_are_found_by_their_addresses(stage: str, mode: str, batch: int) -> None:
+    plan = explained(ACCEPT, accepting("new", "somebody else 3", batch=batch), mode=mode)
+
+    assert "suppression_once" in plan.indexes, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 1, plan
+    assert plan.pages <= 6 * batch + PAGES_A_ROW, plan
 
 
 def test_what_a_key_was_answered_is_one_look_up(stage: str, mode: str) -> None:
@@ -74,9 +87,10 @@ def test_a_change_touches_the_rows_it_names(stage: str, mode: str, statement: Li
 
     plan = explained(statement, told, mode=mode)
 
-    assert plan.indexes == {"notification_pkey"}, plan
+    looks = statement is REPLAY  # at the first row of the suppression list, and for each recipient
+    assert plan.indexes == {"notification_pkey"} | ({"suppression_once"} if looks else set()), plan
     assert not plan.read_whole, plan
-    assert plan.rows == 2 * len(ids), plan
+    assert plan.rows == 2 * len(ids) + looks, plan
     assert plan.pages <= PAGES_A_ROW * len(ids), plan
 
 

@@ -59,7 +59,7 @@ def asked(
 def accepted(**fields: Any) -> UUID:
     """As `asked`."""
     one = asked(**fields)
-    assert insert([one]) == {one.first}
+    assert insert([one]).new == {one.first}
     return one.first
 
 
