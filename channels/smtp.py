@@ -7,19 +7,17 @@ import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from email.charset import QP, Charset
-from email.utils import format_datetime, getaddresses
+from email.utils import getaddresses
 from functools import cache, cached_property
 from ssl import SSLContext
 from typing import Any
 
-from django.core.mail import EmailMessage
-
-from channels import deadline, text
+from channels import deadline, mail, mail_content, text
 from channels.contract import (
     Backend,
     ChannelError,
     ConfigurationError,
+    Content,
     Message,
     PermanentError,
     Receipt,
@@ -56,13 +54,9 @@ SUBJECT_LIMIT = 255  # characters
 IN_CONVERSATION = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 
-# 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
-_QUOTED = Charset("utf-8")
-_QUOTED.body_encoding = QP
-
 
 class SmtpEmail(Backend):
-    """Plain-text mail from one sender through one relay.
+    """Mail from one sender through one relay.
 
     Options: `sender` (an address, with or without a name), `host`, `port`, `username`, `password`,
     `security` ("tls", "starttls" or "none"; never less than asked for) and `ca_file`, a private authority.
@@ -132,6 +126,9 @@ class SmtpEmail(Backend):
             raise Unacceptable("message", "too_long", detail)
         return text.normal_address("to", to)
 
+    def validate_content(self, given: Mapping[str, Any]) -> Content:
+        return mail_content.content(given)
+
     def rules(self) -> Rules:
         """Stricter in one thing: a domain in ASCII. No database knows how IDNA writes ß."""
         return Rules(
@@ -177,12 +174,14 @@ class _Session:
 
     def send(self, message: Message) -> Receipt:
         sender = _sender_address(self._backend.sender)
-        to, mail = _compose(message, self._backend.sender, sender)
+        if not sender:
+            raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
+        to, octets = mail.octets(message, sender=self._backend.sender, address=sender)
         relay = self._idle.take(None) or self._backend.relay()
         with deadline.within(self._backend.send_timeout):
             failure: ChannelError | None = None
             try:
-                reply = relay.send(sender=sender, to=to, mail=mail)
+                reply = relay.send(sender=sender, to=to, mail=octets)
             except (smtplib.SMTPException, OSError) as error:
                 failure = _failure(error, message, unknown=relay.in_doubt)
                 if not _is_in_step(error):
@@ -194,39 +193,7 @@ class _Session:
             self._idle.give(None, relay)
         if failure is not None:
             raise failure
-        return Receipt(provider_id=_message_id(message, sender), code="250", detail=_words(reply, message))
-
-
-def _compose(message: Message, sender: str, address: str) -> tuple[str, bytes]:
-    """The recipient and the mail. All in it is the same at every attempt, so that a mailbox can tell a duplicate."""
-    if not address:
-        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
-    try:
-        # What was validated may since have been written by SQL: a header must never end early.
-        to = text.normal_address("to", message.to)
-        mail = EmailMessage(
-            subject=message.subject,
-            body=re.sub(r"\r\n?", "\n", message.body),
-            from_email=sender,
-            to=[to],
-            headers={
-                "Message-ID": f"<{_message_id(message, address)}>",
-                "Date": format_datetime(message.created_at),
-                "X-Correlation-ID": message.correlation_id,
-                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-            },
-        )
-        mail.encoding = _QUOTED
-        octets: bytes = mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own takes it
-    except (Unacceptable, ValueError):
-        refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
-    else:
-        return to, octets if octets.endswith(b"\r\n") else octets + b"\r\n"
-    raise refusal
-
-
-def _message_id(message: Message, sender_address: str) -> str:
-    return f"{message.notification_id}@{sender_address.rpartition('@')[2]}"
+        return Receipt(provider_id=mail.message_id(message, sender), code="250", detail=_words(reply, message))
 
 
 @cache
@@ -259,7 +226,9 @@ def _answered(error: Exception, status: int, words: bytes | str, message: Messag
     code, detail = " ".join(codes), f"answered {status}: {shown}"
     # A text, not bytes: smtplib's own complaint about a line without end, which says neither yes nor no.
     if unknown or not 500 <= status <= 599 or isinstance(words, str):
-        return TransientError(code, detail, outcome_unknown=unknown)
+        # A 4yz to RCPT is about one mailbox: it says nothing of the relay, and holds nobody else up.
+        isolated = isinstance(error, smtplib.SMTPRecipientsRefused) and 400 <= status <= 499 and status != 421
+        return TransientError(code, detail, outcome_unknown=unknown, isolated=isolated and not unknown)
     refused = next((ERRORS[said] for said in reversed(codes) if said in ERRORS), Refused.MESSAGE)
     if refused is None or _is_about_us(error, codes):
         return ConfigurationError(code, detail)

@@ -15,10 +15,12 @@ from django.db import Error as DatabaseError
 
 from channels.contract import ChannelError, ConfigurationError, OnUnknown, Session
 from channels.registry import Channel, channel_for, channels, is_test
-from notifications import nudge, pauses, sending
+from notifications import content, nudge, pauses, sending
+from notifications.content import Octets
 from notifications.cursors import Cursors
 from notifications.holdings import Holdings
 from notifications.lease import Lease
+from notifications.outbox.attachments import read_files
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result
 from notifications.outbox.recover import Policy
@@ -121,6 +123,7 @@ class Delivery:
         remaining = claims[::-1]
         try:
             underway = _Underway()
+            attached = _Attached()
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
@@ -130,13 +133,15 @@ class Delivery:
                     if left is not None and left <= timedelta(0):
                         recorder.add(sending.expired(remaining.pop(), known))
                         continue
+                    if current.content and not attached.read(current):
+                        break  # nothing of it has begun: the database is away, and what remains goes back
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
                         log.warning("send.refused_by_fence", notification_id=str(current.id), attempt=current.attempt)
                         continue
                     underway.claim = remaining.pop()
-                    result, failure = self._send(session, current, lane, known, left=left)
+                    result, failure = self._send(session, current, lane, known, left=left, files=attached.files)
                     recorder.add(result)
                     if failure is not None and pauses.after(failure, lane):
                         break
@@ -150,9 +155,9 @@ class Delivery:
             recorder.flush()
 
     def _send(
-        self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None
+        self, session: Session, current: Claim, lane: str, known: Channel, *, left: timedelta | None, files: Octets
     ) -> tuple[Result, ChannelError | None]:
-        result, failure = sending.send(session, current, known, left=left)
+        result, failure = sending.send(session, current, known, left=left, files=files)
         if not is_quick(result):
             sending.log_result(result)
         if result.outcome is Outcome.ACCEPTED and lane in self.troubled:
@@ -177,6 +182,27 @@ class _Underway:
 
     def log_fields(self) -> Mapping[str, object]:
         return self.claim.log_fields() if self.claim else {}
+
+
+class _Attached:
+    """The files of what a thread sends next. Of a whole batch they could be more than there is memory for."""
+
+    files: Octets = sending.NO_FILES
+
+    def read(self, claim: Claim) -> bool:
+        """Whether they are all that the database has of this one's; those that the one before had, too, are there."""
+        wanted = set(content.digests(claim.content))
+        here = {digest: octets for digest, octets in self.files.items() if digest in wanted}
+        self.files = here
+        if missing := wanted - here.keys():
+            try:
+                self.files = here | read_files(missing)
+            except DatabaseError as error:
+                log.warning("files.not_read", error=type(error).__name__)
+                return False
+            finally:
+                give_back()
+        return True
 
 
 @contextmanager

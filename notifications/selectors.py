@@ -47,7 +47,7 @@ def page(
     many is spread over several pages, which may come with less than `limit`.
     """
     ids, following = page_of_ids(client, wanted, before=before, limit=limit, test=test)
-    found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
+    found = Notification.objects.filter(id__in=ids).defer("body", "content").order_by("-id")
     return list(found) if ids else [], following
 
 

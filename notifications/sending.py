@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from types import MappingProxyType
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -19,23 +21,28 @@ from channels.contract import (
     TransientError,
 )
 from channels.registry import Channel
-from notifications import retry
+from notifications import content, retry
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Result
 from notifications.states import Event, Outcome, Status
+
+NO_FILES: Final[content.Octets] = MappingProxyType({})
 
 log = structlog.get_logger(__name__)
 
 
 def send(
-    session: Session, claim: Claim, known: Channel, *, left: timedelta | None
+    session: Session, claim: Claim, known: Channel, *, left: timedelta | None, files: content.Octets = NO_FILES
 ) -> tuple[Result, ChannelError | None]:
-    """Send once. `left`: of the notification's life; None for no end. The error says whether the lane should pause."""
+    """Send once. `left`: of the notification's life; None for no end. `files`: those that its content names.
+
+    The error says whether the lane should pause.
+    """
     began = monotonic()
     code = detail = provider_id = ""
     failure: ChannelError | None = None
     try:
-        receipt = session.send(_message(claim, known))
+        receipt = session.send(_message(claim, known, files))
         outcome = Outcome.ACCEPTED
         code, detail, provider_id = receipt.code, receipt.detail, receipt.provider_id
     except ChannelError as error:
@@ -100,7 +107,7 @@ def _outcome(error: ChannelError) -> Outcome:
             return Outcome.UNEXPECTED
 
 
-def _message(claim: Claim, known: Channel) -> Message:
+def _message(claim: Claim, known: Channel, files: content.Octets) -> Message:
     receipt_url = ""
     if known.backend.gives_reports and settings.PUBLIC_URL and not known.test:  # the sandbox reports nothing
         receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{known.name}/{claim.id}/{claim.attempt}"
@@ -113,4 +120,5 @@ def _message(claim: Claim, known: Channel) -> Message:
         correlation_id=claim.correlation_id,
         created_at=datetime.fromtimestamp(claim.created, UTC),
         receipt_url=receipt_url,
+        content=content.restored(claim.content, files),
     )

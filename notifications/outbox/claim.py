@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.statement import run
@@ -74,7 +74,8 @@ WHERE n.id = taken.id
 RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
           extract(epoch FROM n.expires_at - now())::float8, n.priority, n.client_id,
-          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
+          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false),
+          n.content
 """
 
 
@@ -97,6 +98,7 @@ class Claim(NamedTuple):
     due_at: datetime | None  # of the last of its client in its priority, else None
     more: bool  # and whether that client may have more
     worker_id: UUID
+    content: Mapping[str, Any] | None = None  # as notifications/content.py has it
 
     def log_fields(self) -> Mapping[str, object]:
         """What every line of log says while it is being sent."""
@@ -120,8 +122,7 @@ def claim(
     parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
     rows = run(CLAIM, parameters | as_parameters(stretches))
     rows.sort(key=_place)
-    mine = (worker_id,)
-    return [Claim._make(row[1:] + mine) for row in rows]
+    return [Claim._make((*row[1:-1], worker_id, row[-1])) for row in rows]
 
 
 _place = itemgetter(0)
