@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.charset import QP, Charset
 from email.encoders import encode_base64
+from email.header import Header
 from email.message import Message as Part
 from email.mime.base import MIMEBase
 from email.utils import format_datetime
@@ -23,11 +24,19 @@ _QUOTED.body_encoding = QP
 _SECTION = 60  # characters of a file's name in one parameter: whole %xx escapes, on a line of usual length
 
 
+class _OneLine(Header):
+    """A header that is written as it is; one longer than a line would begin on the next, which not all can read."""
+
+    def encode(self, *_: object, **__: object) -> str:
+        return str(self)
+
+
 class Mail(EmailMultiAlternatives):
     """Django's own, whose parts are told apart by the notification's id and not by chance."""
 
     def __init__(self, message: Message, *, sender: str, to: str, message_id: str) -> None:
         fields = message.content.fields
+        self._given: Mapping[str, str] = dict(sorted(fields.get("headers", {}).items()))
         super().__init__(
             subject=message.subject,
             body=_one_newline(message.body),
@@ -37,7 +46,7 @@ class Mail(EmailMultiAlternatives):
             alternatives=[(_one_newline(fields["html"]), "text/html")] if "html" in fields else None,
             attachments=[_attached(file) for file in message.content.files],
             headers={
-                **dict(sorted(fields.get("headers", {}).items())),
+                **self._given,
                 "Message-ID": f"<{message_id}>",
                 "Date": format_datetime(message.created_at),
                 "X-Correlation-ID": message.correlation_id,
@@ -49,6 +58,8 @@ class Mail(EmailMultiAlternatives):
 
     def message(self) -> Part:  # type: ignore[override]  # the stubs name Django's own two kinds, which it is
         mail: Part = super().message()
+        for name, value in self._given.items():
+            mail.replace_header(name, _OneLine(value))
         for number, part in enumerate(part for part in mail.walk() if part.is_multipart()):
             # Nothing in a part can look like it: in quoted-printable no _ follows a =, and base64 has none inside.
             part.set_boundary(f"=_{self._name}_{number}")

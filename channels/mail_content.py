@@ -21,7 +21,7 @@ FILE_NAME_LIMIT: Final = 150  # characters
 
 # No path, nothing that is invisible or turns the order of what is read, nothing that a file system drops or hides.
 _IN_NAME = r"[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069/\\]"
-_AT_ENDS = _IN_NAME.replace("/", "/ .")
+_AT_ENDS = _IN_NAME.replace("/", r"/\u0020.")
 FILE_NAME: Final = re.compile(rf"{_AT_ENDS}(?:{_IN_NAME}*{_AT_ENDS})?")
 # https://www.rfc-editor.org/rfc/rfc6838#section-4.2; a multipart or a message would be a mail in the mail.
 CONTENT_TYPE: Final = re.compile(r"(?:application|audio|font|image|model|text|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from notifications.admin import content
 from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
@@ -69,7 +70,7 @@ class NotificationAdmin(Watched[Notification]):
     created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
     claimed, started, finished = moment("claimed_at"), moment("started_at"), moment("finished_at")
     fieldsets = [
-        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message"]}),
+        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message", "beyond"]}),
         (
             "Times",
             {"fields": ["created", "due", "expires", "claimed", "started", "finished"]},
@@ -99,6 +100,10 @@ class NotificationAdmin(Watched[Notification]):
     @admin.display
     def message(self, notification: Notification) -> SafeString:
         return format_html('<pre class="notifier-text">{}</pre>', notification.body)
+
+    @admin.display(description="beyond the text")
+    def beyond(self, notification: Notification) -> SafeString | None:
+        return content.rendered(notification)
 
     @admin.display(description="metadata")
     def pretty_metadata(self, notification: Notification) -> SafeString:
@@ -169,7 +174,20 @@ class NotificationAdmin(Watched[Notification]):
             )
             for operation in (RESEND, CANCEL)
         ]
-        return acts + super().get_urls()
+        file = path(
+            "<path:object_id>/attachments/<str:digest>/",
+            self.admin_site.admin_view(self._attachment),
+            name="notifications_notification_attachment",
+        )
+        return [*acts, file, *super().get_urls()]
+
+    def _attachment(self, request: HttpRequest, object_id: str, digest: str) -> HttpResponse:
+        notification = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, notification):
+            raise PermissionDenied
+        if notification is None:
+            raise Http404
+        return content.download(notification, digest)
 
     def _view(self, operation: Operation) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
