@@ -59,7 +59,7 @@ class Mail(EmailMultiAlternatives):
     def message(self) -> Part:  # type: ignore[override]  # the stubs name Django's own two kinds, which it is
         mail: Part = super().message()
         for name, value in self._given.items():
-            mail.replace_header(name, _OneLine(value))
+            mail.replace_header(name, _OneLine(value))  # type: ignore[arg-type]  # it takes a Header as well
         for number, part in enumerate(part for part in mail.walk() if part.is_multipart()):
             # Nothing in a part can look like it: in quoted-printable no _ follows a =, and base64 has none inside.
             part.set_boundary(f"=_{self._name}_{number}")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,14 @@ def kept(content: Content) -> tuple[Kept | None, Sequence[tuple[bytes, bytes]]]:
         for file, (digest, _) in zip(content.files, files, strict=True)
     ]
     return {"fields": dict(content.fields), "files": named}, files
+
+
+def read(written: str | None) -> Kept | None:
+    """From JSON, as the database gives it. Raises: TypeError where it is nothing of ours."""
+    stored = json.loads(written) if written else None
+    if not isinstance(stored, dict | None):
+        raise TypeError("this is no content")
+    return stored
 
 
 def digests(stored: Kept | None) -> list[bytes]:

@@ -120,5 +120,5 @@ def _message(claim: Claim, known: Channel, files: content.Octets) -> Message:
         correlation_id=claim.correlation_id,
         created_at=datetime.fromtimestamp(claim.created, UTC),
         receipt_url=receipt_url,
-        content=content.restored(claim.content, files),
+        content=content.restored(content.read(claim.content), files),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from notifications.outbox.statement import run
@@ -97,8 +97,8 @@ class Claim(NamedTuple):
     client_id: int
     due_at: datetime | None  # of the last of its client in its priority, else None
     more: bool  # and whether that client may have more
+    content: str | None  # JSON, as notifications/content.py has it
     worker_id: UUID
-    content: Mapping[str, Any] | None = None  # as notifications/content.py has it
 
     def log_fields(self) -> Mapping[str, object]:
         """What every line of log says while it is being sent."""
@@ -122,7 +122,8 @@ def claim(
     parameters: dict[str, object] = {"lane": lane, "worker": worker_id, "batch": batch, "started": started}
     rows = run(CLAIM, parameters | as_parameters(stretches))
     rows.sort(key=_place)
-    return [Claim._make((*row[1:-1], worker_id, row[-1])) for row in rows]
+    mine = (worker_id,)
+    return [Claim._make(row[1:] + mine) for row in rows]
 
 
 _place = itemgetter(0)
