@@ -104,13 +104,8 @@ SLACK_BLOCKS: Final[Shape] = {
         "type": "object",
         "required": ["type"],
         "properties": {
-            "type": {"type": "string", "minLength": 1, "maxLength": slack_content.TYPE_LIMIT, "pattern": _NO_NUL},
-            "block_id": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": slack_content.BLOCK_ID_LIMIT,
-                "pattern": _NO_NUL,
-            },
+            "type": {"type": "string", "minLength": 1, "maxLength": slack_content.TYPE_LIMIT},
+            "block_id": {"type": "string", "minLength": 1, "maxLength": slack_content.BLOCK_ID_LIMIT},
         },
     },
 }

@@ -19,7 +19,8 @@ _TOUCHED: Final = "interval '1 hour'"
 # Stores the files of what was `accepted`, and links them, in the statement that accepts it. One that is there already
 # is touched, which holds it against a purge: that passes over rows that are held, and looks at `used_at` again. In one
 # order everywhere, so that two accepts never wait for each other. Four CTEs.
-# Index: primary key of attachment. Parameters: %(digests)s and %(files)s, side by side, each file once.
+# Index: primary key of attachment. Parameters: digests and files, side by side, each file once; the files in binary: as
+# a text psycopg writes 5 MB of them in 190 ms, so in 6.
 FILE_STORED: Final = f"""linking AS (
     SELECT DISTINCT n.id, decode(f.file ->> 'digest', 'hex') AS digest
     FROM accepted AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (id uuid, content json)
@@ -28,7 +29,7 @@ FILE_STORED: Final = f"""linking AS (
     SELECT digest FROM attachment WHERE digest = ANY(%(digests)s::bytea[]) AND used_at > now() - {_TOUCHED}
 ), filed AS (
     INSERT INTO attachment (digest, content, used_at)
-    SELECT f.digest, f.content, now() FROM unnest(%(digests)s::bytea[], %(files)s::bytea[]) AS f (digest, content)
+    SELECT f.digest, f.content, now() FROM unnest(%(digests)s::bytea[], %(files)b::bytea[]) AS f (digest, content)
     WHERE f.digest IN (SELECT digest FROM linking) AND f.digest NOT IN (SELECT digest FROM held)
     ORDER BY f.digest
     ON CONFLICT (digest) DO UPDATE SET used_at = now()
@@ -44,4 +45,5 @@ SELECT digest, content FROM attachment WHERE digest = ANY(%(digests)s::bytea[])
 
 def read_files(digests: Collection[bytes]) -> dict[bytes, bytes]:
     """The bytes of each. Raises: django.db's errors."""
-    return {bytes(digest): bytes(content) for digest, content in run(READ_FILES, {"digests": list(digests)})}
+    rows = run(READ_FILES, {"digests": list(digests)}, binary=True)
+    return {bytes(digest): bytes(content) for digest, content in rows}

@@ -18,7 +18,7 @@ import yaml
 from django.conf import settings
 from jsonschema import Draft202012Validator
 
-from channels import slack, smtp, twilio_sms
+from channels import mail_content, slack, slack_content, smtp, twilio_sms
 from channels.text import ADDRESS_LIMIT
 from notifications.api.kinds import KINDS
 from notifications.idempotency import LONGEST_KEY
@@ -139,8 +139,17 @@ def test_every_example_of_json_is_as_the_schema_says() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     (table,) = re.findall(r"^## Limits\n\n(.*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
-    limits = [slack.MESSAGE_LIMIT, smtp.MESSAGE_LIMIT, smtp.SUBJECT_LIMIT, ADDRESS_LIMIT, twilio_sms.MESSAGE_LIMIT]
-    limits += [15, METADATA_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT, *settings.BODY_LIMITS.values()]
+    limits = [
+        slack.MESSAGE_LIMIT,
+        slack_content.BLOCKS_LIMIT,
+        slack_content.ATTACHMENTS_LIMIT,
+        slack_content.SIZE_LIMIT,
+    ]
+    limits += [smtp.MESSAGE_LIMIT, smtp.SUBJECT_LIMIT, ADDRESS_LIMIT]
+    limits += [mail_content.HTML_LIMIT, mail_content.FILES_LIMIT, mail_content.FILES_SIZE_LIMIT]
+    limits += [mail_content.FILE_NAME_LIMIT, mail_content.HEADERS_LIMIT, mail_content.HEADER_LIMIT]
+    limits += [mail_content.REPLY_TO_LIMIT, twilio_sms.MESSAGE_LIMIT]
+    limits += [15, METADATA_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT, *set(settings.BODY_LIMITS.values())]
     limits += [LONGEST_KEY, 128]
     assert [int(number.replace(",", "")) for number in re.findall(r"(?<![-\w])\d[\d,]*", table)] == limits
 
