@@ -19,7 +19,6 @@ from channels.contract import (
     ConfigurationError,
     Content,
     Message,
-    PermanentError,
     Receipt,
     Refused,
     SettingProblem,
