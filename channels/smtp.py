@@ -7,26 +7,20 @@ import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from email.charset import QP, Charset
-from email.utils import format_datetime
 from functools import cached_property
 from ssl import SSLContext
 from typing import Any, ClassVar
 
-from django.core.mail import EmailMessage
-
-from channels import deadline, text
+from channels import deadline, mail, text
 from channels.contract import (
     ChannelError,
     ConfigurationError,
     Message,
-    PermanentError,
     Receipt,
     Refused,
     SettingProblem,
-    Unacceptable,
 )
-from channels.email_backend import EmailBackend, message_id, sender_address
+from channels.email_backend import EmailBackend, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.failure import FAILURES, failure_of
 from channels.http_once import is_loopback
@@ -73,13 +67,9 @@ ERRORS = Table(
 
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 
-# 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
-_QUOTED = Charset("utf-8")
-_QUOTED.body_encoding = QP
-
 
 class SmtpEmail(EmailBackend):
-    """Plain-text mail from one sender through one relay.
+    """Mail from one sender through one relay.
 
     Options: `sender` (an address, with or without a name), `host`, `port`, `username`, `password`,
     `security` ("tls", "starttls" or "none"; never less than asked for) and `ca_file`, a private authority.
@@ -173,12 +163,14 @@ class _Session:
 
     def send(self, message: Message) -> Receipt:
         sender = sender_address(self._backend.sender)
-        to, mail = _compose(message, self._backend.sender, sender)
+        if not sender:
+            raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
+        to, octets = mail.octets(message, sender=self._backend.sender, address=sender)
         relay = self._idle.take(None) or self._backend.relay()
         with deadline.within(self._backend.send_timeout):
             failure: ChannelError | None = None
             try:
-                reply = relay.send(sender=sender, to=to, mail=mail)
+                reply = relay.send(sender=sender, to=to, mail=octets)
             except (smtplib.SMTPException, OSError) as error:
                 failure = _failure(error, message, unknown=relay.in_doubt)
                 if not _is_in_step(error):
@@ -190,35 +182,7 @@ class _Session:
             self._idle.give(None, relay)
         if failure is not None:
             raise failure
-        return Receipt(provider_id=message_id(message, sender), code="250", detail=_words(reply, message))
-
-
-def _compose(message: Message, sender: str, address: str) -> tuple[str, bytes]:
-    """The recipient and the mail. All in it is the same at every attempt, so that a mailbox can tell a duplicate."""
-    if not address:
-        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
-    try:
-        # What was validated may since have been written by SQL: a header must never end early.
-        to = text.normal_address("to", message.to)
-        mail = EmailMessage(
-            subject=message.subject,
-            body=re.sub(r"\r\n?", "\n", message.body),
-            from_email=sender,
-            to=[to],
-            headers={
-                "Message-ID": f"<{message_id(message, address)}>",
-                "Date": format_datetime(message.created_at),
-                "X-Correlation-ID": message.correlation_id,
-                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-            },
-        )
-        mail.encoding = _QUOTED
-        octets: bytes = mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own takes it
-    except (Unacceptable, ValueError):
-        refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
-    else:
-        return to, octets if octets.endswith(b"\r\n") else octets + b"\r\n"
-    raise refusal
+        return Receipt(provider_id=mail.message_id(message, sender), code="250", detail=_words(reply, message))
 
 
 def refusal_of(error: Exception, message: Message) -> ChannelError | None:

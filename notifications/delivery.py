@@ -15,11 +15,13 @@ from django.db import Error as DatabaseError
 
 from channels.contract import ConfigurationError, OnUnknown, Session
 from channels.registry import Channel, by_head, channel_for, is_test
-from notifications import nudge, pauses, sending
+from notifications import content, nudge, pauses, sending
+from notifications.content import Octets
 from notifications.cursors import Cursors
 from notifications.gate import TOKEN_LIFE, Entry, Gate
 from notifications.holdings import Holdings
 from notifications.lease import Lease
+from notifications.outbox.attachments import read_files
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
@@ -140,6 +142,7 @@ class Delivery:
         remaining = claims[::-1]
         try:
             underway = _Underway()
+            attached = _Attached()
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
@@ -155,6 +158,8 @@ class Delivery:
                     if current.suppressed:
                         recorder.add(sending.suppressed(remaining.pop(), known))
                         continue
+                    if current.content and not attached.read(current):
+                        break  # nothing of it has begun: the database is away, and what remains goes back
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
@@ -162,7 +167,9 @@ class Delivery:
                         continue
                     underway.claim = remaining.pop()
                     sent += 1
-                    result, failure = sending.send(session, current, lane, known, left=left, key_left=key_left)
+                    result, failure = sending.send(
+                        session, current, lane, known, left=left, key_left=key_left, files=attached.files
+                    )
                     if not is_quick(result):
                         sending.log_result(result)
                     if failure is not None and (refused := sending.suppressed_by(failure, current, known)):
@@ -200,6 +207,30 @@ class _Underway:
 
     def log_fields(self) -> Mapping[str, object]:
         return self.claim.log_fields() if self.claim else {}
+
+
+class _Attached:
+    """The files of what a thread sends next. Of a whole batch they could be more than there is memory for."""
+
+    files: Octets = sending.NO_FILES
+
+    def read(self, claim: Claim) -> bool:
+        """Whether they are all that the database has of this one's; those that the one before had, too, are there."""
+        try:
+            wanted = set(content.digests(content.read(claim.content)))
+        except (KeyError, TypeError, ValueError):  # not ours: its own send says so, and no other is held up
+            wanted = set()
+        here = {digest: octets for digest, octets in self.files.items() if digest in wanted}
+        self.files = here
+        if missing := wanted - here.keys():
+            try:
+                self.files = here | read_files(missing)
+            except DatabaseError as error:
+                log.warning("files.not_read", error=type(error).__name__)
+                return False
+            finally:
+                give_back()
+        return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from channels.contract import Unacceptable
+from channels.contract import NOTHING_MORE, Content, Unacceptable
 from channels.registry import Channel, channels, open_channels, twins
 from channels.text import UNSTORABLE
 from notifications.states import Priority
@@ -59,12 +59,13 @@ class NotificationRequest:
     expires_at: datetime | None = None  # aware; never sent after it
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, object] = field(default_factory=dict)
+    content: Mapping[str, object] = field(default_factory=dict)  # beyond the text; its form is the channel's own
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the canonical request, for callers that have no JSON body.
 
-        `notifications_accept` makes the same in SQL: what is asked for by both under one key is one request.
-        Raises: as `canonical`.
+        `notifications_accept` makes the same in SQL: what is asked for by both under one key is one request. It takes
+        no content, which is a part of this only where there is some. Raises: as `canonical`.
         """
         parts = [
             *(self.channel, self.to, self.message, self.subject),
@@ -72,6 +73,8 @@ class NotificationRequest:
             self.priority.name.lower(),
         ]
         written = json.dumps(parts, ensure_ascii=False) + canonical(self.metadata)
+        if self.content:
+            written += json.dumps(self.content, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
 
 
@@ -105,10 +108,10 @@ def _moment(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str]:
-    """The channel (of a test its twin), and the recipient in its normal form. Raises: Refused, NoSandbox.
+def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str, Content]:
+    """The channel (of a test its twin), recipient and content in their normal form. Raises: Refused, NoSandbox.
 
-    The SQL of notifications_accept_checked asks the same in the same order.
+    The SQL of notifications_accept_checked asks the same in the same order, but for the content.
     """
     known = _open_channel(request.channel, test=test)
     if not known.backend.configured:
@@ -118,9 +121,20 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
         recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
     except Unacceptable as error:
         raise Refused(Problem(error.field, error.code, error.detail)) from None
+    content = _content(known, request.content) if request.content else NOTHING_MORE
     if problem := _wrong_times(request) or _wrong_metadata(request.metadata):
         raise Refused(problem)
-    return known, recipient
+    return known, recipient, content
+
+
+def _content(known: Channel, given: Mapping[str, object]) -> Content:
+    """Raises: Refused, naming its fields below `content`."""
+    if not isinstance(given, Mapping):
+        raise Refused(Problem("content", "invalid", "must be an object"))
+    try:
+        return known.backend.validate_content(given)
+    except Unacceptable as error:
+        raise Refused(Problem(f"content.{error.field}", error.code, error.detail)) from None
 
 
 def normal_recipient(channel: str, to: str, *, test: bool = False) -> str:

@@ -114,6 +114,7 @@ class Notification(models.Model):
     subject = models.TextField(blank=True)
     body = models.TextField()
     metadata = models.JSONField(default=dict)
+    content = models.JSONField(null=True)  # what there is beyond the text, as notifications/content.py has it
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
@@ -219,6 +220,34 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Attachment(models.Model):
+    """A file, once for all notifications that it goes along with; written and read by `outbox/attachments.py`."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32, editable=False)  # SHA-256
+    content = models.BinaryField()
+    used_at = models.DateTimeField()  # when it was last asked for, to the hour
+
+    class Meta:
+        db_table = "attachment"
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()
+
+
+class AttachmentLink(models.Model):
+    """That a notification has a file; inserted and deleted with the notification."""
+
+    pk = models.CompositePrimaryKey("notification_id", "digest")
+    notification = models.ForeignKey(Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    digest = models.BinaryField(max_length=32, db_index=True)
+
+    class Meta:
+        db_table = "attachment_link"
+
+    def __str__(self) -> str:
+        return str(self.notification_id)
 
 
 class Attempt(models.Model):

@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Prefetch, prefetch_related_objects
 
 from channels.registry import channels
-from notifications.models import Attempt, Client, Notification, WebhookEndpoint, Worker
+from notifications.models import Attachment, Attempt, Client, Notification, WebhookEndpoint, Worker
 from notifications.modes import in_mode, owner
 from notifications.outbox import api_keys, listing
 from notifications.outbox.listing import Wanted as Wanted
@@ -47,7 +47,7 @@ def page(
     many is spread over several pages, which may come with less than `limit`.
     """
     ids, following = page_of_ids(client, wanted, before=before, limit=limit, test=test)
-    found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
+    found = Notification.objects.filter(id__in=ids).defer("body", "content").order_by("-id")
     return list(found) if ids else [], following
 
 
@@ -70,6 +70,12 @@ def with_attempts(notification: Notification) -> Notification:
     """The same, its attempts read, in order."""
     prefetch_related_objects([notification], Prefetch("attempts", queryset=Attempt.objects.order_by("number")))
     return notification
+
+
+def attachment(digest: str) -> bytes | None:
+    """The bytes of a file, by its digest in hexadecimal; None where there is none."""
+    found = Attachment.objects.filter(digest=bytes.fromhex(digest)).values_list("content", flat=True).first()
+    return None if found is None else bytes(found)
 
 
 def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:

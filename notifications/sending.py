@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ from channels.contract import (
     Unacceptable,
 )
 from channels.registry import Channel, backends_of
-from notifications import lookup, retry
+from notifications import content, lookup, retry
 from notifications.outbox import keys
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Result
@@ -37,6 +38,8 @@ SUPPRESSING: Final[Mapping[Refused, Reason]] = {
     Refused.OPTED_OUT: Reason.OPT_OUT,
 }
 
+NO_FILES: Final[content.Octets] = MappingProxyType({})
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,17 +51,19 @@ def send(
     *,
     left: timedelta | None,
     key_left: timedelta | None = None,
+    files: content.Octets = NO_FILES,
 ) -> tuple[Result, ChannelError | None]:
     """Send once; not at all what an earlier attempt turns out to have sent.
 
-    `left`: of the notification's life; None for no end. The error says whether the lane should pause. `key_left`: where
-    an earlier send may have been taken, for how long the provider knows its key.
+    `left`: of the notification's life; None for no end. `key_left`: where an earlier send may have been taken, for how
+    long the provider knows its key. `files`: those that its content names. The error says whether the lane should
+    pause.
     """
     began = monotonic()
     code = detail = provider_id = ""
     failure: ChannelError | None = None
     try:
-        message = _message(claim, known)
+        message = _message(claim, known, files)
         receipt = None
         if claim.possible_duplicate and known.backend.looks_up:
             receipt = lookup.find(claim, message, known)
@@ -217,7 +222,7 @@ def _outcome(error: ChannelError) -> Outcome:
             return Outcome.UNEXPECTED
 
 
-def _message(claim: Claim, known: Channel) -> Message:
+def _message(claim: Claim, known: Channel, files: content.Octets) -> Message:
     receipt_url = ""
     if known.backend.gives_reports and settings.PUBLIC_URL and not known.test:  # the sandbox reports nothing
         receipt_url = f"{settings.PUBLIC_URL}/api/v1/receipts/{known.head}/{claim.id}/{claim.attempt}"
@@ -237,4 +242,5 @@ def _message(claim: Claim, known: Channel) -> Message:
         correlation_id=claim.correlation_id,
         created_at=datetime.fromtimestamp(claim.created, UTC),
         receipt_url=receipt_url,
+        content=content.restored(content.read(claim.content), files),
     )

@@ -243,7 +243,13 @@ IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 
 RATE_LIMIT = environment.number("RATE_LIMIT", 0)  # notifications a minute of each client; 0 for no limit
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
-BODY_LIMITS = {"/api/v1/notifications/batch": 8 * 1024 * 1024}  # a thousand messages of 8 kB each
+# A mail's files may have 5 MiB together, which base64 makes 7 million bytes of; beside them is room for any other body.
+BODY_LIMIT_WITH_FILES = 8 * 1024 * 1024
+BODY_LIMITS = {
+    "/api/v1/notifications": BODY_LIMIT_WITH_FILES,
+    "/api/v1/mail": BODY_LIMIT_WITH_FILES,
+    "/api/v1/notifications/batch": 8 * 1024 * 1024,  # a thousand messages of 8 kB each
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
 
 _webhooks = environment.pairs("SLACK_WEBHOOKS")

@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from channels.registry import channel_for
+from notifications.admin import content
 from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
@@ -71,7 +72,7 @@ class NotificationAdmin(Watched[Notification]):
     created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
     claimed, started, finished = moment("claimed_at"), moment("started_at"), moment("finished_at")
     fieldsets = [
-        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message"]}),
+        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message", "beyond"]}),
         (
             "Times",
             {"fields": ["created", "due", "expires", "claimed", "started", "finished"]},
@@ -104,6 +105,10 @@ class NotificationAdmin(Watched[Notification]):
         measures = known.backend.measure(notification.body) if known else {}
         facts = ", ".join(f"{name} {value}" for name, value in measures.items())
         return format_html('<pre class="notifier-text">{}</pre>{}', notification.body, facts)
+
+    @admin.display(description="beyond the text")
+    def beyond(self, notification: Notification) -> SafeString | None:
+        return content.rendered(notification)
 
     @admin.display(description="metadata")
     def pretty_metadata(self, notification: Notification) -> SafeString:
@@ -174,7 +179,20 @@ class NotificationAdmin(Watched[Notification]):
             )
             for operation in (RESEND, CANCEL)
         ]
-        return acts + super().get_urls()
+        file = path(
+            "<path:object_id>/attachments/<str:digest>/",
+            self.admin_site.admin_view(self._attachment),
+            name="notifications_notification_attachment",
+        )
+        return [*acts, file, *super().get_urls()]
+
+    def _attachment(self, request: HttpRequest, object_id: str, digest: str) -> HttpResponse:
+        notification = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, notification):
+            raise PermissionDenied
+        if notification is None:
+            raise Http404
+        return content.download(notification, digest)
 
     def _view(self, operation: Operation) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponse:

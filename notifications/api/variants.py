@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 
 from channels.registry import open_channels
 from notifications.api import shapes
-from notifications.api.fields import OpenChannelName, Text
+from notifications.api.fields import Anything, OpenChannelName, Text
 from notifications.api.serializers import NewNotification
 from notifications.services import MOST_IN_BATCH
 
@@ -26,6 +26,7 @@ class SlackNotification(NewNotification):
     )
     message = Text(shape=shapes.SLACK_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="Slack has none.", shape=shapes.NO_SUBJECT)
+    content = Anything(dict, required=False, help_text="As Slack documents them.", shape=shapes.SLACK_CONTENT)
 
 
 class EmailNotification(NewNotification):
@@ -35,6 +36,9 @@ class EmailNotification(NewNotification):
     to = Text(help_text="One bare address.", shape=shapes.EMAIL)
     message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
     subject = Text(shape=shapes.SUBJECT)
+    content = Anything(
+        dict, required=False, help_text=f"{shapes.ABOUT_HEADERS} {shapes.ABOUT_FILES}", shape=shapes.MAIL_CONTENT
+    )
 
 
 class SmsNotification(NewNotification):
@@ -44,6 +48,7 @@ class SmsNotification(NewNotification):
     to = Text(help_text="A phone number in E.164, as long as its country has them.", shape=shapes.E164)
     message = Text(shape=shapes.SMS_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="SMS has none.", shape=shapes.NO_SUBJECT)
+    content = Anything(dict, required=False, help_text="SMS has none.", shape=shapes.NO_CONTENT)
 
 
 class AppriseNotification(NewNotification):

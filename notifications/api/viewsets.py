@@ -97,8 +97,7 @@ class AcceptingViewSet(ClientViewSet):
     def _in_words_of_the_body(self, error: ValidationError | services.Refused | services.NoSandbox) -> Exception:
         if not isinstance(error, services.Refused):
             return error
-        named = self.body.names
-        return refused([replace(each, field=named.get(each.field, each.field)) for each in error.problems])
+        return refused([replace(each, field=self.body.named(each.field)) for each in error.problems])
 
 
 @schema.accepting(NewSlackMessage, "Post to the default Slack webhook", schema.SLACK_EXAMPLE)

@@ -9,7 +9,7 @@ install = importlib.import_module("notifications.migrations.0008_sql_accept").in
 
 
 class Migration(migrations.Migration):
-    dependencies = [("notifications", "0010_failover")]
+    dependencies = [("notifications", "0011_content")]
 
     operations = [
         migrations.CreateModel(

@@ -13,6 +13,7 @@ import psycopg
 
 from channels.registry import MARK, is_test
 from notifications.outbox import suppress
+from notifications.outbox.attachments import FILE_STORED
 from notifications.outbox.listing import LIST_AND_LABEL_STORED, LIST_STORED
 from notifications.outbox.statement import run
 
@@ -49,13 +50,13 @@ WITH waiting AS MATERIALIZED (
 ), stored AS (
     INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
         expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id,
-        idempotency_key, created_at)
+        idempotency_key, created_at, content)
     SELECT n.id, a.client, n.channel, n.lane, n.recipient, n.subject, n.body, n.metadata, n.priority,
         greatest(now(), n.send_at), n.expires_at, 'pending', 0, 0, 0, false, '', '', a.correlation_id,
-        coalesce(a.key, ''), a.created_at
+        coalesce(a.key, ''), a.created_at, n.content
     FROM answered AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
-        send_at timestamptz, expires_at timestamptz
+        send_at timestamptz, expires_at timestamptz, content jsonb
     )
     WHERE a.suppressed = '{}'
     RETURNING id, client_id, lane, recipient, correlation_id, metadata
@@ -65,6 +66,7 @@ SELECT ids[1], CASE WHEN suppressed <> '{}' THEN array_to_json(suppressed)::text
 """
 ACCEPT: Final = f"{_ACCEPT}{LIST_STORED}{_AND_TELL}"
 ACCEPT_LABELED: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}{_AND_TELL}"  # for any with metadata
+ACCEPT_WITH_FILES: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}, {FILE_STORED}{_AND_TELL}"  # for any that has one
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
 # Index: primary key. Rows: (fingerprint, status, location, body), at most one.
@@ -100,6 +102,8 @@ class NewNotification:
     priority: int
     send_at: datetime | None  # due at once where None or past; the database's clock decides
     expires_at: datetime | None
+    content: Mapping[str, object] | None = None  # as notifications/content.py has it
+    files: Sequence[tuple[bytes, bytes]] = ()  # digests and bytes of those that the content names
 
     @property
     def address(self) -> str:
@@ -139,6 +143,10 @@ class Asked:
     def first(self) -> UUID:
         return self.notifications[0].id
 
+    @property
+    def has_files(self) -> bool:
+        return any(new.files for new in self.notifications)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -166,8 +174,13 @@ def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> Inse
     Raises: OperationalError with SQLSTATE 55P03 when another transaction holds a key past `key_wait`, or a whole table
     past the session's own limit; `waited_for_key` tells them apart. Then nothing was written.
     """
-    labeled = any(new.metadata for one in asked for new in one.notifications)
-    rows = run(ACCEPT_LABELED if labeled else ACCEPT, parameters(asked, key_wait=key_wait))
+    given = parameters(asked, key_wait=key_wait)
+    if any(one.has_files for one in asked):
+        files = {digest: file for one in asked for new in one.notifications for digest, file in new.files}
+        rows = run(ACCEPT_WITH_FILES, given | {"digests": list(files), "files": list(files.values())})
+    else:
+        labeled = any(new.metadata for one in asked for new in one.notifications)
+        rows = run(ACCEPT_LABELED if labeled else ACCEPT, given)
     return Inserted(
         frozenset(first for first, suppressed in rows if suppressed is None),
         {
@@ -207,6 +220,7 @@ def _as_json(asked: Asked) -> dict[str, object]:
             "priority": new.priority,
             "send_at": new.send_at and new.send_at.isoformat(),
             "expires_at": new.expires_at and new.expires_at.isoformat(),
+            **({"content": new.content} if new.content else {}),
         }
         for new in asked.notifications
     ]

@@ -15,6 +15,7 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from channels.registry import is_test
+from notifications import content as content_of
 from notifications import idempotency, intake, modes, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
@@ -119,7 +120,8 @@ def _require(client: Client, key: str | None) -> None:
 
 def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
     """Raises: Refused, NoSandbox."""
-    known, recipient = intake.validated(request, test=test)
+    known, recipient, content = intake.validated(request, test=test)
+    kept, files = content_of.kept(content)
     return NewNotification(
         id=uuid7(),
         channel=known.name,
@@ -131,6 +133,8 @@ def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
         priority=request.priority.value,
         send_at=request.send_at,
         expires_at=request.expires_at,
+        content=kept,
+        files=files,
     )
 
 

@@ -102,7 +102,8 @@ def replayed(use: Use) -> Accepted | None:
 def _insert(asked: Asked) -> Inserted:
     if connection.in_atomic_block:
         return outbox.insert([asked])  # with the caller's rows; the wait for a key is the caller's to bound
-    if len(asked.notifications) == 1:  # a batch is worth a transaction of its own
+    # A batch is worth a transaction of its own, and files hold up nobody else: they take long, and may wait for others.
+    if len(asked.notifications) == 1 and not asked.has_files:
         shared = _company.ask(asked)
         if shared.failure is not None:
             raise shared.failure

@@ -56,6 +56,7 @@ def _notifications(body: Any) -> Iterator[dict[str, Any]]:
 
 def _mend(notification: dict[str, Any]) -> None:
     """One destination is known, countries differ in the length of their numbers, and no life ends before its beginning.
+    What is Slack's own holds no NUL, wherever it may be in it, and no two blocks have one id.
 
     What is not of the form that the schema asks for stays as it is: to be refused.
     """
@@ -65,9 +66,33 @@ def _mend(notification: dict[str, Any]) -> None:
         number = notification.get(name)
         if isinstance(number, str) and E164.fullmatch(number) and number not in _NUMBERS:
             notification[name] = _NUMBERS[len(number)]
+    if "send_to" not in notification:
+        _mend_blocks(notification, seen=set())
     begins, ends = (_when(notification.get(name)) for name in ("send_at", "expires_at"))
     if ends is not None and ends <= max(begins or _NOW, datetime.now(UTC) + timedelta(minutes=5)):
         notification["expires_at"] = None
+
+
+def _mend_blocks(notification: dict[str, Any], *, seen: set[str]) -> None:
+    if notification.get("channel") == "slack" and isinstance(notification.get("content"), dict):
+        _mend_blocks(notification["content"], seen=seen)
+    for name in {"blocks", "attachments"} & notification.keys():
+        notification[name] = _without_nul(notification[name], seen)
+
+
+def _without_nul(value: Any, seen: set[str]) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "0")
+    if isinstance(value, list):
+        return [_without_nul(each, seen) for each in value]
+    if not isinstance(value, dict):
+        return value
+    mended = {_without_nul(name, seen): _without_nul(each, seen) for name, each in value.items()}
+    id_ = mended.get("block_id")
+    if isinstance(id_, str) and id_ in seen:
+        del mended["block_id"]
+    seen.add(str(id_))
+    return mended
 
 
 def _when(value: Any) -> datetime | None:

@@ -18,7 +18,7 @@ import yaml
 from django.conf import settings
 from jsonschema import Draft202012Validator
 
-from channels import email_backend, slack, twilio_sms
+from channels import email_backend, mail_content, slack, slack_content, twilio_sms
 from channels.text import ADDRESS_LIMIT
 from notifications.api.kinds import KINDS
 from notifications.idempotency import LONGEST_KEY
@@ -141,12 +141,15 @@ def test_the_limits_are_those_of_the_code() -> None:
     (table,) = re.findall(r"^## Limits\n\n(.*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
     limits = [
         slack.MESSAGE_LIMIT,
-        email_backend.MESSAGE_LIMIT,
-        email_backend.SUBJECT_LIMIT,
-        ADDRESS_LIMIT,
-        twilio_sms.MESSAGE_LIMIT,
+        slack_content.BLOCKS_LIMIT,
+        slack_content.ATTACHMENTS_LIMIT,
+        slack_content.SIZE_LIMIT,
     ]
-    limits += [15, METADATA_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT, *settings.BODY_LIMITS.values()]
+    limits += [email_backend.MESSAGE_LIMIT, email_backend.SUBJECT_LIMIT, ADDRESS_LIMIT]
+    limits += [mail_content.HTML_LIMIT, mail_content.FILES_LIMIT, mail_content.FILES_SIZE_LIMIT]
+    limits += [mail_content.FILE_NAME_LIMIT, mail_content.HEADERS_LIMIT, mail_content.HEADER_LIMIT]
+    limits += [mail_content.REPLY_TO_LIMIT, twilio_sms.MESSAGE_LIMIT]
+    limits += [15, METADATA_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT, *set(settings.BODY_LIMITS.values())]
     limits += [LONGEST_KEY, 128]
     assert [int(number.replace(",", "")) for number in re.findall(r"(?<![-\w])\d[\d,]*", table)] == limits
 

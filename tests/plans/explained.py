@@ -63,7 +63,7 @@ def explained(statement: LiteralString, parameters: Mapping[str, object], *, mod
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     text, types = _prepared(raw, statement, parameters)
-    order = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))  # psycopg numbers them as they first appear
+    order = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", statement)))  # psycopg numbers them as they first appear
     arguments = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in order)
     with _undone(), psycopg.ClientCursor(raw) as cursor:
         cursor.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan".encode())

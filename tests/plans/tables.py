@@ -28,7 +28,7 @@ CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
 TABLES = (
     "notification, attempt, idempotency_record, api_key, client, client_quota, webhook_endpoint, worker, lane_state,"
-    " event, receipt, listing, label, suppression"
+    " event, receipt, listing, label, suppression, attachment, attachment_link"
 )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import pytest
@@ -12,11 +13,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications import selectors
-from notifications.models import Client
+from notifications.models import Attachment, Client
 from notifications.outbox import found, listing, receipts
 from notifications.outbox.accept import (
     ACCEPT,
     ACCEPT_LABELED,
+    ACCEPT_WITH_FILES,
     READ_RECORD,
     Answer,
     Asked,
@@ -25,6 +27,7 @@ from notifications.outbox.accept import (
     parameters,
 )
 from notifications.outbox.api_keys import CLIENT_OF_KEY
+from notifications.outbox.attachments import READ_FILES
 from notifications.outbox.listing import Wanted
 from notifications.outbox.operate import CANCEL, REPLAY, RESCHEDULE
 from tests.integration.outbox import rows
@@ -39,11 +42,11 @@ NEW = tables.END + 1
 PAGE = 20
 
 
-def accepting(key: str, recipient: str = "+14155552671", *, batch: int = 1) -> dict[str, object]:
+def accepting(key: str, recipient: str = "+14155552671", *, batch: int = 1, **fields: Any) -> dict[str, object]:
     news = [
         NewNotification(
             id=id_of(NEW + n), channel="sms", lane="sms", recipient=recipient if n == 0 else f"{recipient} {n}",
-            subject="", body="hello", metadata={}, priority=1, send_at=None, expires_at=None,
+            subject="", body="hello", metadata={}, priority=1, send_at=None, expires_at=None, **fields,
         )
         for n in range(batch)
     ]  # fmt: skip
@@ -69,6 +72,36 @@ def test_suppressed_recipients_are_found_by_their_addresses(stage: str, mode: st
     assert not plan.read_whole, plan
     assert plan.rows == 1, plan
     assert plan.pages <= 6 * batch + PAGES_A_ROW, plan
+
+
+@pytest.mark.parametrize("here", [0, 2])
+def test_accepting_with_files_touches_those_alone(stage: str, mode: str, here: int) -> None:
+    files = {hashlib.sha256(octets).digest(): octets for octets in (b"one", b"two")}
+    for digest, octets in list(files.items())[:here]:  # undone at the end of the test
+        Attachment.objects.create(digest=digest, content=octets, used_at=moment(0))
+    beside = {"digests": list(files), "files": list(files.values())}
+    named = [{"digest": digest.hex()} for digest in files]
+
+    plan = explained(ACCEPT_WITH_FILES, accepting("new", content={"files": named}) | beside, mode=mode)
+
+    assert not plan.read_whole - {"attachment"}, plan  # which has two rows here: any plan may read it whole
+    assert plan.rows <= 2 * here, plan
+    assert plan.pages <= 3 * PAGES_A_ROW, plan
+
+
+def test_files_are_read_by_their_digests(stage: str, mode: str) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute(
+            "INSERT INTO attachment (digest, content, used_at)"
+            " SELECT sha256(n::text::bytea), repeat('x', 100)::bytea, now() FROM generate_series(1, 20000) AS n"
+        )
+    wanted = [hashlib.sha256(str(n).encode()).digest() for n in range(1, 11)]
+
+    plan = explained(READ_FILES, {"digests": wanted}, mode=mode)
+
+    assert plan.indexes == {"attachment_pkey"}, plan
+    assert (plan.rows, plan.read_whole) == (10, set()), plan
+    assert plan.pages <= PAGES_A_ROW * 10, plan
 
 
 def test_what_a_key_was_answered_is_one_look_up(stage: str, mode: str) -> None:

@@ -17,7 +17,7 @@ def last(client: int, *, minute: int, more: bool) -> Claim:
     """What a claim tells of a client, at so many minutes past noon."""
     due_at = NOON + timedelta(minutes=minute)
     return Claim(
-        UUID(int=minute), 1, "", "", "", "", 0.0, 0, 0, False, None, None, 1, client, due_at, more, None, uuid4()
+        UUID(int=minute), 1, "", "", "", "", 0.0, 0, 0, False, None, None, 1, client, due_at, more, None, None, uuid4()
     )
 
 
