@@ -103,6 +103,10 @@ class SlackWebhook(Backend):
             raise Unacceptable("to", *UNKNOWN_DESTINATION)
         return name
 
+    def escape(self, words: str) -> str:
+        """No mention, no link: https://docs.slack.dev/messaging/formatting-message-text#escaping names these three."""
+        return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
     def rules(self) -> Rules:
         return Rules(
             subject=Subject.NONE,
