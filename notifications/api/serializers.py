@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Final, cast
 
 from django.core.validators import RegexValidator
@@ -25,6 +26,7 @@ from notifications.api.fields import (
     Text,
     Whole,
 )
+from notifications.api.templated import WRITTEN, ByTemplate
 from notifications.intake import METADATA_LIMIT
 from notifications.models import Attempt, Notification
 from notifications.selectors import Wanted
@@ -58,12 +60,19 @@ class Acceptable(StrictSerializer):
     @classmethod
     def read(cls, posted: Mapping[str, Any]) -> Any:
         """What the service is asked for. Raises: ValidationError."""
-        values = cls.values(posted)
+        values = (templated(cls) if "template" in posted else cls).values(posted)
         for name, own in cls.names.items():
             values[name] = values.pop(own)
         if cls.of_channel:
             values["channel"] = cls.of_channel
         return NotificationRequest(**values)
+
+
+@cache
+def templated(body: type[Acceptable]) -> type[Acceptable]:
+    """The same body, with a template in the place of its texts."""
+    taken = dict.fromkeys(WRITTEN)  # a field that is None is none: DRF's way to leave one out
+    return type(f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": body.__doc__, **taken})
 
 
 class NewNotification(Acceptable):
@@ -299,12 +308,15 @@ class NotificationDetail(NotificationRow):
     """One notification with its attempts, its whole story, and what happens next."""
 
     message = serializers.CharField(source="body")
+    template = serializers.CharField(
+        allow_null=True, help_text="The template and the version that wrote it: `order-shipped@3`."
+    )
     attempts = AttemptRow(many=True)
     timeline = serializers.SerializerMethodField()
     next = serializers.SerializerMethodField()
 
     class Meta(NotificationRow.Meta):
-        fields = [*NotificationRow.Meta.fields, "message", "attempts", "timeline", "next"]
+        fields = [*NotificationRow.Meta.fields, "message", "template", "attempts", "timeline", "next"]
 
     @extend_schema_field(TimelineEntry(many=True))
     def get_timeline(self, row: Notification) -> Any:

@@ -42,13 +42,13 @@ WITH waiting AS MATERIALIZED (
 ), stored AS (
     INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
         expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id,
-        idempotency_key, created_at)
+        idempotency_key, created_at, template)
     SELECT n.id, a.client, n.channel, n.lane, n.recipient, n.subject, n.body, n.metadata, n.priority,
         greatest(now(), n.send_at), n.expires_at, 'pending', 0, 0, 0, false, '', '', a.correlation_id,
-        coalesce(a.key, ''), a.created_at
+        coalesce(a.key, ''), a.created_at, n.template
     FROM accepted AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
-        send_at timestamptz, expires_at timestamptz
+        send_at timestamptz, expires_at timestamptz, template text
     )
     RETURNING id, client_id, lane, recipient, correlation_id, metadata
 ), """
@@ -92,6 +92,7 @@ class NewNotification:
     priority: int
     send_at: datetime | None  # due at once where None or past; the database's clock decides
     expires_at: datetime | None
+    template: str = ""  # `order-shipped@3`, where it was written by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ def _as_json(asked: Asked) -> dict[str, object]:
             "priority": new.priority,
             "send_at": new.send_at and new.send_at.isoformat(),
             "expires_at": new.expires_at and new.expires_at.isoformat(),
+            **({"template": new.template} if new.template else {}),
         }
         for new in asked.notifications
     ]

@@ -20,6 +20,7 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.templates import add_template_version, use_template_version
 from notifications.services.webhooks import (
     change_webhook,
     create_webhook,
@@ -48,6 +49,7 @@ __all__ = [
     "WrongState",
     "accept",
     "accept_batch",
+    "add_template_version",
     "cancel",
     "cancel_own",
     "change_webhook",
@@ -63,4 +65,5 @@ __all__ = [
     "resend_own",
     "rotate_webhook",
     "switch_off_webhooks",
+    "use_template_version",
 ]
