@@ -48,7 +48,7 @@ def rendered(request: NotificationRequest, allowance: Allowance) -> Notification
         return request  # which is refused for its channel
     if problems := _misplaced(request):
         raise Refused(*problems)
-    variables = _plain(request.variables or {})
+    variables = plain(request.variables or {})
     version = _version(request.template, request.template_version)
     body = version.bodies.get(known.name)
     if body is None:
@@ -115,19 +115,19 @@ def _misplaced(request: NotificationRequest) -> list[Problem]:
     return [Problem(name, "with_template", "is written by the template: leave it out") for name in names]
 
 
-def _plain(variables: Mapping[str, Any]) -> dict[str, Any]:
+def plain(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Plain JSON, whatever objects a caller in this process gave. Raises: Refused."""
     try:
         written = json.dumps(variables, ensure_ascii=False, allow_nan=False, sort_keys=True)
         size = len(written.encode())
-        plain = json.loads(written)
+        read = json.loads(written)
     except (TypeError, ValueError, RecursionError):
-        plain, size = None, 0
-    if not isinstance(plain, dict):
+        read, size = None, 0
+    if not isinstance(read, dict):
         raise Refused(Problem("variables", "invalid", "must be an object of what JSON has"))
     if size > VARIABLES_LIMIT:
         raise Refused(Problem("variables", "max_length", f"may have {VARIABLES_LIMIT} bytes at most, as JSON"))
-    return plain
+    return read
 
 
 def _version(name: str, number: int | None) -> _Version:

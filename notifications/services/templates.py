@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from channels.contract import Unacceptable
 from channels.registry import channels, open_channels
 from channels.rules import Subject
 from channels.text import UNSTORABLE
 from notifications import templating
 from notifications.intake import Problem, Refused
 from notifications.models import Template, TemplateVersion
-from notifications.services.rendering import PARTS, VARIABLES_LIMIT
-from notifications.templating import WrongTemplate
+from notifications.services.rendering import PARTS, VARIABLES_LIMIT, compiled_bodies, plain, write
+from notifications.templating import Allowance, WrongTemplate
 
 NOTE_LIMIT: Final = 1000  # characters
 
@@ -55,6 +56,26 @@ def use_template_version(version: TemplateVersion) -> None:
     Template.objects.filter(pk=version.template_id).update(current=version.number)
 
 
+def preview_template(bodies: Sources, channel: str, variables: Mapping[str, Any]) -> dict[str, str]:
+    """What a notification over this channel would say: its parts. Nothing is stored.
+
+    Raises: Refused, as `add_template_version` and `accept`.
+    """
+    kept = normal(bodies)
+    if problems := wrong_bodies(kept):
+        raise Refused(*problems)
+    if channel not in kept:
+        raise Refused(Problem("template", "not_for_channel", f"has no text for the channel {channel}"))
+    known = channels()[channel]
+    texts = write(compiled_bodies(kept)[channel], plain(variables), known, Allowance())
+    try:
+        known.backend.validate(to="", subject=texts.get("subject", ""), body=texts["message"])
+    except Unacceptable as error:
+        if error.field != "to":  # which nobody was asked for, and every channel looks at last
+            raise Refused(Problem(error.field, error.code, error.detail)) from None
+    return texts
+
+
 def normal(bodies: Sources) -> dict[str, dict[str, str]]:
     """Without what is empty, lines ended as everywhere, and no empty ones at the end: editors differ in these."""
     kept: dict[str, dict[str, str]] = {}
@@ -83,13 +104,21 @@ def wrong_bodies(bodies: Sources) -> list[Problem]:
             problems.append(Problem(f"{channel}.message", "required", "is needed: every message has a text"))
         if "subject" in body and not has_subject(channel):
             problems.append(Problem(f"{channel}.subject", "not_supported", "is nothing that this channel has"))
+        if "subject" not in body and _needs_subject(channel):
+            problems.append(Problem(f"{channel}.subject", "required", "is needed: this channel sends nothing without"))
         problems += _wrong_sources(channel, body)
     return problems
 
 
 def has_subject(channel: str) -> bool:
+    """Whether it may be that this channel has one; that it may be so is also true of a channel without rules."""
     rules = channels()[channel].backend.rules()
     return rules is None or rules.subject is not Subject.NONE
+
+
+def _needs_subject(channel: str) -> bool:
+    rules = channels()[channel].backend.rules()
+    return rules is not None and rules.subject is Subject.REQUIRED
 
 
 def _wrong_sources(channel: str, body: Mapping[str, str]) -> list[Problem]:
@@ -100,7 +129,7 @@ def _wrong_sources(channel: str, body: Mapping[str, str]) -> list[Problem]:
         try:
             templating.compiled(source, html=part == "html")
         except WrongTemplate as error:
-            problems.append(Problem(f"{channel}.{part}", "invalid_template", str(error)))
+            problems.append(Problem(f"{channel}.{part}", "invalid_template", f"cannot be read: {error}"))
     return problems
 
 
