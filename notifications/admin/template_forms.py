@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,16 @@ from notifications.intake import Problem
 from notifications.services.rendering import PARTS
 from notifications.services.templates import NOTE_LIMIT, has_subject
 
+LABELS = {"subject": "Subject", "message": "Message", "html": "HTML"}
 _ROWS = {"message": 8, "html": 14}
 _WIDE = {"class": "vLargeTextField notifier-source", "spellcheck": "false"}
+
+
+class _Indented(json.JSONEncoder):
+    """For people."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2})
 
 
 class VariablesForm(forms.Form):
@@ -23,6 +32,7 @@ class VariablesForm(forms.Form):
     example = forms.JSONField(
         label="Variables",
         required=False,
+        encoder=_Indented,
         widget=forms.Textarea({**_WIDE, "rows": 8}),
         help_text="An example of what requests give, as a JSON object. It is kept, and the preview uses it.",
     )
@@ -55,7 +65,7 @@ class VersionForm(VariablesForm):
         for channel in open_channels():
             for part in PARTS if has_subject(channel) else ("message",):
                 self.fields[f"{channel}.{part}"] = forms.CharField(
-                    label=part.upper() if part == "html" else part.capitalize(),
+                    label=LABELS[part],
                     required=False,
                     strip=False,
                     initial=bodies.get(channel, {}).get(part, ""),

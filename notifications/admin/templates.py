@@ -15,9 +15,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
+from channels.registry import open_channels
 from notifications import services
 from notifications.admin.base import ModelAdmin, label, moment, note
-from notifications.admin.template_forms import VariablesForm, VersionForm, tell
+from notifications.admin.template_forms import LABELS, VariablesForm, VersionForm, tell
 from notifications.models import Template, TemplateVersion
 
 # What a mail program would do at most: pictures and styles, no scripts, no forms, no frames. The frame's own
@@ -132,7 +133,7 @@ class TemplateAdmin(ModelAdmin[Template]):
         template = self._template(request, pk)
         version = self._version(template, number)
         initial = {"example": version.example}
-        form = VariablesForm(request.POST or None, of=sorted(version.bodies), initial=initial)
+        form = VariablesForm(request.POST or None, of=[name for name, _ in _sources(version.bodies)], initial=initial)
         shown: dict[str, str] = {}
         if form.is_valid():
             try:
@@ -186,6 +187,7 @@ class TemplateAdmin(ModelAdmin[Template]):
             "template": template,
             "form": form,
             "version": version,
+            "sources": _sources(version.bodies) if version else [],
             "shown": shown,
             "frame": f"{_FRAME_POLICY}{shown['html']}" if "html" in shown else "",
             "may_change": self.has_change_permission(request, template),
@@ -196,6 +198,16 @@ class TemplateAdmin(ModelAdmin[Template]):
 def _previewed(bodies: Mapping[str, Mapping[str, str]], form: VariablesForm) -> dict[str, str]:
     """Raises: Refused."""
     return services.preview_template(bodies, form.cleaned_data["channel"], form.cleaned_data["example"])
+
+
+def _sources(bodies: Mapping[str, Mapping[str, str]]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """In the order of the form: JSON has kept none."""
+    places = open_channels()
+    channels = sorted(bodies, key=lambda channel: places.index(channel) if channel in places else len(places))
+    return [
+        (channel, [(words, bodies[channel][part]) for part, words in LABELS.items() if part in bodies[channel]])
+        for channel in channels
+    ]
 
 
 def _url(view: str, *arguments: int) -> str:

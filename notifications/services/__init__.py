@@ -20,7 +20,12 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
-from notifications.services.templates import add_template_version, preview_template, use_template_version
+from notifications.services.templates import (
+    add_template_version,
+    normal_bodies,
+    preview_template,
+    use_template_version,
+)
 from notifications.services.webhooks import (
     change_webhook,
     create_webhook,
@@ -56,6 +61,7 @@ __all__ = [
     "create_api_key",
     "create_webhook",
     "delete_webhook",
+    "normal_bodies",
     "preview_template",
     "receive_report",
     "replay_answer",

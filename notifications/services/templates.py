@@ -35,7 +35,7 @@ def add_template_version(
 
     Raises: Refused, naming each part as `email.subject`; nothing was stored.
     """
-    kept = normal(bodies)
+    kept = normal_bodies(bodies)
     example = {} if example is None else example
     if problems := [*wrong_bodies(kept), *_wrong_example(example), *_wrong_note(note)]:
         raise Refused(*problems)
@@ -61,7 +61,7 @@ def preview_template(bodies: Sources, channel: str, variables: Mapping[str, Any]
 
     Raises: Refused, as `add_template_version` and `accept`.
     """
-    kept = normal(bodies)
+    kept = normal_bodies(bodies)
     if problems := wrong_bodies(kept):
         raise Refused(*problems)
     if channel not in kept:
@@ -76,7 +76,7 @@ def preview_template(bodies: Sources, channel: str, variables: Mapping[str, Any]
     return texts
 
 
-def normal(bodies: Sources) -> dict[str, dict[str, str]]:
+def normal_bodies(bodies: Sources) -> dict[str, dict[str, str]]:
     """Without what is empty, lines ended as everywhere, and no empty ones at the end: editors differ in these."""
     kept: dict[str, dict[str, str]] = {}
     for channel, body in bodies.items():

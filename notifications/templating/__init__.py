@@ -111,7 +111,7 @@ class _Parser(Parser):
 
     def unclosed_block_tag(self, parse_until: Any) -> NoReturn:
         command, token = self.command_stack.pop()
-        raise self.error(token, f"{command} has no {' or '.join(parse_until)}")
+        raise self.error(token, f"{command} has no {parse_until[-1]}")
 
 
 class _Template(Template):
