@@ -72,7 +72,9 @@ class Acceptable(StrictSerializer):
 def templated(body: type[Acceptable]) -> type[Acceptable]:
     """The same body, with a template in the place of its texts."""
     taken = dict.fromkeys(WRITTEN)  # a field that is None is none: DRF's way to leave one out
-    return type(f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": body.__doc__, **taken})
+    return type(
+        f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": f"{body.__doc__} A template writes it.", **taken}
+    )
 
 
 class NewNotification(Acceptable):

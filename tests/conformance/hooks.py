@@ -18,6 +18,7 @@ from rest_framework.exceptions import ValidationError
 from channels.twilio_sms import E164
 from notifications.api.fields import Moment
 from notifications.idempotency import InvalidKey, parse_key
+from notifications.models import TEMPLATE_NAME
 
 # Of each country its own example, as the library has it: possible numbers of all lengths.
 _NUMBERS = sorted(
@@ -26,6 +27,7 @@ _NUMBERS = sorted(
     if (example := phonenumbers.example_number(region))
 )
 _NOW = datetime.now(UTC)
+TEMPLATE = "known"  # the name of the one that the server has: of every channel, and in need of no variables
 
 
 def _moment(minutes: int) -> str:
@@ -55,7 +57,8 @@ def _notifications(body: Any) -> Iterator[dict[str, Any]]:
 
 
 def _mend(notification: dict[str, Any]) -> None:
-    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning.
+    """One webhook and one template are known, countries differ in the length of their numbers, no text anywhere within
+    variables holds a NUL, and no life ends before its beginning.
 
     What is not of the form that the schema asks for stays as it is: to be refused.
     """
@@ -65,6 +68,12 @@ def _mend(notification: dict[str, Any]) -> None:
         number = notification.get(name)
         if isinstance(number, str) and E164.fullmatch(number) and number not in _NUMBERS:
             notification[name] = _NUMBERS[len(number)]
+    if re.fullmatch(TEMPLATE_NAME, str(notification.get("template"))):
+        notification["template"] = TEMPLATE
+        if type(notification.get("template_version")) is int and 0 < notification["template_version"] < 2**31:
+            notification["template_version"] = 1
+        if isinstance(notification.get("variables"), dict):
+            notification["variables"] = json.loads(json.dumps(notification["variables"]).replace(r"\u0000", ""))
     begins, ends = (_when(notification.get(name)) for name in ("send_at", "expires_at"))
     if ends is not None and ends <= max(begins or _NOW, datetime.now(UTC) + timedelta(minutes=5)):
         notification["expires_at"] = None
