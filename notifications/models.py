@@ -12,8 +12,8 @@ from django.db.models import Q
 from channels.registry import is_test
 from notifications.credentials import Scope, beginning
 from notifications.states import FINISHED, WEBHOOK_EVENTS, Outcome, Priority, Status
+from notifications.templating import NAME as TEMPLATE_NAME
 
-TEMPLATE_NAME = r"[a-z0-9][a-z0-9._-]{0,99}"  # no @, which stands before the number of a version
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from channels import slack, smtp, text, twilio_sms, webhook
 from notifications.idempotency import LONGEST_KEY
-from notifications.models import TEMPLATE_NAME
+from notifications.templating import NAME as TEMPLATE_NAME
 
 Shape = Mapping[str, Any]
 

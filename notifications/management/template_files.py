@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from notifications.models import TEMPLATE_NAME
+from notifications.templating import NAME as TEMPLATE_NAME
 
 ABOUT: Final = "template.json"
 _ENDINGS: Final = {"subject": ".subject.txt", "message": ".message.txt", "html": ".html"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,7 +17,7 @@ from notifications import selectors, templating
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import TemplateVersion
 from notifications.services.errors import translated
-from notifications.templating import Allowance, Compiled
+from notifications.templating import NAME, Allowance, Compiled
 
 VARIABLES_LIMIT: Final = 16 * 1024  # bytes of their JSON: what a message says, not a document
 TRUSTED_FOR: Final = 1.0  # seconds: another version is used, and a template is gone, that much later at most
@@ -132,6 +133,10 @@ def plain(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _version(name: str, number: int | None) -> _Version:
     """Raises: Refused, Unavailable."""
+    if not re.fullmatch(NAME, name):
+        raise _unknown()
+    if number is not None and not 0 < number < 2**31:
+        raise _unknown_version()
     known = _known.get((name, number))
     asked = monotonic()
     if known is not None and asked < known[1]:
@@ -140,14 +145,22 @@ def _version(name: str, number: int | None) -> _Version:
         version = _read(selectors.template_version(name, number))
     except TemplateVersion.DoesNotExist:
         if number is not None and selectors.template_exists(name):
-            raise Refused(Problem("template_version", "unknown_version", "is none of this template's")) from None
-        raise Refused(Problem("template", "unknown_template", "is no template of this service")) from None
+            raise _unknown_version() from None
+        raise _unknown() from None
     except DatabaseError as error:
         raise translated(error) from error
     if len(_known) >= MOST_KNOWN:
         _known.clear()
     _known[name, number] = version, asked + TRUSTED_FOR
     return version
+
+
+def _unknown() -> Refused:
+    return Refused(Problem("template", "unknown_template", "is no template of this service"))
+
+
+def _unknown_version() -> Refused:
+    return Refused(Problem("template_version", "unknown_version", "is none of this template's"))
 
 
 def _read(stored: TemplateVersion) -> _Version:

@@ -25,6 +25,7 @@ from notifications.templating.scope import MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_
 __all__ = [
     "MOST_STEPS_IN_BATCH",
     "MOST_WRITTEN_IN_BATCH",
+    "NAME",
     "Allowance",
     "Compiled",
     "MissingVariable",
@@ -34,6 +35,7 @@ __all__ = [
     "compiled",
 ]
 
+NAME: Final = r"[a-z0-9][a-z0-9._-]{0,99}"  # of a template: no @, which stands before the number of its version
 LONGEST_SOURCE: Final = 128 * 1024  # characters: half of the longest mail; what is longer is hardly written by hand
 MOST_TAGS: Final = 2000
 MOST_WORDS: Final = 50  # in one tag: a condition is computed recursively

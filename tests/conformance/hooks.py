@@ -18,7 +18,7 @@ from rest_framework.exceptions import ValidationError
 from channels.twilio_sms import E164
 from notifications.api.fields import Moment
 from notifications.idempotency import InvalidKey, parse_key
-from notifications.models import TEMPLATE_NAME
+from notifications.templating import NAME as TEMPLATE_NAME
 
 # Of each country its own example, as the library has it: possible numbers of all lengths.
 _NUMBERS = sorted(
