@@ -49,7 +49,7 @@ def rendered(request: NotificationRequest, allowance: Allowance) -> Notification
         return request  # which is refused for its channel
     if problems := _misplaced(request):
         raise Refused(*problems)
-    variables = plain(request.variables or {})
+    variables = plain({} if request.variables is None else request.variables)
     version = _version(request.template, request.template_version)
     body = version.bodies.get(known.name)
     if body is None:

@@ -70,7 +70,8 @@ def _mend(notification: dict[str, Any]) -> None:
             notification[name] = _NUMBERS[len(number)]
     if re.fullmatch(TEMPLATE_NAME, str(notification.get("template"))):
         notification["template"] = TEMPLATE
-        if type(notification.get("template_version")) is int and 0 < notification["template_version"] < 2**31:
+        version = notification.get("template_version")
+        if type(version) in {int, float} and version % 1 == 0 and 0 < version < 2**31:  # to JSON, 5.0 is 5
             notification["template_version"] = 1
         if isinstance(notification.get("variables"), dict):
             notification["variables"] = json.loads(json.dumps(notification["variables"]).replace(r"\u0000", ""))
