@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import assert_never
 
@@ -32,7 +32,7 @@ class Kind(enum.StrEnum):
     CONFIGURATION = "configuration"  # our credentials, account or address are refused
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Meaning:
     """One row: a code of the provider's, and what follows from it."""
 
@@ -40,9 +40,11 @@ class Meaning:
     kind: Kind
     says: str  # what the provider means by it, in a few words
     source: str  # the page that says so
+    _: KW_ONLY
     refuses: Refused = Refused.MESSAGE  # of a permanent one
     patience: timedelta = timedelta(0)  # before the next try at the least, where the answer names no time
     isolated: bool = False  # of a transient one: this message's own trouble, which says nothing of the provider
+    rests: bool = False  # of a transient or unknown one: nothing else would get through either, the lane pauses at once
 
     @property
     def action(self) -> str:
@@ -55,9 +57,9 @@ class Meaning:
                     Refused.DESTINATION: "fail, and pause the lane",
                 }[self.refuses]
             case Kind.TRANSIENT:
-                return f"try again{_not_before(self.patience)}"
+                return f"try again{_not_before(self.patience)}{_and_pause(rests=self.rests)}"
             case Kind.UNKNOWN:
-                return "as the channel's policy says: resend, marked, or hold"
+                return f"as the channel's policy says: resend, marked, or hold{_and_pause(rests=self.rests)}"
             case Kind.RATE_LIMITED:
                 return f"pause the lane{_not_before(self.patience)}"
             case Kind.CONFIGURATION:
@@ -77,10 +79,15 @@ class Meaning:
                 return PermanentError(shown, detail, refuses=self.refuses)
             case Kind.TRANSIENT:
                 return TransientError(
-                    shown, detail, outcome_unknown=False, retry_after=wait or None, isolated=self.isolated
+                    shown,
+                    detail,
+                    outcome_unknown=False,
+                    retry_after=wait or None,
+                    rests=self.rests,
+                    isolated=self.isolated,
                 )
             case Kind.UNKNOWN:
-                return TransientError(shown, detail, outcome_unknown=True)
+                return TransientError(shown, detail, outcome_unknown=True, rests=self.rests)
             case Kind.RATE_LIMITED:
                 return RateLimited(shown, detail, retry_after=wait)
             case Kind.CONFIGURATION:
@@ -90,12 +97,18 @@ class Meaning:
 
 
 class Table(Mapping[str, Meaning]):
-    """A backend's rows by code, in their order. Raises: ValueError where a code has two."""
+    """A backend's rows by code, in their order; then those of the table `beneath`, which holds what everybody may say
+    who speaks the same protocol, as far as the backend has none of its own for the same code.
 
-    def __init__(self, *rows: Meaning) -> None:
-        self._rows = {row.code: row for row in rows}
-        if len(self._rows) != len(rows):
+    Raises: ValueError where a code has two rows.
+    """
+
+    def __init__(self, *rows: Meaning, beneath: Table | None = None) -> None:
+        self.own: Mapping[str, Meaning] = {row.code: row for row in rows}
+        if len(self.own) != len(rows):
             raise ValueError("a code has two rows")
+        self.beneath = beneath
+        self._rows = {**self.own, **{code: row for code, row in (beneath or {}).items() if code not in self.own}}
 
     def __getitem__(self, code: str) -> Meaning:
         return self._rows[code]
@@ -106,6 +119,14 @@ class Table(Mapping[str, Meaning]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def first(self, *codes: str) -> Meaning:
+        """The row of the first code that has one: what says most comes first. Raises: KeyError where none has."""
+        return self[next((code for code in codes if code in self), codes[-1])]
+
 
 def _not_before(patience: timedelta) -> str:
     return f", not before {patience.total_seconds():.0f} s" if patience else ""
+
+
+def _and_pause(*, rests: bool) -> str:
+    return ", and pause the lane" if rests else ""

@@ -12,7 +12,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,15 +29,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from channels import deadline
-from channels.contract import (
-    ChannelError,
-    ConfigurationError,
-    PermanentError,
-    RateLimited,
-    Refused,
-    TransientError,
-)
+from channels.contract import ChannelError, ConfigurationError, PermanentError
+from channels.errors import Kind, Meaning, Table
 from channels.failure import failure_of
+from channels.http_errors import ANY_OTHER
 from channels.idle import MAX_IDLE, Idle
 
 # Longer than any documented answer; what comes after it is not read, so that no answer can fill the memory.
@@ -47,6 +42,12 @@ ANSWER_LIMIT = 64 * 1024
 LEAST_PATIENCE = timedelta(seconds=1)
 MOST_PATIENCE = timedelta(days=1)
 
+
+# What is true whatever the status is. Any other word is believed on a refusal alone: where the provider failed, or
+# something between us and it answered, the message may have been passed on.
+_TRUE_ANYWHERE = frozenset({Kind.RATE_LIMITED, Kind.UNKNOWN})
+_STATUS = re.compile(r"[0-9][0-9x]{2}|any other")  # a row's code that is no provider's word, whatever an answer holds
+_EMPTY_WORDS = frozenset({"3xx", "408"})  # of a page that goes with a redirect, and of nothing
 
 # What the libraries raise between a request and its answer; all else is a mistake of ours.
 FAILURES = (
@@ -77,26 +78,26 @@ class Answer:
             asked = until - (_date(self.headers.get("Date", "")) or datetime.now(UTC))
         return min(max(asked, LEAST_PATIENCE), MOST_PATIENCE)
 
-    def error(self, code: str, words: str, *, refuses: Refused | None, patience: timedelta) -> ChannelError:
+    def error(self, table: Table, *words: str, detail: str, code: str = "") -> ChannelError:
         """What an answer means that is not the yes which the provider documents.
 
-        `refuses` is what a 4xx says no to, None for our credentials, account or address; `patience` is for a
-        429 that names none. `words` are the provider's own, already fit for a log.
+        `table` stands on HTTP. `words`: the provider's own codes in the answer, the one that says most first; where
+        none has a row, the status decides. `detail` is what the answer says, already fit for a log. `code`: what to
+        show for it, where that is neither the word that has a row nor the status.
         """
-        detail = f"answered {self.status}: {words}"
-        if self.status == 429:
-            return RateLimited(code, detail, retry_after=self.retry_after(patience))
-        if self.status >= 500 or self.status < 300:
-            # Also another 2xx than the documented one: it comes from something between us and the provider,
-            # which may have passed the message on.
-            return TransientError(code, detail, outcome_unknown=True)
-        if self.status < 400:
-            return ConfigurationError(code, "the provider's address redirects; redirects are not followed")
-        if self.status == 408:
-            return TransientError(code, "the provider gave up waiting for the request", outcome_unknown=False)
-        if refuses is None:
-            return ConfigurationError(code, detail)
-        return PermanentError(code, detail, refuses=refuses)
+        row = self._meaning(table, words)
+        shown = code or (row.code if row.code in words else str(self.status))
+        said = row.says if row.code in _EMPTY_WORDS or not detail else detail
+        asked = (
+            self.retry_after(row.patience) if "Retry-After" in self.headers or row.kind is Kind.RATE_LIMITED else None
+        )
+        return row.error(f"answered {self.status}: {said}", code=shown, retry_after=asked)
+
+    def _meaning(self, table: Table, words: Sequence[str]) -> Meaning:
+        said = next((table.own[word] for word in words if word in table.own and not _STATUS.fullmatch(word)), None)
+        if said is not None and (400 <= self.status <= 499 or said.kind in _TRUE_ANYWHERE):
+            return said
+        return table.first(str(self.status), f"{self.status // 100}xx", ANY_OTHER)
 
 
 class HttpOnce:

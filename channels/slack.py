@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import requests
@@ -14,7 +14,6 @@ import requests
 from channels import text
 from channels.contract import (
     Backend,
-    ChannelError,
     ConfigurationError,
     Message,
     Receipt,
@@ -22,40 +21,55 @@ from channels.contract import (
     SettingProblem,
     Unacceptable,
 )
-from channels.http_once import Answer, HttpOnce, wrong_address
+from channels.errors import Kind, Meaning, Table
+from channels.http_errors import HTTP
+from channels.http_once import HttpOnce, wrong_address
 from channels.rules import Recipient, Rules, Subject
 
-# The word that Slack answers with, and what it refuses: None for our credentials or account.
-# https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors
-ERRORS: Mapping[str, Refused | None] = {
-    "invalid_payload": Refused.MESSAGE,
-    "no_text": Refused.MESSAGE,
-    "invalid_blocks": Refused.MESSAGE,
-    "too_many_attachments": Refused.MESSAGE,
-    "user_not_found": Refused.MESSAGE,
-    "action_prohibited": Refused.DESTINATION,
-    "posting_to_general_channel_denied": Refused.DESTINATION,
-    "channel_not_found": Refused.DESTINATION,
-    "no_service": Refused.DESTINATION,
-    "channel_is_archived": Refused.DESTINATION,
-    "invalid_token": None,
-    "no_active_hooks": None,
-    "no_service_id": None,
-    "no_team": None,
-    "team_disabled": None,
-}
-# What a status says where the word is none of Slack's (a proxy's page, say).
-STATUSES: Mapping[int, Refused | None] = {
-    401: None,
-    402: None,
-    403: None,
-    407: None,
-    404: Refused.DESTINATION,
-    410: Refused.DESTINATION,
-}
+PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After, which Slack does not document
+_ERRORS = "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors"
+_RATES = "https://docs.slack.dev/apis/web-api/rate-limits"
+_STATUSES = "https://www.rfc-editor.org/rfc/rfc9110#section-15.5"
+
+# By the word that Slack answers with, and by the status where it is none of Slack's (a proxy's page, say).
+ERRORS = Table(
+    Meaning("invalid_payload", Kind.PERMANENT, "the request is malformed", _ERRORS),
+    Meaning("no_text", Kind.PERMANENT, "it has no text", _ERRORS),
+    Meaning("invalid_blocks", Kind.PERMANENT, "its blocks are malformed", _ERRORS),
+    Meaning("too_many_attachments", Kind.PERMANENT, "over 100 attachments", _ERRORS),
+    Meaning("user_not_found", Kind.PERMANENT, "no such user", _ERRORS),
+    Meaning(
+        "action_prohibited",
+        Kind.PERMANENT,
+        "an admin has restricted what the webhook does",
+        _ERRORS,
+        refuses=Refused.DESTINATION,
+    ),
+    Meaning(
+        "posting_to_general_channel_denied",
+        Kind.PERMANENT,
+        "an admin has restricted who posts to #general",
+        _ERRORS,
+        refuses=Refused.DESTINATION,
+    ),
+    Meaning("channel_not_found", Kind.PERMANENT, "no such channel", _ERRORS, refuses=Refused.DESTINATION),
+    Meaning(
+        "no_service", Kind.PERMANENT, "the webhook is disabled, removed or wrong", _ERRORS, refuses=Refused.DESTINATION
+    ),
+    Meaning("channel_is_archived", Kind.PERMANENT, "the channel is archived", _ERRORS, refuses=Refused.DESTINATION),
+    Meaning("invalid_token", Kind.CONFIGURATION, "the webhook's token is not valid", _ERRORS),
+    Meaning("no_active_hooks", Kind.CONFIGURATION, "the webhook is switched off", _ERRORS),
+    Meaning("no_service_id", Kind.CONFIGURATION, "the webhook's address lacks a part", _ERRORS),
+    Meaning("no_team", Kind.CONFIGURATION, "no such workspace", _ERRORS),
+    Meaning("team_disabled", Kind.CONFIGURATION, "the workspace is no longer active", _ERRORS),
+    Meaning("402", Kind.CONFIGURATION, "somebody wants to be paid", _STATUSES),
+    Meaning("404", Kind.PERMANENT, "no such webhook", _STATUSES, refuses=Refused.DESTINATION),
+    Meaning("410", Kind.PERMANENT, "the webhook is gone", _STATUSES, refuses=Refused.DESTINATION),
+    Meaning("429", Kind.RATE_LIMITED, "more than one message a second to this webhook", _RATES, patience=PATIENCE),
+    beneath=HTTP,
+)
 
 MESSAGE_LIMIT = 40_000  # characters: https://api.slack.com/changelog/2018-04-truncating-really-long-messages
-PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After, which Slack does not document
 UNKNOWN_DESTINATION = ("unknown_destination", "is not the name of a Slack webhook of this service")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 
@@ -68,6 +82,7 @@ class SlackWebhook(Backend):
 
     name = "slack_webhook"
     send_timeout = timedelta(seconds=10)  # Slack answers in well under one, and asks others to within 3
+    errors: ClassVar = ERRORS
 
     def __init__(self, webhooks: Mapping[str, str]) -> None:
         self._webhooks = webhooks
@@ -142,13 +157,8 @@ class _Session:
         if answer.status == 200 and answer.text.strip() == "ok":
             return Receipt(code="200", detail="ok")
         path = urlsplit(url).path
-        raise _error(answer, text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body)))
-
-
-def _error(answer: Answer, word: str) -> ChannelError:
-    refuses = ERRORS[word] if word in ERRORS else STATUSES.get(answer.status, Refused.MESSAGE)
-    code = word if word in ERRORS else str(answer.status)
-    return answer.error(code, word, refuses=refuses, patience=PATIENCE)
+        word = text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body))
+        raise answer.error(ERRORS, word, detail=word)
 
 
 def _wrong_path(url: str) -> str:

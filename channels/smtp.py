@@ -11,7 +11,7 @@ from email.charset import QP, Charset
 from email.utils import format_datetime, getaddresses
 from functools import cache, cached_property
 from ssl import SSLContext
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.mail import EmailMessage
 
@@ -25,35 +25,55 @@ from channels.contract import (
     Receipt,
     Refused,
     SettingProblem,
-    TransientError,
     Unacceptable,
 )
-from channels.failure import failure_of
+from channels.errors import Kind, Meaning, Table
+from channels.failure import FAILURES, failure_of
 from channels.http_once import is_loopback
 from channels.idle import Idle
 from channels.rules import Recipient, Rules, Subject
 from channels.smtp_once import Relay
 
-# What a permanent reply (5yz) refuses: None for our credentials; any other refuses the message.
-# https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3 and https://www.rfc-editor.org/rfc/rfc4954#section-6
-ERRORS: Mapping[str, Refused | None] = {
-    "530": None,  # authentication required
-    "534": None,  # authentication mechanism too weak
-    "535": None,  # authentication credentials invalid
-    "538": None,  # encryption required for this mechanism
-    "550": Refused.MESSAGE,  # mailbox unavailable, or refused by policy
-    "551": Refused.MESSAGE,  # not local
-    "552": Refused.MESSAGE,  # too large, or the mailbox is full
-    "553": Refused.MESSAGE,  # mailbox name not allowed
-    "554": Refused.MESSAGE,  # transaction failed
-    # https://www.rfc-editor.org/rfc/rfc3463 says more, where it is given:
-    "5.1.1": Refused.RECIPIENT,  # no such mailbox
-}
-TOO_LARGE = frozenset({"552", "5.3.4"})
+_REPLIES = "https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3"
+_AUTH = "https://www.rfc-editor.org/rfc/rfc4954#section-6"
+_SIZE = "https://www.rfc-editor.org/rfc/rfc1870"
+_STATUSES = "https://www.rfc-editor.org/rfc/rfc3463"
+_TLS = "https://www.rfc-editor.org/rfc/rfc3207#section-4"
+_DATA = "https://www.rfc-editor.org/rfc/rfc5321#section-4.2.5"
+NO_REPLY = "no reply"  # the code of a row for what is no reply of SMTP's
+
+# By the enhanced status (RFC 3463) where there is one, the reply's code, or the form of either. A stage ends the code
+# of a row that is for it alone.
+ERRORS = Table(
+    Meaning("530", Kind.CONFIGURATION, "authentication is required", _AUTH),
+    Meaning("534", Kind.CONFIGURATION, "the authentication mechanism is too weak", _AUTH),
+    Meaning("535", Kind.CONFIGURATION, "our credentials are refused", _AUTH),
+    Meaning("538", Kind.CONFIGURATION, "encryption is required for this mechanism", _AUTH),
+    # The greeting, the login or the sender, of any mail of ours.
+    Meaning("5yz before RCPT", Kind.CONFIGURATION, "a no before the recipient", _REPLIES),
+    Meaning("552 MAIL", Kind.PERMANENT, "larger than the relay takes", f"{_SIZE}#section-6.1"),
+    Meaning("5.3.4 MAIL", Kind.PERMANENT, "larger than the relay takes", f"{_STATUSES}#section-3.4"),
+    Meaning("5.1.1", Kind.PERMANENT, "no such mailbox", f"{_STATUSES}#section-3.2", refuses=Refused.RECIPIENT),
+    Meaning("550", Kind.PERMANENT, "mailbox unavailable, or refused by policy", _REPLIES),
+    Meaning("551", Kind.PERMANENT, "the recipient is elsewhere", _REPLIES),
+    Meaning("552", Kind.PERMANENT, "too large, or the mailbox is full", _REPLIES),
+    Meaning("553", Kind.PERMANENT, "mailbox name not allowed", _REPLIES),
+    Meaning("554", Kind.PERMANENT, "transaction failed", _REPLIES),
+    Meaning("5.1.x", Kind.PERMANENT, "the address is refused", f"{_STATUSES}#section-3.2"),
+    Meaning("5.7.x", Kind.PERMANENT, "refused by policy", f"{_STATUSES}#section-3.8"),
+    Meaning("5yz", Kind.PERMANENT, "any other no to the recipient or the mail", _REPLIES),
+    Meaning("421", Kind.TRANSIENT, "the relay is closing", _REPLIES),
+    Meaning("4.3.x", Kind.TRANSIENT, "the relay has trouble of its own", f"{_STATUSES}#section-3.4"),
+    Meaning("4yz RCPT", Kind.TRANSIENT, "not now, to this recipient", _REPLIES, isolated=True),
+    Meaning("4yz", Kind.TRANSIENT, "not now", _REPLIES),
+    Meaning(NO_REPLY, Kind.TRANSIENT, "neither yes nor no, before the end of the mail", _DATA),
+    Meaning(f"{NO_REPLY} in doubt", Kind.UNKNOWN, "neither yes nor no, after the end of the mail", _DATA),
+    Meaning("not_supported", Kind.CONFIGURATION, "no STARTTLS or AUTH, which are asked for", _TLS),
+    beneath=FAILURES,
+)
 
 MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
 SUBJECT_LIMIT = 255  # characters
-IN_CONVERSATION = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 
 # 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
@@ -70,6 +90,7 @@ class SmtpEmail(Backend):
 
     name = "smtp_email"
     send_timeout = timedelta(seconds=20)  # relays scan a mail before they answer
+    errors: ClassVar = ERRORS
 
     def __init__(
         self,
@@ -249,21 +270,43 @@ def _failure(error: Exception, message: Message, *, unknown: bool) -> ChannelErr
         stage = "after the end of the mail was written" if unknown else "before the end of the mail was written"
         return failure_of(error, stage, unknown=unknown)
     # No STARTTLS, no AUTH, or no kind of AUTH that we know; the words are smtplib's own.
-    return ConfigurationError("not_supported", text.one_line(str(error)))
+    return ERRORS["not_supported"].error(text.one_line(str(error)))
 
 
 def _answered(error: Exception, status: int, words: bytes | str, message: Message, *, unknown: bool) -> ChannelError:
     shown = _words(words, message)
     enhanced = ENHANCED.match(shown)
-    codes = [str(status), enhanced[0]] if enhanced else [str(status)]
-    code, detail = " ".join(codes), f"answered {status}: {shown}"
+    codes = [enhanced[0], str(status)] if enhanced else [str(status)]
     # A text, not bytes: smtplib's own complaint about a line without end, which says neither yes nor no.
-    if unknown or not 500 <= status <= 599 or isinstance(words, str):
-        return TransientError(code, detail, outcome_unknown=unknown)
-    refused = next((ERRORS[said] for said in reversed(codes) if said in ERRORS), Refused.MESSAGE)
-    if refused is None or _is_about_us(error, codes):
-        return ConfigurationError(code, detail)
-    return PermanentError(code, detail, refuses=refused)
+    if unknown or not 400 <= status <= 599 or isinstance(words, str):
+        row = ERRORS[f"{NO_REPLY} in doubt" if unknown else NO_REPLY]
+    else:
+        row = ERRORS.first(*_rows(error, codes, f"{status // 100}yz"))
+    return row.error(f"answered {status}: {shown}", code=" ".join(reversed(codes)))
+
+
+def _rows(error: Exception, codes: Sequence[str], form: str) -> Iterator[str]:
+    """The codes of the rows for a reply, the one that says most first."""
+    stage = _stage(error)
+    yield from (f"{code} {stage}" for code in codes)
+    if form == "5yz" and stage not in {"RCPT", "DATA"}:
+        yield "5yz before RCPT"
+    yield from codes
+    yield from (f"{code[:3]}.x" for code in codes if ENHANCED.fullmatch(code))
+    yield f"{form} {stage}"
+    yield form
+
+
+def _stage(error: Exception) -> str:
+    """The command that was answered; "" for the greeting and the login."""
+    match error:
+        case smtplib.SMTPSenderRefused():
+            return "MAIL"
+        case smtplib.SMTPRecipientsRefused():
+            return "RCPT"
+        case smtplib.SMTPDataError():
+            return "DATA"
+    return ""
 
 
 def _reply(error: Exception) -> tuple[int, bytes | str] | None:
@@ -283,13 +326,6 @@ def _is_in_step(error: Exception) -> bool:
         return False
     reply = _reply(error)
     return reply is not None and 400 <= reply[0] <= 599 and reply[0] != 421
-
-
-def _is_about_us(error: Exception, codes: Sequence[str]) -> bool:
-    """Whether a permanent reply came before the recipient, and so would come to every mail of ours."""
-    if isinstance(error, smtplib.SMTPSenderRefused):
-        return TOO_LARGE.isdisjoint(codes)
-    return not isinstance(error, IN_CONVERSATION)
 
 
 def _words(reply: bytes | str, message: Message) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import phonenumbers
 import requests
@@ -22,57 +22,72 @@ from channels import text
 from channels.contract import (
     Backend,
     ChannelError,
-    ConfigurationError,
     DeliveryReport,
     Forged,
     Message,
-    PermanentError,
     Progress,
-    RateLimited,
     Receipt,
     Refused,
     SettingProblem,
-    TransientError,
     Unacceptable,
 )
+from channels.errors import Kind, Meaning, Table
+from channels.http_errors import HTTP
 from channels.http_once import Answer, HttpOnce, wrong_address
 from channels.rules import Recipient, Rules, Subject
 
-# Twilio's error code, and what it refuses: None for our credentials, sender or account.
-# https://www.twilio.com/docs/api/errors
-ERRORS: Mapping[int, Refused | None] = {
-    20003: None,  # authenticate
-    21211: Refused.MESSAGE,  # no valid 'To'
-    21212: Refused.MESSAGE,  # no valid 'From'
-    21408: None,  # no permission for the recipient's region
-    21606: None,  # our 'From' cannot send messages
-    21608: None,  # a trial account sends to verified numbers only
-    21610: Refused.RECIPIENT,  # opted out
-    21612: Refused.MESSAGE,  # no route from this sender to this recipient
-    21614: Refused.MESSAGE,  # no mobile number
-    21617: Refused.MESSAGE,  # over 1600 characters
-    30002: None,  # account suspended
+PATIENCE = timedelta(seconds=5)  # after a 429 without Retry-After
+QUEUE_PATIENCE = timedelta(minutes=10)  # the queue holds hours of messages
+_ERRORS = "https://www.twilio.com/docs/api/errors"
+_STATUS = "https://www.twilio.com/docs/messaging/api/message-resource#message-status-values"
+_REFUSALS = "https://www.rfc-editor.org/rfc/rfc9110#section-15.5"
+
+ERRORS = Table(
+    Meaning("20003", Kind.CONFIGURATION, "the account or its token is refused", f"{_ERRORS}/20003"),
+    Meaning("20429", Kind.RATE_LIMITED, "too many requests; never executed", f"{_ERRORS}/20429", patience=PATIENCE),
+    Meaning("20500", Kind.UNKNOWN, "Twilio failed, and may have done it", f"{_ERRORS}/20500"),
+    Meaning("21211", Kind.PERMANENT, "no valid 'To'", f"{_ERRORS}/21211"),
+    Meaning("21212", Kind.PERMANENT, "no valid 'From'", f"{_ERRORS}/21212"),
+    Meaning("21408", Kind.CONFIGURATION, "no permission for the recipient's region", f"{_ERRORS}/21408"),
+    Meaning("21606", Kind.CONFIGURATION, "our 'From' cannot send messages", f"{_ERRORS}/21606"),
+    Meaning("21608", Kind.CONFIGURATION, "a trial account sends to verified numbers only", f"{_ERRORS}/21608"),
+    Meaning("21610", Kind.PERMANENT, "the recipient has opted out", f"{_ERRORS}/21610", refuses=Refused.RECIPIENT),
+    Meaning(
+        "21611",
+        Kind.TRANSIENT,
+        "the sender's queue holds hours of messages",
+        f"{_ERRORS}/21611",
+        patience=QUEUE_PATIENCE,
+    ),
+    Meaning("21612", Kind.PERMANENT, "no route from this sender to this recipient", f"{_ERRORS}/21612"),
+    Meaning("21614", Kind.PERMANENT, "no mobile number", f"{_ERRORS}/21614"),
+    Meaning("21617", Kind.PERMANENT, "over 1600 characters", f"{_ERRORS}/21617"),
+    Meaning("30001", Kind.TRANSIENT, "the queue is full", f"{_ERRORS}/30001", patience=QUEUE_PATIENCE),
+    Meaning("30002", Kind.CONFIGURATION, "the account is suspended", f"{_ERRORS}/30002"),
     # By callback, or in the answer itself where Twilio knows at once. A new try is a new paid message.
-    30003: Refused.MESSAGE,  # unreachable handset
-    30004: Refused.MESSAGE,  # blocked
-    30005: Refused.MESSAGE,  # unknown handset
-    30006: Refused.MESSAGE,  # landline, or unreachable carrier
-    30007: Refused.MESSAGE,  # filtered by the carrier
-    30008: Refused.MESSAGE,  # unknown
-}
-RATE_LIMITED = 20429  # never executed: https://www.twilio.com/docs/api/errors/20429
-QUEUE_FULL = frozenset({21611, 30001})  # the sender's queue holds hours of messages
-QUEUE_PATIENCE = timedelta(minutes=10)
+    Meaning("30003", Kind.PERMANENT, "the handset cannot be reached", f"{_ERRORS}/30003"),
+    Meaning("30004", Kind.PERMANENT, "the message was blocked", f"{_ERRORS}/30004"),
+    Meaning("30005", Kind.PERMANENT, "no such handset", f"{_ERRORS}/30005"),
+    Meaning("30006", Kind.PERMANENT, "a landline, or a carrier that cannot be reached", f"{_ERRORS}/30006"),
+    Meaning("30007", Kind.PERMANENT, "filtered by the carrier", f"{_ERRORS}/30007"),
+    Meaning("30008", Kind.PERMANENT, "not delivered, for a reason that is not known", f"{_ERRORS}/30008"),
+    # The status of a message that was created, where its code is none of these.
+    Meaning("failed", Kind.PERMANENT, "created as failed, without a code that is known", _STATUS),
+    Meaning("undelivered", Kind.PERMANENT, "created as undelivered, without a code that is known", _STATUS),
+    Meaning("canceled", Kind.PERMANENT, "created as canceled, without a code that is known", _STATUS),
+    # What a status says without a code that we know.
+    Meaning("402", Kind.CONFIGURATION, "somebody wants to be paid", _REFUSALS),
+    Meaning("405", Kind.CONFIGURATION, "nothing of Twilio's is at this address", _REFUSALS),
+    Meaning("429", Kind.RATE_LIMITED, "too many requests; never executed", f"{_ERRORS}/20429", patience=PATIENCE),
+    beneath=HTTP,
+)
 FAILED = frozenset({"failed", "undelivered", "canceled"})
 DELIVERED = frozenset({"delivered", "read"})
-# What a status says without a code that we know; any other 4xx refuses the message.
-STATUSES: Mapping[int, None] = dict.fromkeys((401, 402, 403, 404, 405, 407))
 
 # What reading an answer that is not Twilio's may raise; brackets nested too deep are the last.
 UNREADABLE = (AttributeError, TypeError, ValueError, RecursionError)
 
 MESSAGE_LIMIT = 1600  # characters: https://www.twilio.com/docs/api/errors/21617
-PATIENCE = timedelta(seconds=5)  # after a 429 without Retry-After
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 LONGEST_NUMBER = 15  # digits, country included
 INVALID_NUMBER = ("invalid_phone_number", "must be a phone number in E.164: +, country and number, digits only")
@@ -88,6 +103,7 @@ class TwilioSms(Backend):
     name = "twilio_sms"
     send_timeout = timedelta(seconds=15)  # as long as Twilio itself waits for anybody's webhook
     gives_reports = True
+    errors: ClassVar = ERRORS
 
     def __init__(
         self,
@@ -183,7 +199,7 @@ class TwilioSms(Backend):
         return DeliveryReport(
             provider_id=fields.get("MessageSid", ""),
             progress=progress,
-            code=str(code or status) if progress is Progress.UNDELIVERED else "",
+            code=code or status if progress is Progress.UNDELIVERED else "",
         )
 
     def create(self, message: Message, wire: HttpClient) -> MessageInstance:
@@ -221,7 +237,7 @@ class _Session:
             if not wire.created:
                 raise  # a mistake of ours; what follows is an answer that the library cannot read
         if created is None or not SID.fullmatch(str(created.sid)):
-            raise TransientError("201", "created, in words that are not Twilio's", outcome_unknown=True)
+            raise HTTP["2xx"].error("created, in words that are not Twilio's", code="201")
         if created.status in FAILED:
             raise _failed(_code(created.error_code), created.status)
         return Receipt(provider_id=str(created.sid), code="201", detail=text.one_line(str(created.status)))
@@ -258,39 +274,25 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
 def _error(answer: Answer, message: Message) -> ChannelError:
     code, raw = _read(answer.text)
     words = text.one_line(raw, hide=(message.body, message.to))
-    shown = str(code or answer.status)
-    if code == RATE_LIMITED:
-        return RateLimited(shown, words, retry_after=answer.retry_after(PATIENCE))
-    if code in QUEUE_FULL and 400 <= answer.status <= 499:
-        return _queue_full(code, words)
-    refuses = ERRORS[code] if code in ERRORS else STATUSES.get(answer.status, Refused.MESSAGE)
-    return answer.error(shown, words, refuses=refuses, patience=PATIENCE)
+    return answer.error(ERRORS, code, detail=words, code=code)
 
 
-def _failed(code: int, status: object) -> ChannelError:
+def _failed(code: str, status: str) -> ChannelError:
     """A message that was created and has failed already: certainly not sent."""
-    shown, words = str(code or 201), f"created as {status}"
-    if code in QUEUE_FULL:
-        return _queue_full(code, words)
-    refuses = ERRORS.get(code, Refused.MESSAGE)
-    return ConfigurationError(shown, words) if refuses is None else PermanentError(shown, words, refuses=refuses)
+    return ERRORS.first(code, status).error(f"created as {status}", code=code or "201")
 
 
-def _queue_full(code: int, words: str) -> TransientError:
-    return TransientError(str(code), words, outcome_unknown=False, retry_after=QUEUE_PATIENCE)
-
-
-def _read(answer: str) -> tuple[int, str]:
-    """The code and the message of an error as Twilio documents it; 0 in any other answer."""
+def _read(answer: str) -> tuple[str, str]:
+    """The code and the message of an error as Twilio documents it; no code in any other answer."""
     try:
         error = json.loads(answer)
         return _code(error.get("code")), str(error.get("message", ""))
     except UNREADABLE:
-        return 0, "no error of Twilio's"
+        return "", "no error of Twilio's"
 
 
-def _code(given: object) -> int:
-    return int(str(given)) if re.fullmatch(r"[0-9]{5}", str(given)) else 0
+def _code(given: object) -> str:
+    return str(given) if re.fullmatch(r"[0-9]{5}", str(given)) else ""
 
 
 def _is_possible(number: str) -> bool:

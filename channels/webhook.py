@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from http import HTTPStatus
 from ipaddress import ip_address, ip_network
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -21,29 +22,42 @@ from standardwebhooks import Webhook
 
 from channels.contract import (
     Backend,
-    ChannelError,
-    ConfigurationError,
     Message,
     PermanentError,
-    RateLimited,
     Receipt,
     SettingProblem,
     TransientError,
     Unacceptable,
 )
-from channels.http_once import Answer, HttpOnce
+from channels.errors import Kind, Meaning, Table
+from channels.failure import FAILURES
+from channels.http_errors import ANY_OTHER, HTTP
+from channels.http_once import HttpOnce
 from channels.reach import Network, Reach
 
-# What a status says, where it is not a yes (2xx). The scheme has a receiver asked again after anything but 2xx and 410:
-# https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#deliverability-and-reliability
-GONE = 410  # never again: the endpoint is switched off
-# Nothing else would be taken either until somebody mends the address or the secret: the lane pauses, nothing fails.
-REFUSES_US = frozenset({401, 403, 404, 405, 407})
-# From what stands before a receiver that is down or overloaded: the lane pauses.
-DOWN = frozenset({502, 503, 504})
-TOO_MANY = 429
-
 PATIENCE = timedelta(seconds=30)  # after a 429 without Retry-After
+_SCHEME = (
+    "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"
+    "#deliverability-and-reliability"
+)
+
+# What a status says, where it is not a yes (2xx). The scheme has a receiver asked again after anything but 2xx and 410.
+ERRORS = Table(
+    Meaning("410", Kind.PERMANENT, "gone: the endpoint is switched off", _SCHEME),
+    # Nothing else would be taken either until somebody mends the address or the secret; 401, 403, 404 and 407 likewise.
+    Meaning("405", Kind.CONFIGURATION, "no receiver of webhooks is at this address", _SCHEME),
+    Meaning("429", Kind.RATE_LIMITED, "too many requests", _SCHEME, patience=PATIENCE),
+    # From what stands before a receiver that is down or overloaded.
+    *(Meaning(code, Kind.TRANSIENT, "the receiver is down", _SCHEME, rests=True) for code in ("502", "503", "504")),
+    *(
+        Meaning(code, Kind.TRANSIENT, "the receiver does not take it now", _SCHEME)
+        for code in ("4xx", "5xx", ANY_OTHER)
+    ),
+    # A receiver that cannot be reached has trouble of its own, whatever the message.
+    *(replace(row, rests=True) for row in FAILURES.values() if row.kind in {Kind.TRANSIENT, Kind.UNKNOWN}),
+    beneath=HTTP,
+)
+
 URL_LIMIT = 2000  # characters
 _URL = re.compile(r"[!-~]+")
 
@@ -80,6 +94,7 @@ class StandardWebhook(Backend):
     name = "standard_webhook"
     send_timeout = timedelta(seconds=15)  # the scheme's lower end: receivers should answer first and work then
     internal = True
+    errors: ClassVar = ERRORS
 
     def __init__(self, endpoints: str, allowed_networks: Sequence[str]) -> None:
         self._name_of_endpoints = endpoints
@@ -145,9 +160,10 @@ class _Session:
             raise
         if 200 <= answer.status < 300:
             return Receipt(code=str(answer.status))
-        if answer.status == GONE:
+        if answer.status == HTTPStatus.GONE:
             self._switch_off(message.to)
-        raise _error(answer)
+        # The receiver's own words are left out: whoever had made us ask somebody else would read that one's answer.
+        raise answer.error(ERRORS, detail="")
 
     def _find(self, endpoint_id: str) -> Endpoint:
         endpoint, failure = None, None
@@ -181,22 +197,6 @@ def _headers(message: Message, endpoint: Endpoint) -> dict[str, str]:
         "webhook-signature": " ".join(Webhook(secret).sign(id_, now, message.body) for secret in endpoint.secrets),
         "X-Correlation-ID": message.correlation_id,
     }
-
-
-def _error(answer: Answer) -> ChannelError:
-    """The receiver's own words are left out: whoever had made us ask somebody else would read that one's answer."""
-    code, detail = str(answer.status), f"answered {answer.status}"
-    if answer.status == GONE:
-        return PermanentError(code, "answered 410: the endpoint is switched off")
-    if answer.status == TOO_MANY:
-        return RateLimited(code, detail, retry_after=answer.retry_after(PATIENCE))
-    if 300 <= answer.status < 400:
-        return ConfigurationError(code, "redirects, and redirects are not followed")
-    if answer.status in REFUSES_US:
-        return ConfigurationError(code, detail)
-    down = answer.status in DOWN
-    later = answer.retry_after(timedelta(0)) if down else None
-    return TransientError(code, detail, outcome_unknown=False, retry_after=later, rests=down)
 
 
 def wrong_url(url: str, allowed: Sequence[Network]) -> str:
