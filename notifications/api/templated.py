@@ -11,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from notifications.api import shapes
 from notifications.api.fields import StrictSerializer, Text, Whole
 
-WRITTEN: Final = ("message", "subject")  # by the template
+WRITTEN: Final = ("message", "subject", "html")  # by the template
 _BOTH: Final = ErrorDetail("This is written by the template: leave it out.", code="with_template")
 
 
@@ -31,7 +31,7 @@ class Variables(serializers.Field[Any, Any, Any, Any]):
 
 
 class ByTemplate(StrictSerializer):
-    """Stands before a body, whose message and subject it takes away."""
+    """Stands before a body, whose texts it takes away."""
 
     template = Text(help_text="The name of a template of this service.", shape=shapes.TEMPLATE)
     template_version = Whole(

@@ -119,6 +119,7 @@ def test_a_variable_that_is_missing_is_named_each_of_them(caller: Caller) -> Non
         ({"variables": {"order": {"number": []}}}, ("variables.order.number", "unsuitable_variable")),
         ({"message": "hello"}, ("message", "with_template")),
         ({"subject": "hello"}, ("subject", "with_template")),
+        ({"html": "<p>hello</p>"}, ("html", "with_template")),
         ({"channel": "slack", "to": "default"}, ("variables.name", "missing_variable")),
         ({"channel": "fax"}, ("channel", "unknown_channel")),
         ({"to": "nobody"}, ("to", "invalid_phone_number")),
