@@ -82,7 +82,7 @@ class NotificationRequest:
         if (
             self.by_template
         ):  # what was asked for, not what it said then: a retry replays, though the template be changed
-            asked = [self.template, self.template_version, self.variables or {}]
+            asked = [self.template, self.template_version, dict(self.variables or {})]
             written += json.dumps(asked, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
 

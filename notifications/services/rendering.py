@@ -33,9 +33,8 @@ class _Version:
     bodies: Bodies
 
 
-_known: dict[
-    tuple[str, int | None], tuple[_Version, float]
-] = {}  # shared by threads: two that ask at once learn the same
+# Shared by threads without a lock: two that ask at once learn the same.
+_known: dict[tuple[str, int | None], tuple[_Version, float]] = {}
 _compiled: dict[int, _Version] = {}
 
 
@@ -118,16 +117,17 @@ def _misplaced(request: NotificationRequest) -> list[Problem]:
 
 def plain(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Plain JSON, whatever objects a caller in this process gave. Raises: Refused."""
+    invalid = Refused(Problem("variables", "invalid", "must be an object of what JSON has"))
+    if not isinstance(variables, Mapping):
+        raise invalid
     try:
-        written = json.dumps(variables, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        written = json.dumps(dict(variables), ensure_ascii=False, allow_nan=False, sort_keys=True)
         size = len(written.encode())
-        read = json.loads(written)
     except (TypeError, ValueError, RecursionError):
-        read, size = None, 0
-    if not isinstance(read, dict):
-        raise Refused(Problem("variables", "invalid", "must be an object of what JSON has"))
+        raise invalid from None
     if size > VARIABLES_LIMIT:
         raise Refused(Problem("variables", "max_length", f"may have {VARIABLES_LIMIT} bytes at most, as JSON"))
+    read: dict[str, Any] = json.loads(written)
     return read
 
 

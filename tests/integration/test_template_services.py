@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -68,6 +69,12 @@ def test_what_json_does_not_have_is_no_variable(client: Client, value: object) -
 @pytest.mark.parametrize("variables", [[], "text", {1: "a", "b": 2}, {"a": {1: 2, "b": 3}}], ids=repr)
 def test_variables_are_an_object_with_names(client: Client, variables: Any) -> None:
     assert refusal(client, asked(template().template.name, variables=variables)) == [("variables", "invalid")]
+
+
+def test_any_mapping_is_an_object(client: Client) -> None:
+    services.accept(client, asked(template().template.name, variables=MappingProxyType(VARIABLES)), key="k")
+
+    assert Notification.objects.get().body.startswith("Ann")
 
 
 def test_variables_that_hold_themselves_are_refused(client: Client) -> None:
