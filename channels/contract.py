@@ -228,6 +228,10 @@ class Backend(ABC):
             raise Unacceptable(name, "not_supported", "is nothing that this channel takes: leave it out")
         return NOTHING_MORE
 
+    def escape(self, words: str) -> str:
+        """Words of unknown origin as they are to stand in a message, where the provider reads more than plain text."""
+        return words
+
     def rules(self) -> Rules | None:
         """What `validate` asks, for the database to ask of what comes from SQL; None: nothing may come from there."""
         return None

@@ -123,6 +123,10 @@ class SlackWebhook(Backend):
     def validate_content(self, given: Mapping[str, Any]) -> Content:
         return slack_content.content(given)
 
+    def escape(self, words: str) -> str:
+        """No mention, no link: https://docs.slack.dev/messaging/formatting-message-text#escaping names these three."""
+        return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
     def rules(self) -> Rules:
         return Rules(
             subject=Subject.NONE,

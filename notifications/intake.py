@@ -52,7 +52,7 @@ class NotificationRequest:
     """What a client asks for."""
 
     channel: str
-    message: str
+    message: str = ""
     to: str = ""
     subject: str = ""
     send_at: datetime | None = None  # aware; None or past: at once
@@ -60,6 +60,13 @@ class NotificationRequest:
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, object] = field(default_factory=dict)
     content: Mapping[str, object] = field(default_factory=dict)  # beyond the text; its form is the channel's own
+    template: str = ""  # the name of one, which gives message and subject
+    template_version: int | None = None  # None for the current one
+    variables: Mapping[str, object] | None = None  # JSON, for the template; None for none
+
+    @property
+    def by_template(self) -> bool:
+        return bool(self.template) or self.variables is not None or self.template_version is not None
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the canonical request, for callers that have no JSON body.
@@ -75,6 +82,10 @@ class NotificationRequest:
         written = json.dumps(parts, ensure_ascii=False) + canonical(self.metadata)
         if self.content:
             written += json.dumps(self.content, ensure_ascii=False, sort_keys=True)
+        if self.by_template:
+            # What was asked for, not what it said then: a retry replays, though the template be changed.
+            asked = [self.template, self.template_version, dict(self.variables or {})]
+            written += json.dumps(asked, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
 
 

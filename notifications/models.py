@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Concat
@@ -12,6 +13,7 @@ from django.db.models.functions import Concat
 from channels.registry import MARK, is_test
 from notifications.credentials import Scope, beginning
 from notifications.states import FINISHED, WEBHOOK_EVENTS, Outcome, Priority, Reason, Status
+from notifications.templating import NAME as TEMPLATE_NAME
 
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
 
@@ -115,6 +117,8 @@ class Notification(models.Model):
     body = models.TextField()
     metadata = models.JSONField(default=dict)
     content = models.JSONField(null=True)  # what there is beyond the text, as notifications/content.py has it
+    # `order-shipped@3`; most have none, and old rows know nothing of it.
+    template = models.TextField(null=True)  # noqa: DJ001
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
@@ -186,6 +190,49 @@ class Notification(models.Model):
     def is_test(self) -> bool:
         """Whether a test key asked for it: it never leaves the sandbox."""
         return is_test(self.lane)
+
+
+class Template(models.Model):
+    """A message that is written out with the variables of a request; what it says is in its versions."""
+
+    name = models.CharField(
+        max_length=100,
+        unique=True,
+        validators=[RegexValidator(rf"\A{TEMPLATE_NAME}\Z", "Small letters, digits, dots, dashes and underscores.")],
+        help_text="What requests call it, such as order-shipped. It stays as it is.",
+    )
+    description = models.TextField(blank=True)
+    is_active = models.BooleanField(default=True, help_text="One that is not is unknown to requests.")
+    current = models.PositiveIntegerField(
+        default=0, editable=False
+    )  # the version of requests that name none; 0: none yet
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "template"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateVersion(models.Model):
+    """What a template says; inserted by `services.add_template_version`, never updated: it is cached for good."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()  # from 1
+    bodies = models.JSONField()  # {channel: {"subject": …, "message": …, "html": …}}, without what is empty
+    example = models.JSONField(default=dict)  # variables to preview it with
+    note = models.TextField(blank=True)  # what is new
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.TextField()
+
+    class Meta:
+        db_table = "template_version"
+        constraints = [models.UniqueConstraint(fields=["template", "number"], name="template_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.template}@{self.number}"
 
 
 class Listing(models.Model):

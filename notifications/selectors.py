@@ -7,10 +7,19 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import F, Prefetch, prefetch_related_objects
 
 from channels.registry import channels
-from notifications.models import Attachment, Attempt, Client, Notification, WebhookEndpoint, Worker
+from notifications.models import (
+    Attachment,
+    Attempt,
+    Client,
+    Notification,
+    Template,
+    TemplateVersion,
+    WebhookEndpoint,
+    Worker,
+)
 from notifications.modes import in_mode, owner
 from notifications.outbox import api_keys, listing
 from notifications.outbox.listing import Wanted as Wanted
@@ -86,6 +95,18 @@ def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:
 def webhooks(client: Client) -> list[WebhookEndpoint]:
     """All of the client's, in the order in which they were made."""
     return list(WebhookEndpoint.objects.filter(client=client).order_by("id"))
+
+
+def template_version(name: str, number: int | None = None) -> TemplateVersion:
+    """The version of an active template, the current one where none is named. Raises: TemplateVersion.DoesNotExist."""
+    chosen = F("template__current") if number is None else number
+    versions = TemplateVersion.objects.select_related("template")
+    return versions.get(template__name=name, template__is_active=True, number=chosen)
+
+
+def template_exists(name: str) -> bool:
+    """Whether there is an active template of this name."""
+    return Template.objects.filter(name=name, is_active=True).exists()
 
 
 def database_answers() -> None:

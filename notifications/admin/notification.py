@@ -82,7 +82,7 @@ class NotificationAdmin(Watched[Notification]):
             {
                 "fields": [
                     *("id", "idempotency_key", "correlation_id", "provider_id", "error_code"),
-                    *("priority", "attempt", "tries", "losses", "worker_id", "pretty_metadata"),
+                    *("priority", "attempt", "tries", "losses", "worker_id", "template", "pretty_metadata"),
                 ]
             },
         ),

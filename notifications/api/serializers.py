@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Final, cast
 
 from django.core.validators import RegexValidator
@@ -28,6 +29,7 @@ from notifications.api.fields import (
     Text,
     Whole,
 )
+from notifications.api.templated import WRITTEN, ByTemplate
 from notifications.intake import METADATA_LIMIT
 from notifications.models import Attempt, Notification
 from notifications.selectors import Wanted
@@ -63,7 +65,7 @@ class Acceptable(StrictSerializer):
     @classmethod
     def read(cls, posted: Mapping[str, Any]) -> Any:
         """What the service is asked for. Raises: ValidationError."""
-        values = cls.values(posted)
+        values = (templated(cls) if "template" in posted else cls).values(posted)
         for name, own in cls.names.items():
             values[name] = values.pop(own)
         if cls.of_channel:
@@ -77,6 +79,15 @@ class Acceptable(StrictSerializer):
         """What the body calls a field of the request."""
         inner = field.removeprefix("content.")
         return inner if cls.in_content and inner != field else cls.names.get(field, field)
+
+
+@cache
+def templated(body: type[Acceptable]) -> type[Acceptable]:
+    """The same body, with a template in the place of its texts."""
+    taken = dict.fromkeys(WRITTEN)  # a field that is None is none: DRF's way to leave one out
+    return type(
+        f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": f"{body.__doc__} A template writes it.", **taken}
+    )
 
 
 class NewNotification(Acceptable):
@@ -324,6 +335,9 @@ class NotificationDetail(NotificationRow):
     content = serializers.SerializerMethodField(
         help_text="What there is beyond the text; of files their digest (SHA-256) and size instead of their bytes."
     )
+    template = serializers.CharField(
+        allow_null=True, help_text="The template and the version that wrote it: `order-shipped@3`."
+    )
     attempts = AttemptRow(many=True)
     measures = serializers.SerializerMethodField(
         help_text="What else there is to know of the text: of an SMS its `encoding` and its `segments`, each of which "
@@ -333,7 +347,10 @@ class NotificationDetail(NotificationRow):
     next = serializers.SerializerMethodField()
 
     class Meta(NotificationRow.Meta):
-        fields = [*NotificationRow.Meta.fields, "message", "content", "measures", "attempts", "timeline", "next"]
+        fields = [
+            *NotificationRow.Meta.fields,
+            *("message", "content", "template", "measures", "attempts", "timeline", "next"),
+        ]
 
     def get_content(self, row: Notification) -> dict[str, Any]:
         return content_of.shown(row.content)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from channels import apprise, email_backend, mail_content, slack, slack_content, text, twilio_sms, webhook
 from notifications.idempotency import LONGEST_KEY
+from notifications.templating import NAME as TEMPLATE_NAME
 
 Shape = Mapping[str, Any]
 
@@ -149,6 +150,9 @@ _LABELS: Final[Shape] = {
 LABELS: Final[Shape] = {**_LABELS, "additionalProperties": METADATA["additionalProperties"]}
 LABELS_OF_QUERY: Final[Shape] = {**_LABELS, "additionalProperties": {"type": "string", "pattern": _NO_NUL}}
 RECIPIENT: Final[Shape] = _message(LONGEST_RECIPIENT)
+TEMPLATE: Final[Shape] = {"type": "string", "pattern": f"^{TEMPLATE_NAME}$"}
+LAST_VERSION: Final = 2**31 - 1  # of a template, that the database can count
+VARIABLES: Final[Shape] = {"type": "object", "propertyNames": {"pattern": _NO_NUL}, "additionalProperties": {}}
 WEBHOOK_URL: Final[Shape] = {
     "type": "string",
     "format": "uri",

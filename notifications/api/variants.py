@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import PolymorphicProxySerializer
 
 from channels.registry import open_channels
 from notifications.api import shapes
 from notifications.api.fields import Anything, OpenChannelName, Text
-from notifications.api.serializers import NewNotification
+from notifications.api.serializers import Acceptable, NewNotification, templated
 from notifications.services import MOST_IN_BATCH
 
 
@@ -79,6 +80,13 @@ def _variant(channel: str) -> type[NewNotification]:
     return type(name, (NewNotification,), {"channel": OpenChannelName(shape={"type": "string", "const": channel})})
 
 
+def either(body: type[Acceptable]) -> Any:
+    """A body with its texts, or with a template in their place."""
+    return PolymorphicProxySerializer(
+        component_name=f"Any{body.__name__}", serializers=[body, templated(body)], resource_type_field_name=None
+    )
+
+
 class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # the library types none of these
     """One schema for each channel, told apart by `channel`."""
 
@@ -86,7 +94,7 @@ class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  #
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         references = {
-            channel: auto_schema.resolve_serializer(VARIANTS.get(channel) or _variant(channel), direction).ref
+            channel: auto_schema.resolve_serializer(either(VARIANTS.get(channel) or _variant(channel)), direction).ref
             for channel in open_channels()
         }
         return {

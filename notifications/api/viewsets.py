@@ -19,7 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
 from notifications import modes, selectors, services
-from notifications.api import schema, throttling, variants  # noqa: F401 - variants tells the schema of each channel
+from notifications.api import schema, throttling, variants
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
@@ -100,17 +100,17 @@ class AcceptingViewSet(ClientViewSet):
         return refused([replace(each, field=self.body.named(each.field)) for each in error.problems])
 
 
-@schema.accepting(NewSlackMessage, "Post to the default Slack webhook", schema.SLACK_EXAMPLE)
+@schema.accepting(variants.either(NewSlackMessage), "Post to the default Slack webhook", schema.SLACK_EXAMPLE)
 class SlackViewSet(AcceptingViewSet):
     body = NewSlackMessage
 
 
-@schema.accepting(NewMail, "Send an email", schema.MAIL_EXAMPLE)
+@schema.accepting(variants.either(NewMail), "Send an email", schema.MAIL_EXAMPLE)
 class MailViewSet(AcceptingViewSet):
     body = NewMail
 
 
-@schema.accepting(NewSms, "Send a text message", schema.SMS_EXAMPLE)
+@schema.accepting(variants.either(NewSms), "Send a text message", schema.SMS_EXAMPLE)
 class SmsViewSet(AcceptingViewSet):
     body = NewSms
 

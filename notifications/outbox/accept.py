@@ -50,13 +50,13 @@ WITH waiting AS MATERIALIZED (
 ), stored AS (
     INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
         expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id,
-        idempotency_key, created_at, content)
+        idempotency_key, created_at, content, template)
     SELECT n.id, a.client, n.channel, n.lane, n.recipient, n.subject, n.body, n.metadata, n.priority,
         greatest(now(), n.send_at), n.expires_at, 'pending', 0, 0, 0, false, '', '', a.correlation_id,
-        coalesce(a.key, ''), a.created_at, n.content
+        coalesce(a.key, ''), a.created_at, n.content, n.template
     FROM answered AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
-        send_at timestamptz, expires_at timestamptz, content jsonb
+        send_at timestamptz, expires_at timestamptz, content jsonb, template text
     )
     WHERE a.suppressed = '{}'
     RETURNING id, client_id, lane, recipient, correlation_id, metadata
@@ -104,6 +104,7 @@ class NewNotification:
     expires_at: datetime | None
     content: Mapping[str, object] | None = None  # as notifications/content.py has it
     files: Sequence[tuple[bytes, bytes]] = ()  # digests and bytes of those that the content names
+    template: str = ""  # `order-shipped@3`, where it was written by one
 
     @property
     def address(self) -> str:
@@ -221,6 +222,7 @@ def _as_json(asked: Asked) -> dict[str, object]:
             "send_at": new.send_at and new.send_at.isoformat(),
             "expires_at": new.expires_at and new.expires_at.isoformat(),
             **({"content": new.content} if new.content else {}),
+            **({"template": new.template} if new.template else {}),
         }
         for new in asked.notifications
     ]

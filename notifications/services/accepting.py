@@ -21,8 +21,10 @@ from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
 from notifications.services.errors import translated
+from notifications.services.rendering import rendered
 from notifications.services.storing import Accepted, Suppressed, replayed, stored
 from notifications.states import Status
+from notifications.templating import MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_BATCH, Allowance
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
 IN_PROCESS: Final = "accept"  # the operation of callers without a method and a path
@@ -79,13 +81,16 @@ def accept_batch(
     now = datetime.now(UTC)
     news: list[NewNotification] = []
     problems: list[Problem] = []
+    allowance = Allowance(MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_BATCH)
     if not 0 < len(requests) <= MOST_IN_BATCH:
         raise Refused(Problem("notifications", "wrong_number", f"must be 1 to {MOST_IN_BATCH} notifications"))
     for place, request in enumerate(requests):
         try:
-            news.append(_new(request, test=test))
+            news.append(_new(request, test=test, allowance=allowance))
         except Refused as error:
             problems += [replace(each, field=f"notifications[{place}].{each.field}") for each in error.problems]
+            if len(problems) >= MOST_PROBLEMS:
+                break
     if problems:
         raise Refused(*problems[:MOST_PROBLEMS])
     created_at = _moment(now)
@@ -118,8 +123,10 @@ def _require(client: Client, key: str | None) -> None:
     idempotency.require_key(key)
 
 
-def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
-    """Raises: Refused, NoSandbox."""
+def _new(request: NotificationRequest, *, test: bool, allowance: Allowance | None = None) -> NewNotification:
+    """Raises: Refused, NoSandbox, Unavailable."""
+    if request.by_template:
+        request = rendered(request, allowance or Allowance())
     known, recipient, content = intake.validated(request, test=test)
     kept, files = content_of.kept(content)
     return NewNotification(
@@ -135,6 +142,7 @@ def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
         expires_at=request.expires_at,
         content=kept,
         files=files,
+        template=request.template,
     )
 
 
