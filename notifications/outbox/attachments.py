@@ -16,7 +16,7 @@ UNUSED_FOR: Final = timedelta(days=1)
 # not be held.
 _TOUCHED: Final = "interval '1 hour'"
 
-# Stores the files of what was `answered` with a yes, and links them, in the statement that accepts it. One that is there
+# Stores the files of what was `answered` by a yes, and links them, in the statement that accepts it. One that is there
 # already is touched, which holds it against a purge: that passes over rows that are held, and looks at `used_at` again.
 # In one order everywhere, so that two accepts never wait for each other. Four CTEs.
 # Index: primary key of attachment. Parameters: digests and files, side by side, each file once; the files in binary: as
