@@ -10,26 +10,23 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from email.utils import format_datetime
 from typing import Any, ClassVar
 
+import requests
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
-from channels import deadline, smtp, text
+from channels import deadline, mail, smtp, text
 from channels.contract import (
     ChannelError,
     ConfigurationError,
     Message,
-    PermanentError,
     Receipt,
     Refused,
     SettingProblem,
-    Unacceptable,
 )
-from channels.email_backend import HEADER_LIMIT, EmailBackend, message_id, sender_address
+from channels.email_backend import EmailBackend, required_sender, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.failure import failure_of, is_unconnected
 from channels.http_errors import HTTP
@@ -60,6 +57,7 @@ ERRORS = Table(
     ),
     Meaning("email_backend", Kind.CONFIGURATION, "the email backend cannot be made with its options", DJANGO),
     Meaning("not_counted", Kind.UNKNOWN, "the email backend counts no mail as sent", DJANGO),
+    Meaning("timeout", Kind.UNKNOWN, "the email backend was not done in time, at whatever point", DJANGO),
     Meaning("error", Kind.UNKNOWN, "any other exception", DJANGO),
     Meaning(
         "429",
@@ -148,67 +146,30 @@ class _Session:
 
     def send(self, message: Message) -> Receipt:
         connection = self._backend.connection()
-        mail = _compose(message, self._backend, dated=not _is_anymail(connection))
+        sender = self._backend.sender
+        composed = mail.composed(message, sender=sender, address=required_sender(sender))
         sent, failure = None, None
         with deadline.within(self._backend.send_timeout):
             try:
-                sent = deadline.in_time(lambda: _deliver(connection, mail), name="email backend")
+                sent = deadline.in_time(lambda: _deliver(connection, composed), name="email backend")
             except Exception as error:  # noqa: BLE001 - of any library: what is not known is unknown
                 failure = _failure(error, message, hide=[message.to, message.body, *self._backend.secrets])
         if failure is not None:
             raise failure
         if sent != 1:
             raise ERRORS["not_counted"].error(ERRORS["not_counted"].says)
-        return Receipt(provider_id=_provider_id(mail) or mail.extra_headers["Message-ID"][1:-1])
+        return Receipt(provider_id=_provider_id(composed) or composed.extra_headers["Message-ID"][1:-1])
 
 
-def _deliver(connection: BaseEmailBackend, mail: EmailMultiAlternatives) -> int | None:
+def _deliver(connection: BaseEmailBackend, composed: mail.Mail) -> int | None:
     try:
-        sent: int | None = connection.send_messages([mail])
+        sent: int | None = connection.send_messages([composed])
         return sent
     finally:
         # Django's own leaves a connection open where it fails before the mail. Nothing that closing says changes
         # what became of the mail.
         with suppress(Exception):
             connection.close()
-
-
-def _compose(message: Message, backend: DjangoEmail, *, dated: bool) -> EmailMultiAlternatives:
-    """Raises: PermanentError where something stored cannot stand in a mail, ConfigurationError for a wrong sender."""
-    address = sender_address(backend.sender)
-    if not address:
-        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
-    fields = message.content.fields
-    headers = {
-        **{str(name): str(value) for name, value in dict(fields.get("headers") or {}).items()},
-        "Message-ID": f"<{message_id(message, address)}>",
-        "X-Correlation-ID": message.correlation_id,
-        "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-    }
-    if dated:
-        headers["Date"] = format_datetime(message.created_at)
-    try:
-        # What was validated may since have been written by SQL, and a provider's API takes any header.
-        for line in (*headers, *headers.values()):
-            text.require_line("headers", line, limit=HEADER_LIMIT)
-        mail = EmailMultiAlternatives(
-            subject=message.subject,
-            body=message.body,
-            from_email=backend.sender,
-            to=[text.normal_address("to", message.to)],
-            reply_to=list(fields.get("reply_to") or ()),
-            headers=headers,
-        )
-        if html := fields.get("html"):
-            mail.attach_alternative(html, "text/html")
-        for file in message.content.files:
-            mail.attach(file.name, file.octets, file.content_type)
-        mail.message()  # raises now what it would raise in the midst of a send
-    except (Unacceptable, ValueError):
-        refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
-    else:
-        return mail
-    raise refusal
 
 
 def _failure(error: Exception, message: Message, *, hide: Sequence[str]) -> ChannelError:
@@ -223,6 +184,10 @@ def _failure(error: Exception, message: Message, *, hide: Sequence[str]) -> Chan
         error = error.__cause__  # requests' own, which tells how far it came
     if isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected):
         return smtp.ERRORS["not_supported"].error(text.one_line(str(error), hide=hide))
+    if isinstance(error, TimeoutError):
+        return ERRORS["timeout"].error("no answer in time, and the mail may be out")
+    if isinstance(error, requests.ConnectTimeout):  # which is not that one
+        return ERRORS["connection"].error("no connection in time")
     if isinstance(error, OSError):
         unknown = not is_unconnected(error)
         return failure_of(error, "and the mail may be out" if unknown else "before a connection", unknown=unknown)
@@ -241,7 +206,7 @@ def _is_anymail(thing: object) -> bool:
     return "anymail" in sys.modules and any(kind.__module__.startswith("anymail.") for kind in type(thing).__mro__)
 
 
-def _provider_id(mail: EmailMultiAlternatives) -> str:
+def _provider_id(sent: mail.Mail) -> str:
     """The provider's own name for the mail, which anymail writes on it."""
-    found = getattr(getattr(mail, "anymail_status", None), "message_id", None)
+    found = getattr(getattr(sent, "anymail_status", None), "message_id", None)
     return "" if found is None else str(found)

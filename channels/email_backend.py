@@ -1,17 +1,18 @@
-"""What every email backend asks of a request, and the names it gives a mail, whichever vendor carries it."""
+"""What every email backend asks of a request, and of its sender, whichever vendor carries the mail."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.utils import getaddresses
 from functools import cache
+from typing import Any
 
-from channels import text
-from channels.contract import Backend, Message, Unacceptable
+from channels import mail_content, text
+from channels.contract import Backend, ConfigurationError, Content, Unacceptable
 from channels.rules import Recipient, Rules, Subject
 
 MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
 SUBJECT_LIMIT = 255  # characters
-HEADER_LIMIT = 998  # characters of a line: https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1
 
 
 class EmailBackend(Backend):
@@ -28,6 +29,9 @@ class EmailBackend(Backend):
             raise Unacceptable("message", "too_long", detail)
         return text.normal_address("to", to)
 
+    def validate_content(self, given: Mapping[str, Any]) -> Content:
+        return mail_content.content(given)
+
     def rules(self) -> Rules:
         """Stricter in one thing: a domain in ASCII. No database knows how IDNA writes ß."""
         return Rules(
@@ -40,11 +44,6 @@ class EmailBackend(Backend):
         )
 
 
-def message_id(message: Message, sender: str) -> str:
-    """The same at every attempt, so that a mailbox can tell a duplicate. `sender`: a bare address."""
-    return f"{message.notification_id}@{sender.rpartition('@')[2]}"
-
-
 @cache
 def sender_address(sender: str) -> str:
     """The bare address of `Name <address>` or `address`; "" where it is not exactly one."""
@@ -55,3 +54,11 @@ def sender_address(sender: str) -> str:
         return text.normal_address("sender", addresses[0][1])
     except Unacceptable:
         return ""
+
+
+def required_sender(sender: str) -> str:
+    """The same. Raises: ConfigurationError where it is not exactly one."""
+    address = sender_address(sender)
+    if not address:
+        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
+    return address

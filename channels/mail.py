@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.charset import QP, Charset
 from email.encoders import encode_base64
@@ -11,16 +11,18 @@ from email.header import Header
 from email.message import Message as Part
 from email.mime.base import MIMEBase
 from email.utils import format_datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 from django.core.mail import EmailMultiAlternatives
 
-from channels import text
+from channels import mail_content, text
 from channels.contract import File, Message, PermanentError, Unacceptable
 
 # 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
 _QUOTED = Charset("utf-8")
 _QUOTED.body_encoding = QP
+_LINE = 998  # characters: https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1
 _SECTION = 60  # characters of a file's name in one parameter: whole %xx escapes, on a line of usual length
 
 
@@ -31,34 +33,39 @@ class _OneLine(Header):
         return str(self)
 
 
+class Parts(NamedTuple):
+    """What stands in a mail beside its texts and files, in whatever form its provider takes it."""
+
+    to: str
+    html: str  # "" for none
+    reply_to: Sequence[str]
+    headers: Mapping[str, str]  # the request's own, and after them the service's
+
+
 class Mail(EmailMultiAlternatives):
     """Django's own, whose parts are told apart by the notification's id and not by chance."""
 
-    def __init__(self, message: Message, *, sender: str, to: str, message_id: str) -> None:
-        fields = message.content.fields
-        self._given: Mapping[str, str] = dict(sorted(fields.get("headers", {}).items()))
+    def __init__(self, message: Message, parts: Parts, *, sender: str, message_id: str) -> None:
         super().__init__(
             subject=message.subject,
             body=_one_newline(message.body),
             from_email=sender,
-            to=[to],
-            reply_to=fields.get("reply_to"),
-            alternatives=[(_one_newline(fields["html"]), "text/html")] if "html" in fields else None,
+            to=[parts.to],
+            reply_to=parts.reply_to,
+            alternatives=[(_one_newline(parts.html), "text/html")] if parts.html else None,
             attachments=[_attached(file) for file in message.content.files],
-            headers={
-                **self._given,
-                "Message-ID": f"<{message_id}>",
-                "Date": format_datetime(message.created_at),
-                "X-Correlation-ID": message.correlation_id,
-                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-            },
+            headers={**parts.headers, "Message-ID": f"<{message_id}>"},
         )
         self.encoding = _QUOTED
+        self._as_they_are = parts.headers
+        self._date = format_datetime(message.created_at)
         self._name = message.notification_id.hex
 
     def message(self) -> Part:  # type: ignore[override]  # the stubs name Django's own two kinds, which it is
         mail: Part = super().message()
-        for name, value in self._given.items():
+        # Not among the headers above: a provider's API that takes those sets the date itself.
+        mail.replace_header("Date", self._date)
+        for name, value in self._as_they_are.items():
             mail.replace_header(name, _OneLine(value))  # type: ignore[arg-type]  # it takes a Header as well
         for number, part in enumerate(part for part in mail.walk() if part.is_multipart()):
             # Nothing in a part can look like it: in quoted-printable no _ follows a =, and base64 has none inside.
@@ -72,28 +79,40 @@ def composed(message: Message, *, sender: str, address: str) -> Mail:
 
     Raises: PermanentError where it cannot be written.
     """
-    with _can_be_written():
+    with can_be_written():
         mail = _mail(message, sender, address)
-        mail.message()
+        mail.message()  # raises now what it would raise in the midst of a send
         return mail
 
 
 def octets(message: Message, *, sender: str, address: str) -> tuple[str, bytes]:
     """The recipient, and the whole mail, its lines ended by CR LF. Raises: as `composed`."""
-    with _can_be_written():
+    with can_be_written():
         mail = _mail(message, sender, address)
         written: bytes = mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own takes it
         return mail.to[0], written if written.endswith(b"\r\n") else written + b"\r\n"
 
 
-def _mail(message: Message, sender: str, address: str) -> Mail:
-    # What was validated may since have been written by SQL: a header must never end early.
+def parts(message: Message) -> Parts:
+    """What was validated may since have been written by SQL: a header must never end early.
+
+    Raises: Unacceptable, as `can_be_written` takes it.
+    """
+    fields = mail_content.fields(message.content.fields)
+    text.require_line("subject", message.subject, limit=_LINE)
+    text.require_line("correlation_id", message.correlation_id, limit=_LINE)
+    headers = {
+        **dict(sorted(fields.get("headers", {}).items())),
+        "X-Correlation-ID": message.correlation_id,
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
+    }
     to = text.normal_address("to", message.to)
-    return Mail(message, sender=sender, to=to, message_id=message_id(message, address))
+    return Parts(to, fields.get("html", ""), fields.get("reply_to", ()), headers)
 
 
 @contextmanager
-def _can_be_written() -> Iterator[None]:
+def can_be_written() -> Iterator[None]:
+    """Raises: PermanentError for what cannot stand in a mail, whatever it was that said so."""
     refusal: PermanentError | None = None
     try:
         yield
@@ -101,6 +120,10 @@ def _can_be_written() -> Iterator[None]:
         refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
     if refusal is not None:
         raise refusal
+
+
+def _mail(message: Message, sender: str, address: str) -> Mail:
+    return Mail(message, parts(message), sender=sender, message_id=message_id(message, address))
 
 
 def message_id(message: Message, address: str) -> str:

@@ -43,12 +43,17 @@ def content(given: Fields) -> Content:
 
     Raises: Unacceptable, naming the field.
     """
+    written = {name: value for name, value in given.items() if name != "attachments"}
+    return Content(fields(written), _files(given["attachments"]) if "attachments" in given else ())
+
+
+def fields(given: Fields) -> Fields:
+    """The same of all but the files; what it returns may be given again. Raises: as `content`."""
     known = {"html": _html, "reply_to": _reply_to, "headers": _headers}
     for name in given:
-        if name not in known and name != "attachments":
+        if name not in known:
             raise Unacceptable(str(name)[:100], "unknown_field", "is nothing that a mail has")
-    fields = {name: read(given[name]) for name, read in known.items() if name in given}
-    return Content(fields, _files(given["attachments"]) if "attachments" in given else ())
+    return {name: read(given[name]) for name, read in known.items() if name in given}
 
 
 def _html(given: object) -> str:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import requests
 
-from channels import text
-from channels.contract import ChannelError, Message, PermanentError, Receipt, SettingProblem, Unacceptable
-from channels.email_backend import HEADER_LIMIT, EmailBackend, sender_address
+from channels import mail, text
+from channels.contract import ChannelError, File, Message, Receipt, SettingProblem
+from channels.email_backend import EmailBackend, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.http_errors import HTTP
 from channels.http_once import Answer, HttpOnce, wrong_address
@@ -158,35 +158,28 @@ def _body(message: Message, sender: str) -> bytes:
 
     Raises: PermanentError where something stored cannot stand in a mail.
     """
-    fields = message.content.fields
-    headers = {
-        **{str(name): str(value) for name, value in dict(fields.get("headers") or {}).items()},
-        "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-        "X-Correlation-ID": message.correlation_id,
+    with mail.can_be_written():
+        parts = mail.parts(message)
+        said = {
+            "from": sender,
+            "to": [parts.to],
+            "subject": message.subject,
+            "text": message.body,
+            "html": parts.html,
+            "reply_to": parts.reply_to,
+            "headers": parts.headers,
+            "attachments": [_attached(file) for file in message.content.files],
+        }
+        present = {name: value for name, value in said.items() if value}
+        return json.dumps(present, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _attached(file: File) -> Mapping[str, str]:
+    return {
+        "filename": file.name,
+        "content_type": file.content_type,
+        "content": base64.b64encode(file.octets).decode(),
     }
-    mail: dict[str, Any] = {"from": sender, "subject": message.subject, "text": message.body, "headers": headers}
-    if html := fields.get("html"):
-        mail["html"] = html
-    if reply_to := fields.get("reply_to"):
-        mail["reply_to"] = list(reply_to)
-    if message.content.files:
-        mail["attachments"] = [
-            {
-                "filename": file.name,
-                "content_type": file.content_type,
-                "content": base64.b64encode(file.octets).decode(),
-            }
-            for file in message.content.files
-        ]
-    try:
-        # What was validated may since have been written by SQL: a header must never end early.
-        mail["to"] = [text.normal_address("to", message.to)]
-        for line in (message.subject, *headers, *headers.values()):
-            text.require_line("headers", line, limit=HEADER_LIMIT)
-        return json.dumps(mail, sort_keys=True, ensure_ascii=False).encode()
-    except (Unacceptable, UnicodeError):
-        refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
-    raise refusal
 
 
 def _error(answer: Answer, said: Mapping[str, Any], *, hide: Sequence[str]) -> ChannelError:

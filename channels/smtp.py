@@ -20,7 +20,7 @@ from channels.contract import (
     Refused,
     SettingProblem,
 )
-from channels.email_backend import EmailBackend, sender_address
+from channels.email_backend import EmailBackend, required_sender, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.failure import FAILURES, failure_of
 from channels.http_once import is_loopback
@@ -162,9 +162,7 @@ class _Session:
         self._idle = idle
 
     def send(self, message: Message) -> Receipt:
-        sender = sender_address(self._backend.sender)
-        if not sender:
-            raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
+        sender = required_sender(self._backend.sender)
         to, octets = mail.octets(message, sender=self._backend.sender, address=sender)
         relay = self._idle.take(None) or self._backend.relay()
         with deadline.within(self._backend.send_timeout):

@@ -132,14 +132,14 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
         recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
     except Unacceptable as error:
         raise Refused(Problem(error.field, error.code, error.detail)) from None
-    content = _content(known, request.content) if request.content else NOTHING_MORE
+    content = content_of(known, request.content) if request.content else NOTHING_MORE
     if problem := _wrong_times(request) or _wrong_metadata(request.metadata):
         raise Refused(problem)
     return known, recipient, content
 
 
-def _content(known: Channel, given: Mapping[str, object]) -> Content:
-    """Raises: Refused, naming its fields below `content`."""
+def content_of(known: Channel, given: Mapping[str, object]) -> Content:
+    """What there is beyond a text, as this channel takes it. Raises: Refused, naming its fields below `content`."""
     if not isinstance(given, Mapping):
         raise Refused(Problem("content", "invalid", "must be an object"))
     try:

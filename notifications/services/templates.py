@@ -13,7 +13,7 @@ from channels.registry import channels, open_channels
 from channels.rules import Subject
 from channels.text import UNSTORABLE
 from notifications import templating
-from notifications.intake import Problem, Refused
+from notifications.intake import Problem, Refused, content_of
 from notifications.models import Template, TemplateVersion
 from notifications.services.rendering import PARTS, VARIABLES_LIMIT, compiled_bodies, plain, write
 from notifications.templating import Allowance, WrongTemplate
@@ -73,6 +73,8 @@ def preview_template(bodies: Sources, channel: str, variables: Mapping[str, Any]
     except Unacceptable as error:
         if error.field != "to":  # which nobody was asked for, and every channel looks at last
             raise Refused(Problem(error.field, error.code, error.detail)) from None
+    if "html" in texts:
+        content_of(known, {"html": texts["html"]})
     return texts
 
 
