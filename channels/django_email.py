@@ -21,6 +21,7 @@ from channels import deadline, mail, smtp, text
 from channels.contract import (
     ChannelError,
     ConfigurationError,
+    File,
     Message,
     Receipt,
     Refused,
@@ -147,6 +148,9 @@ class _Session:
     def send(self, message: Message) -> Receipt:
         connection = self._backend.connection()
         sender = self._backend.sender
+        if _is_anymail(connection):
+            files = [_readable(file) for file in message.content.files]
+            message = message._replace(content=message.content._replace(files=files))
         composed = mail.composed(message, sender=sender, address=required_sender(sender))
         sent, failure = None, None
         with deadline.within(self._backend.send_timeout):
@@ -159,6 +163,16 @@ class _Session:
         if sent != 1:
             raise ERRORS["not_counted"].error(ERRORS["not_counted"].says)
         return Receipt(provider_id=_provider_id(composed) or composed.extra_headers["Message-ID"][1:-1])
+
+
+def _readable(file: File) -> File:
+    """For anymail, which reads every text as UTF-8 and raises at any other: that goes as octets."""
+    if file.content_type.startswith("text/"):
+        try:
+            file.octets.decode()
+        except UnicodeDecodeError:
+            return file._replace(content_type="application/octet-stream")
+    return file
 
 
 def _deliver(connection: BaseEmailBackend, composed: mail.Mail) -> int | None:

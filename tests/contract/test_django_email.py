@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import json
@@ -44,7 +45,7 @@ MESSAGE = Postmark().message
 MESSAGE_ID = f"<{MESSAGE.notification_id}@example.com>"
 WHOLE = Content(
     {"html": "<p>Hi</p>", "reply_to": ["help@example.com"], "headers": {"List-Unsubscribe": "<https://example.com/u>"}},
-    [File("bill.pdf", "application/pdf", b"\x00\xff")],
+    [File("bill.pdf", "application/pdf", b"\x00\xff"), File("März.csv", "text/csv", "a;b\r\nü\n\r".encode())],
 )
 
 
@@ -149,10 +150,24 @@ def test_the_mail_goes_to_anymail_whole(monkeypatch: pytest.MonkeyPatch) -> None
     assert told["extra_headers"]["X-Correlation-ID"] == "c0ffee-1"
     assert told["extra_headers"]["List-Unsubscribe"] == "<https://example.com/u>"
     assert "Date" not in told["extra_headers"]
-    assert [(file.name, file.content) for file in told["attachments"]] == [("bill.pdf", b"\x00\xff")]
+    arrived = [File(file.name, file.mimetype, base64.b64decode(file.b64content)) for file in told["attachments"]]
+    assert arrived == WHOLE.files
 
 
-@pytest.mark.parametrize("headers", [{"X-A": "1\r\nBcc: eve@example.com"}, {"X-A\n": "1"}])
+def test_a_text_that_is_not_utf_8_goes_to_anymail_as_octets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "outbox", [], raising=False)
+    latin = File("a.csv", "text/csv", b"gr\xfc\xdfe")
+
+    outcome(made(AnymailTestBackend), MESSAGE._replace(content=Content(files=[latin])))
+
+    (file,) = mail.outbox[0].anymail_test_params["attachments"]
+    assert (file.name, file.mimetype, file.content) == ("a.csv", "application/octet-stream", latin.octets)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-A": "1\r\nBcc: eve@example.com"}, {"X-A\n": "1"}, {"Bcc": "eve@example.com"}, {"X-Correlation-ID": "another"}],
+)
 def test_nothing_stored_adds_a_header(headers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail, "outbox", [], raising=False)
     found = outcome(made(AnymailTestBackend), MESSAGE._replace(content=Content({"headers": headers})))
@@ -196,6 +211,21 @@ def test_an_inactive_recipient_is_refused(postmark: HttpStandIn) -> None:
     assert isinstance(found, PermanentError)
     assert found.refuses is Refused.RECIPIENT
     assert "ada@example.com" not in str(found)
+
+
+def test_the_whole_mail_is_posted_the_same_at_every_attempt(postmark: HttpStandIn) -> None:
+    for attempt in (1, 2):
+        outcome(Postmark().backend(postmark.port), MESSAGE._replace(attempt=attempt, content=WHOLE))
+
+    first, second = (json.loads(request.body) for request in postmark.requests)
+    assert first == second
+    assert (first["TextBody"], first["HtmlBody"], first["ReplyTo"]) == (MESSAGE.body, "<p>Hi</p>", "help@example.com")
+    assert {"Name": "List-Unsubscribe", "Value": "<https://example.com/u>"} in first["Headers"]
+    arrived = [
+        File(file["Name"], file["ContentType"].partition(";")[0], base64.b64decode(file["Content"]))
+        for file in first["Attachments"]
+    ]
+    assert arrived == WHOLE.files
 
 
 def test_a_yes_in_other_words_than_the_providers_is_unknown(postmark: HttpStandIn) -> None:
@@ -268,16 +298,21 @@ def test_no_such_mailbox_refuses_the_recipient(relay: SmtpStandIn) -> None:
     assert found.refuses is Refused.RECIPIENT
 
 
-def test_the_mail_keeps_its_id_and_its_date_at_every_attempt(relay: SmtpStandIn) -> None:
+def test_the_whole_mail_arrives_the_same_at_every_attempt(relay: SmtpStandIn) -> None:
     for attempt in (1, 2):
         outcome(DjangoSmtp().backend(relay.port), MESSAGE._replace(attempt=attempt, content=WHOLE))
 
-    first, second = (
-        email.message_from_bytes(each, _class=EmailMessage, policy=email.policy.default) for each in relay.mails
-    )
-    for name in ("Message-ID", "Date", "From", "To", "Reply-To", "List-Unsubscribe", "X-Correlation-ID"):
-        assert first[name] == second[name]
-        assert first[name]
-    assert first["Message-ID"] == MESSAGE_ID
-    parts = [part.get_content_type() for part in first.walk() if not part.is_multipart()]
-    assert parts == ["text/plain", "text/html", "application/pdf"]
+    first, second = relay.mails
+    assert first == second
+    told = email.message_from_bytes(first, _class=EmailMessage, policy=email.policy.default)
+    assert not told.defects
+    assert (told["Message-ID"], told["Date"].datetime) == (MESSAGE_ID, MESSAGE.created_at)
+    assert (told["Reply-To"], told["X-Correlation-ID"]) == ("help@example.com", "c0ffee-1")
+    assert told["List-Unsubscribe"] == "<https://example.com/u>"
+    texts = [told.get_body((kind,)).get_content().strip() for kind in ("plain", "html")]  # type: ignore[union-attr]
+    assert texts == [MESSAGE.body, "<p>Hi</p>"]
+    arrived = [
+        File(str(part.get_filename()), part.get_content_type(), part.get_payload(decode=True))
+        for part in told.iter_attachments()
+    ]
+    assert arrived == WHOLE.files

@@ -168,15 +168,16 @@ def test_html_replies_headers_and_files_go_with_the_mail(resend: HttpStandIn) ->
         "reply_to": ["help@example.com", "us@example.com"],
         "headers": {"List-Unsubscribe": "<https://example.com/u>"},
     }
-    files = [File("bill.pdf", "application/pdf", b"\x00\xff")]
+    files = [File("bill.pdf", "application/pdf", b"\x00\xff"), File("März.csv", "text/csv", b"a;b\r\n")]
 
     mail = posted(resend, MESSAGE._replace(content=Content(fields, files)))
 
     assert (mail["html"], mail["reply_to"]) == ("<p>Hi</p>", ["help@example.com", "us@example.com"])
     assert mail["headers"]["List-Unsubscribe"] == "<https://example.com/u>"
-    (file,) = mail["attachments"]
-    assert (file["filename"], file["content_type"]) == ("bill.pdf", "application/pdf")
-    assert base64.b64decode(file["content"]) == b"\x00\xff"
+    arrived = [
+        File(file["filename"], file["content_type"], base64.b64decode(file["content"])) for file in mail["attachments"]
+    ]
+    assert arrived == files
 
 
 @pytest.mark.parametrize(

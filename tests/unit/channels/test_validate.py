@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from channels.apprise import Apprise
-from channels.contract import Backend, Unacceptable
+from channels.contract import Backend, File, Unacceptable
 from channels.django_email import DjangoEmail
 from channels.resend import Resend
 from channels.slack import SlackWebhook
@@ -149,6 +149,18 @@ def test_every_email_backend_asks_the_same(backend: Backend) -> None:
     assert refusal(backend, to="ada@example.com") == ("subject", "required")
     assert backend.rules() == EMAIL.rules()
     assert backend.destination("ada@example.com") == ""
+
+
+@pytest.mark.parametrize("backend", [EMAIL, Resend(), DjangoEmail()])
+def test_every_email_backend_takes_the_same_beyond_the_text(backend: Backend) -> None:
+    given = {"html": "<p>Hi</p>", "reply_to": "Bob@Example.com", "attachments": [{"name": "a.txt", "content": "aGk="}]}
+    assert backend.validate_content(given) == (
+        {"html": "<p>Hi</p>", "reply_to": ["Bob@example.com"]},
+        [File("a.txt", "text/plain", b"hi")],
+    )
+    with pytest.raises(Unacceptable) as error:
+        backend.validate_content({"blocks": []})
+    assert (error.value.field, error.value.code) == ("blocks", "unknown_field")
 
 
 def test_apprise_sends_to_a_destination_by_its_name_and_each_is_a_lane_of_its_own() -> None:
