@@ -12,7 +12,7 @@ from django.forms import BoundField
 from channels.registry import open_channels
 from notifications.intake import Problem
 from notifications.services.rendering import PARTS
-from notifications.services.templates import NOTE_LIMIT, has_subject
+from notifications.services.templates import NOTE_LIMIT, has_html, has_subject
 
 LABELS = {"subject": "Subject", "message": "Message", "html": "HTML"}
 _ROWS = {"message": 8, "html": 14}
@@ -63,7 +63,8 @@ class VersionForm(VariablesForm):
     def __init__(self, *args: Any, bodies: Mapping[str, Mapping[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, of=open_channels(), **kwargs)
         for channel in open_channels():
-            for part in PARTS if has_subject(channel) else ("message",):
+            has = {"subject": has_subject(channel), "message": True, "html": has_html(channel)}
+            for part in filter(has.get, PARTS):
                 self.fields[f"{channel}.{part}"] = forms.CharField(
                     label=LABELS[part],
                     required=False,

@@ -106,6 +106,8 @@ def wrong_bodies(bodies: Sources) -> list[Problem]:
             problems.append(Problem(f"{channel}.message", "required", "is needed: every message has a text"))
         if "subject" in body and not has_subject(channel):
             problems.append(Problem(f"{channel}.subject", "not_supported", "is nothing that this channel has"))
+        if "html" in body and not has_html(channel):
+            problems.append(Problem(f"{channel}.html", "not_supported", "is nothing that this channel has"))
         if "subject" not in body and _needs_subject(channel):
             problems.append(Problem(f"{channel}.subject", "required", "is needed: this channel sends nothing without"))
         problems += _wrong_sources(channel, body)
@@ -116,6 +118,14 @@ def has_subject(channel: str) -> bool:
     """Whether it may be that this channel has one; that it may be so is also true of a channel without rules."""
     rules = channels()[channel].backend.rules()
     return rules is None or rules.subject is not Subject.NONE
+
+
+def has_html(channel: str) -> bool:
+    try:
+        channels()[channel].backend.validate_content({"html": "<p></p>"})
+    except Unacceptable:
+        return False
+    return True
 
 
 def _needs_subject(channel: str) -> bool:

@@ -172,6 +172,19 @@ def test_a_preview_tells_what_a_request_would_be_told(browser: Browser, variable
     assert words in page(browser.post(of(made.template, "versions/1/"), fields))
 
 
+def test_a_preview_tells_of_html_what_a_request_would_be_told(browser: Browser) -> None:
+    made = template({"email": {"subject": "x", "message": "x", "html": "{{ name }}"}})
+    fields = {"example": json.dumps({"name": " "}), "channel": "email"}
+
+    assert "content.html: must not be empty" in page(browser.post(of(made.template, "versions/1/"), fields))
+
+
+def test_the_form_asks_for_html_where_the_channel_takes_it(browser: Browser) -> None:
+    form = page(browser.get(of(Template.objects.create(name="new"), "versions/new/")))
+
+    assert re.findall(r'name="(\w+)\.html"', form) == ["email"]
+
+
 def test_html_is_shown_in_a_frame_that_nothing_gets_out_of(browser: Browser) -> None:
     hostile = {"email": {"subject": "x", "message": "x", "html": "</iframe><script>alert(1)</script>{{ name }}"}}
     made = template(hostile)

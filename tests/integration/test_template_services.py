@@ -22,6 +22,9 @@ from tests.integration.templates import VARIABLES, template, version
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+EMAIL = {"channel": "email", "to": "ann@example.com"}
+
+
 @pytest.fixture
 def client() -> Client:
     return ClientFactory()
@@ -31,7 +34,8 @@ def client() -> Client:
 def configured(slack: None, settings: Settings) -> None:
     known = settings.NOTIFIER_CHANNELS
     sms = {**known["sms"], "account_sid": f"AC{'0' * 32}", "auth_token": "t" * 32, "from_number": "+15005550006"}
-    settings.NOTIFIER_CHANNELS = {**known, "sms": sms}
+    email = {**known["email"], "sender": "us@example.com", "host": "127.0.0.1"}
+    settings.NOTIFIER_CHANNELS = {**known, "sms": sms, "email": email}
 
 
 def asked(name: str, **fields: Any) -> NotificationRequest:
@@ -105,6 +109,7 @@ def test_a_variable_with_a_nul_is_refused(client: Client) -> None:
     [
         ({"message": "x"}, ("message", "with_template")),
         ({"subject": "x"}, ("subject", "with_template")),
+        ({**EMAIL, "content": {"html": "<p>x</p>"}}, ("content.html", "with_template")),
         ({"template": "", "message": "x"}, ("variables", "without_template")),
         ({"template": "", "variables": None, "template_version": 1}, ("template_version", "without_template")),
         ({"channel": "fax"}, ("channel", "unknown_channel")),
@@ -172,3 +177,38 @@ def test_versions_are_numbered_without_gaps_and_the_newest_is_used(client: Clien
 
     assert [second.number, third.number] == [2, 3]
     assert Template.objects.get().current == 3
+
+
+def test_what_else_a_mail_has_stands_beside_its_template(client: Client) -> None:
+    content = {"reply_to": "bob@example.com", "attachments": [{"name": "a.txt", "content": "aGk="}]}
+    services.accept(client, asked(template().template.name, content=content, **EMAIL), key=None)
+
+    stored = Notification.objects.get()
+    assert stored.content is not None
+    assert stored.content["fields"] == {"html": "<p>Dear Ann</p>", "reply_to": ["bob@example.com"]}
+    assert [file["name"] for file in stored.content["files"]] == ["a.txt"]
+
+
+@pytest.mark.parametrize("channel", ["slack", "sms", "apprise"])
+def test_html_is_for_channels_that_take_it(channel: str) -> None:
+    with pytest.raises(Refused) as refused:
+        template({channel: {"message": "x", "html": "<p>x</p>"}})
+
+    assert [(problem.field, problem.code) for problem in refused.value.problems] == [
+        (f"{channel}.html", "not_supported")
+    ]
+
+
+def preview_refusal(html: str, variables: Any) -> tuple[str, str]:
+    with pytest.raises(Refused) as refused:
+        services.preview_template({"email": {"subject": "x", "message": "x", "html": html}}, "email", variables)
+    (problem,) = refused.value.problems
+    return problem.field, problem.code
+
+
+def test_a_preview_refuses_the_html_that_a_request_would_be_refused_for(client: Client) -> None:
+    for html, variables in (("{{ a|default:'' }}", {"a": " "}), ("{{ a }}" * 17, {"a": "ü" * 8000})):
+        name = template({"email": {"subject": "x", "message": "x", "html": html}}).template.name
+        asked_for = refusal(client, asked(name, variables=variables, **EMAIL))
+        assert [preview_refusal(html, variables)] == asked_for
+        assert asked_for[0][0] == "content.html"

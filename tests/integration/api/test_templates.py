@@ -65,6 +65,17 @@ def test_the_short_forms_take_templates_and_each_channel_its_own_escapes(
     assert Notification.objects.get().body == text
 
 
+def test_html_of_a_template_and_what_else_is_posted_go_together(caller: Caller) -> None:
+    file = {"name": "a.txt", "content": "aGk="}
+    body = {"send_to": "ann@example.com", "template": template().template.name, "variables": VARIABLES}
+    answer = caller.post("/api/v1/mail", {**body, "reply_to": "bob@example.com", "attachments": [file]})
+
+    assert answer.status_code == 202, answer.content
+    content = json.loads(caller.get(json.loads(answer.content)["links"]["self"]).content)["content"]
+    assert (content["html"], content["reply_to"]) == ("<p>Dear Ann</p>", ["bob@example.com"])
+    assert [each["name"] for each in content["attachments"]] == ["a.txt"]
+
+
 def test_a_batch_has_one_template_or_many_and_none(caller: Caller) -> None:
     name = template().template.name
     several = [{**EMAIL, "template": name}, {"channel": "slack", "message": "plain"}, {**SMS, "template": name}]
@@ -120,6 +131,7 @@ def test_a_variable_that_is_missing_is_named_each_of_them(caller: Caller) -> Non
         ({"message": "hello"}, ("message", "with_template")),
         ({"subject": "hello"}, ("subject", "with_template")),
         ({"html": "<p>hello</p>"}, ("html", "with_template")),
+        ({"content": {"html": "<p>hello</p>"}}, ("content.html", "with_template")),
         ({"channel": "slack", "to": "default"}, ("variables.name", "missing_variable")),
         ({"channel": "fax"}, ("channel", "unknown_channel")),
         ({"to": "nobody"}, ("to", "invalid_phone_number")),

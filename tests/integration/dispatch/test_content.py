@@ -12,6 +12,8 @@ from channels.sandbox.server import Sandbox
 from notifications.models import Attachment, Attempt, Notification
 from tests import processes
 from tests.eventually import eventually
+from tests.integration.api.callers import new_caller
+from tests.integration.templates import VARIABLES, template
 
 from .conftest import Post
 
@@ -41,6 +43,26 @@ def test_a_mail_arrives_with_its_html_and_its_file_at_the_second_try(
     assert (mail.body, mail.extra["html"].strip()) == ("by mail", "<p>Grüße</p>")
     assert mail.extra["attachments"] == f"Rechnung März.pdf (application/pdf, {len(OCTETS)} bytes)"
     assert (mail.extra["reply-to"], mail.extra["x-order"]) == ("bob@example.com", "42")
+
+
+def test_a_mail_that_is_posted_by_template_arrives_with_its_html_and_what_else_was_posted(
+    sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    variables = {**VARIABLES, "name": "<Ann> & Grüße"}
+    body = {**EMAIL, "template": template().template.name, "variables": variables}
+    del body["subject"]
+    content = {"reply_to": "bob@example.com", "attachments": [FILE]}
+    answer = new_caller().post("/api/v1/notifications", {**body, "content": content})
+    assert answer.status_code == 202, answer.content
+
+    with processes.worker(**providers):
+        eventually(lambda: all_are("sent"), what="sent")
+
+    (mail,) = sandbox.mailbox.messages("email")
+    assert (mail.subject, mail.body) == ("Order 42", "Dear <Ann> & Grüße,\nyour order 42 is on its way.")
+    assert mail.extra["html"].strip() == "<p>Dear &lt;Ann&gt; &amp; Grüße</p>"
+    assert mail.extra["reply-to"] == "bob@example.com"
+    assert mail.extra["attachments"] == f"Rechnung März.pdf (application/pdf, {len(OCTETS)} bytes)"
 
 
 def test_blocks_arrive_beside_the_text(post: Post, sandbox: Sandbox, providers: dict[str, str]) -> None:
