@@ -31,6 +31,7 @@ _REPLIES = "https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3"
 _AUTH = "https://www.rfc-editor.org/rfc/rfc4954#section-6"
 _SIZE = "https://www.rfc-editor.org/rfc/rfc1870"
 _STATUSES = "https://www.rfc-editor.org/rfc/rfc3463"
+_NULL_MX = "https://www.rfc-editor.org/rfc/rfc7505#section-6"
 _TLS = "https://www.rfc-editor.org/rfc/rfc3207#section-4"
 _DATA = "https://www.rfc-editor.org/rfc/rfc5321#section-4.2.5"
 NO_REPLY = "no reply"  # the code of a row for what is no reply of SMTP's
@@ -47,6 +48,7 @@ ERRORS = Table(
     Meaning("552 MAIL", Kind.PERMANENT, "larger than the relay takes", f"{_SIZE}#section-6.1"),
     Meaning("5.3.4 MAIL", Kind.PERMANENT, "larger than the relay takes", f"{_STATUSES}#section-3.4"),
     Meaning("5.1.1", Kind.PERMANENT, "no such mailbox", f"{_STATUSES}#section-3.2", refuses=Refused.RECIPIENT),
+    Meaning("5.1.10", Kind.PERMANENT, "the domain takes no mail at all", _NULL_MX, refuses=Refused.RECIPIENT),
     Meaning("550", Kind.PERMANENT, "mailbox unavailable, or refused by policy", _REPLIES),
     Meaning("551", Kind.PERMANENT, "the recipient is elsewhere", _REPLIES),
     Meaning("552", Kind.PERMANENT, "too large, or the mailbox is full", _REPLIES),
