@@ -14,7 +14,7 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema deploy init up down logs \
+.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -58,18 +58,18 @@ format: $(VENV)/.dev ## Mend style and format
 	$(PY) -m ruff format .
 
 # What a production machine would set: the checks judge those settings, and touch nobody's .data.
-types migrations deploy schema: export NOTIFIER_ENV_FILE =
-types migrations deploy schema: export DATABASE_URL = postgresql://notifier:none@127.0.0.1:1/notifier
-types migrations deploy schema: export SECRET_KEY = as-long-and-random-as-a-key-has-to-be-6Zk1vQ8sXw3LrT7yBn
-types migrations deploy schema: export PUBLIC_URL = https://notify.example.com
-types migrations deploy schema: export DEBUG = off
-types migrations deploy schema: export LOG_LEVEL = warning
-types migrations deploy schema: export SLACK_WEB_HOOK_URL = https://hooks.slack.com/services/T00000000/B00000000/X
-types migrations deploy schema: export TWILIO_ACCOUNT_SID = AC00000000000000000000000000000000
-types migrations deploy schema: export TWILIO_AUTH_TOKEN = 00000000000000000000000000000000
-types migrations deploy schema: export TWILIO_FROM_NUMBER = +15005550006
-types migrations deploy schema: export EMAIL_SENDER = notify@example.com
-types migrations deploy schema: export SMTP_HOST = smtp.example.com
+types migrations deploy schema errors: export NOTIFIER_ENV_FILE =
+types migrations deploy schema errors: export DATABASE_URL = postgresql://notifier:none@127.0.0.1:1/notifier
+types migrations deploy schema errors: export SECRET_KEY = as-long-and-random-as-a-key-has-to-be-6Zk1vQ8sXw3LrT7yBn
+types migrations deploy schema errors: export PUBLIC_URL = https://notify.example.com
+types migrations deploy schema errors: export DEBUG = off
+types migrations deploy schema errors: export LOG_LEVEL = warning
+types migrations deploy schema errors: export SLACK_WEB_HOOK_URL = https://hooks.slack.com/services/T00000000/B00000000/X
+types migrations deploy schema errors: export TWILIO_ACCOUNT_SID = AC00000000000000000000000000000000
+types migrations deploy schema errors: export TWILIO_AUTH_TOKEN = 00000000000000000000000000000000
+types migrations deploy schema errors: export TWILIO_FROM_NUMBER = +15005550006
+types migrations deploy schema errors: export EMAIL_SENDER = notify@example.com
+types migrations deploy schema errors: export SMTP_HOST = smtp.example.com
 
 types: $(VENV)/.dev ## Check types
 	$(PY) -m mypy
@@ -82,6 +82,9 @@ migrations: $(VENV)/.dev ## Check that the migrations match the models
 
 schema: $(VENV)/.dev ## Write docs/openapi.yaml; a test compares it with what the code says
 	$(PY) -W ignore manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+errors: $(VENV)/.dev ## Write docs/errors.md from the backends' tables; a test compares it with them
+	@$(PY) manage.py error_tables > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 
 deploy: $(VENV)/.dev ## Check the settings as a production machine has them
 	$(PY) manage.py check --deploy --fail-level WARNING

@@ -108,7 +108,8 @@ class Refused(enum.StrEnum):
     """What else a permanent refusal says no to."""
 
     MESSAGE = "message"  # nothing else: this text to this recipient
-    RECIPIENT = "recipient"  # anything to this recipient (opted out, no such mailbox): suppress it
+    RECIPIENT = "recipient"  # anything to this recipient, who is not there (no such mailbox): suppress it
+    OPTED_OUT = "opted_out"  # anything to this recipient, who wants no more: suppress it
     DESTINATION = "destination"  # anything to this destination (an archived channel): pause its lane
 
 
@@ -227,6 +228,10 @@ class Backend(ABC):
             raise Unacceptable(name, "not_supported", "is nothing that this channel takes: leave it out")
         return NOTHING_MORE
 
+    def escape(self, words: str) -> str:
+        """Words of unknown origin as they are to stand in a message, where the provider reads more than plain text."""
+        return words
+
     def rules(self) -> Rules | None:
         """What `validate` asks, for the database to ask of what comes from SQL; None: nothing may come from there."""
         return None
@@ -242,11 +247,15 @@ class Backend(ABC):
         """
         raise Forged(f"{self.name} gives no delivery reports")
 
+    def measure(self, body: str) -> Mapping[str, str | int]:
+        """What else there is to know of a text before it is sent, to be shown: an SMS's segments. Most have nothing."""
+        return {}
+
     def look_up(self, message: Message, *, since: datetime) -> Sequence[Receipt]:
         """What the provider has taken since then that may be this message, oldest first; asked before one that may have
-        been sent is sent again.
+        been sent is sent again. One that it has given up since bears its `code`; all others have none.
 
-        Raises: as `Session.send`; nothing is sent by it.
+        Raises: as `Session.send`; nothing is sent by it. Takes 10 s at most: a send follows.
         """
         return ()
 

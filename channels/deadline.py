@@ -142,11 +142,11 @@ def tls_context(ca_file: str = "") -> ssl.SSLContext:
     return context
 
 
-def in_time(call: Callable[[], T]) -> T:
+def in_time(call: Callable[[], T], name: str = "look-up") -> T:
     """Run a call that nothing can interrupt, such as the system's resolver.
 
-    It runs in a thread of its own, which is left behind once the deadline passes: its result is dropped, and
-    it ends when the resolver's own timeouts say so.
+    It runs in a thread of its own, of that name, which is left behind once the deadline passes: its result is dropped,
+    and it ends when the resolver's own timeouts say so.
     """
     answer: Future[T] = Future()
 
@@ -156,7 +156,7 @@ def in_time(call: Callable[[], T]) -> T:
         except Exception as error:  # noqa: BLE001 - raised again where it is waited for
             answer.set_exception(error)
 
-    threading.Thread(target=run, name="look-up", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
     return answer.result(timeout=_running.get().left())
 
 

@@ -54,14 +54,16 @@ class Meaning:
                 return {
                     Refused.MESSAGE: "fail",
                     Refused.RECIPIENT: "fail, and suppress the recipient",
+                    Refused.OPTED_OUT: "fail, and suppress the recipient, who has opted out",
                     Refused.DESTINATION: "fail, and pause the lane",
                 }[self.refuses]
             case Kind.TRANSIENT:
-                return f"try again{_not_before(self.patience)}{_and_pause(rests=self.rests)}"
+                alone = "; says nothing of the lane" if self.isolated else ""
+                return f"try again{_not_before(self.patience)}{_and_pause(rests=self.rests)}{alone}"
             case Kind.UNKNOWN:
                 return f"as the channel's policy says: resend, marked, or hold{_and_pause(rests=self.rests)}"
             case Kind.RATE_LIMITED:
-                return f"pause the lane{_not_before(self.patience)}"
+                return f"pause the lane for as long as asked, else {self.patience.total_seconds():.0f} s"
             case Kind.CONFIGURATION:
                 return "pause the lane, fail nothing"
             case unreachable:

@@ -7,6 +7,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
 from channels.contract import ChannelError
 from channels.deadline import Forbidden
 from channels.errors import Kind, Meaning, Table
@@ -63,6 +66,18 @@ def failure_of(error: Exception, stage: str, *, unknown: bool) -> ChannelError:
 def _broken_off(code: str, detail: str, *, unknown: bool) -> ChannelError:
     row = FAILURES.first(f"{code} in doubt", "connection in doubt") if unknown else FAILURES[code]
     return row.error(detail, code=code)
+
+
+def is_unconnected(error: BaseException) -> bool:
+    """Whether a library's error says that no connection came about, so that nothing was sent.
+
+    Only the error itself is asked, and what it says that it was raised for: what merely came before it (another host,
+    tried first) tells nothing of this one.
+    """
+    if isinstance(error, requests.ConnectionError):
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+    return isinstance(error, (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError))
 
 
 def _words(causes: list[BaseException]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import json
 import logging
 import re
 import socket
@@ -61,7 +62,7 @@ FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the provider said: `text` is cut at ANSWER_LIMIT, or where the connection broke."""
+    """What the provider said: `text` is cut at the answer's limit, or where the connection broke."""
 
     status: int
     headers: Mapping[str, str]  # names in any case
@@ -78,6 +79,14 @@ class Answer:
             asked = until - (_date(self.headers.get("Date", "")) or datetime.now(UTC))
         return min(max(asked, LEAST_PATIENCE), MOST_PATIENCE)
 
+    def fields(self) -> Mapping[str, Any]:
+        """Its text as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.text)
+        except (ValueError, RecursionError):  # of brackets nested too deep
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def error(self, table: Table, *words: str, detail: str, code: str = "") -> ChannelError:
         """What an answer means that is not the yes which the provider documents.
 
@@ -85,19 +94,18 @@ class Answer:
         none has a row, the status decides. `detail` is what the answer says, already fit for a log. `code`: what to
         show for it, where that is neither the word that has a row nor the status.
         """
-        row = self._meaning(table, words)
-        shown = code or (row.code if row.code in words else str(self.status))
+        by_word = self._by_word(table, words)
+        row = by_word or table.first(str(self.status), f"{self.status // 100}xx", ANY_OTHER)
+        shown = code or (by_word.code if by_word else str(self.status))
         said = row.says if row.code in _EMPTY_WORDS or not detail else detail
         asked = (
             self.retry_after(row.patience) if "Retry-After" in self.headers or row.kind is Kind.RATE_LIMITED else None
         )
         return row.error(f"answered {self.status}: {said}", code=shown, retry_after=asked)
 
-    def _meaning(self, table: Table, words: Sequence[str]) -> Meaning:
+    def _by_word(self, table: Table, words: Sequence[str]) -> Meaning | None:
         said = next((table.own[word] for word in words if word in table.own and not _STATUS.fullmatch(word)), None)
-        if said is not None and (400 <= self.status <= 499 or said.kind in _TRUE_ANYWHERE):
-            return said
-        return table.first(str(self.status), f"{self.status // 100}xx", ANY_OTHER)
+        return said if said and (400 <= self.status <= 499 or said.kind in _TRUE_ANYWHERE) else None
 
 
 class HttpOnce:
@@ -108,11 +116,17 @@ class HttpOnce:
     """
 
     def __init__(
-        self, *, limit: timedelta, max_idle: timedelta = MAX_IDLE, permits: Callable[[str, str], bool] | None = None
+        self,
+        *,
+        limit: timedelta,
+        max_idle: timedelta = MAX_IDLE,
+        permits: Callable[[str, str], bool] | None = None,
+        answer_limit: int = ANSWER_LIMIT,
     ) -> None:
         """`limit`: the total deadline of one send. `permits`: whether an address may be connected to by a scheme
-        (`http` or `https`), both as text; None for any."""
+        (`http` or `https`), both as text; None for any. `answer_limit`: bytes."""
         self._limit = limit
+        self._answer_limit = answer_limit
         self._idle: Idle[_Adapter] = Idle(_Adapter.close, max_idle)
         self._pools = _pools(permits)
 
@@ -144,7 +158,7 @@ class HttpOnce:
                 octets = b""
                 # A status says enough, even where the text after it breaks off.
                 with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-                    octets = _read(response.raw)
+                    octets = _read(response.raw, self._answer_limit)
         except BaseException:
             adapter.close()
             raise
@@ -219,9 +233,9 @@ class _Adapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def _read(raw: Any) -> bytes:
+def _read(raw: Any, limit: int) -> bytes:
     octets = bytearray()
-    while len(octets) < ANSWER_LIMIT and (piece := raw.read1(ANSWER_LIMIT - len(octets))):
+    while len(octets) < limit and (piece := raw.read1(limit - len(octets))):
         octets += piece
     return bytes(octets)
 

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import requests
 
-from channels import text
+from channels import slack_content, text
 from channels.contract import (
     Backend,
     ConfigurationError,
+    Content,
     Message,
     Receipt,
     Refused,
@@ -75,7 +76,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 
 
 class SlackWebhook(Backend):
-    """Posts `text`, which Slack reads as its own mrkdwn, to the named webhook.
+    """Posts `text`, which Slack reads as its own mrkdwn, to the named webhook. Where there are blocks, these are shown,
+    and the text wherever there is no room for them.
 
     Option: `webhooks`, a mapping of names to URLs.
     """
@@ -118,6 +120,13 @@ class SlackWebhook(Backend):
             raise Unacceptable("to", *UNKNOWN_DESTINATION)
         return name
 
+    def validate_content(self, given: Mapping[str, Any]) -> Content:
+        return slack_content.content(given)
+
+    def escape(self, words: str) -> str:
+        """No mention, no link: https://docs.slack.dev/messaging/formatting-message-text#escaping names these three."""
+        return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
     def rules(self) -> Rules:
         return Rules(
             subject=Subject.NONE,
@@ -149,12 +158,13 @@ class _Session:
         if url is None:
             raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
         headers = {"X-Correlation-ID": message.correlation_id}
-        answer = self._http.send(requests.Request("POST", url, json={"text": message.body}, headers=headers))
+        payload = {"text": message.body, **message.content.fields}
+        answer = self._http.send(requests.Request("POST", url, json=payload, headers=headers))
         if answer.status == 200 and answer.text.strip() == "ok":
             return Receipt(code="200", detail="ok")
         path = urlsplit(url).path
-        word = text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body))
-        raise answer.error(ERRORS, word, detail=word)
+        detail = text.one_line(answer.text, hide=(url, path, path.rpartition("/")[2], message.body))
+        raise answer.error(ERRORS, answer.text.strip(), detail=detail)
 
 
 def _wrong_path(url: str) -> str:

@@ -7,31 +7,24 @@ import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from email.charset import QP, Charset
-from email.utils import format_datetime, getaddresses
-from functools import cache, cached_property
+from functools import cached_property
 from ssl import SSLContext
 from typing import Any, ClassVar
 
-from django.core.mail import EmailMessage
-
-from channels import deadline, text
+from channels import deadline, mail, text
 from channels.contract import (
-    Backend,
     ChannelError,
     ConfigurationError,
     Message,
-    PermanentError,
     Receipt,
     Refused,
     SettingProblem,
-    Unacceptable,
 )
+from channels.email_backend import EmailBackend, sender_address
 from channels.errors import Kind, Meaning, Table
 from channels.failure import FAILURES, failure_of
 from channels.http_once import is_loopback
 from channels.idle import Idle
-from channels.rules import Recipient, Rules, Subject
 from channels.smtp_once import Relay
 
 _REPLIES = "https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3"
@@ -72,17 +65,11 @@ ERRORS = Table(
     beneath=FAILURES,
 )
 
-MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
-SUBJECT_LIMIT = 255  # characters
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 
-# 7-bit lines of at most 76 characters, because not every relay takes 8-bit text or lines of any length.
-_QUOTED = Charset("utf-8")
-_QUOTED.body_encoding = QP
 
-
-class SmtpEmail(Backend):
-    """Plain-text mail from one sender through one relay.
+class SmtpEmail(EmailBackend):
+    """Mail from one sender through one relay.
 
     Options: `sender` (an address, with or without a name), `host`, `port`, `username`, `password`,
     `security` ("tls", "starttls" or "none"; never less than asked for) and `ca_file`, a private authority.
@@ -129,7 +116,7 @@ class SmtpEmail(Backend):
             found.append(SettingProblem("SMTP_HOST", "is missing beside other variables of email"))
         if not self.sender:
             found.append(SettingProblem("EMAIL_SENDER", "is missing beside other variables of email"))
-        elif not _sender_address(self.sender):
+        elif not sender_address(self.sender):
             found.append(SettingProblem("EMAIL_SENDER", "must be one address, such as Shop <shop@example.com>"))
         if self.username and not self.password:
             found.append(SettingProblem("SMTP_PASSWORD", "is missing, while SMTP_USERNAME is set"))
@@ -141,28 +128,6 @@ class SmtpEmail(Backend):
         if self.ca_file and not _is_readable(self.ca_file):
             found.append(SettingProblem("SMTP_CA_FILE", "is not a file of certificates that can be read"))
         return found
-
-    def validate(self, *, to: str, subject: str, body: str) -> str:
-        """`to` is one bare address. Its domain comes back in lower-case ASCII (IDNA 2008)."""
-        if not subject.strip():
-            raise Unacceptable("subject", "required", "must not be empty: an email needs a subject")
-        text.require_line("subject", subject, limit=SUBJECT_LIMIT)
-        text.require_body(body, limit=MESSAGE_LIMIT)
-        if (size := len(body.encode())) > MESSAGE_LIMIT:
-            detail = f"must be at most {MESSAGE_LIMIT} bytes of UTF-8, not {size}"
-            raise Unacceptable("message", "too_long", detail)
-        return text.normal_address("to", to)
-
-    def rules(self) -> Rules:
-        """Stricter in one thing: a domain in ASCII. No database knows how IDNA writes ß."""
-        return Rules(
-            subject=Subject.REQUIRED,
-            subject_limit=SUBJECT_LIMIT,
-            message_limit=MESSAGE_LIMIT,
-            message_bytes=MESSAGE_LIMIT,
-            recipient=Recipient.EMAIL,
-            refusal=(text.INVALID_ADDRESS[0], f"{text.INVALID_ADDRESS[1]}, its domain in ASCII (xn--…)"),
-        )
 
     @contextmanager
     def session(self) -> Iterator[_Session]:
@@ -197,13 +162,15 @@ class _Session:
         self._idle = idle
 
     def send(self, message: Message) -> Receipt:
-        sender = _sender_address(self._backend.sender)
-        to, mail = _compose(message, self._backend.sender, sender)
+        sender = sender_address(self._backend.sender)
+        if not sender:
+            raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
+        to, octets = mail.octets(message, sender=self._backend.sender, address=sender)
         relay = self._idle.take(None) or self._backend.relay()
         with deadline.within(self._backend.send_timeout):
             failure: ChannelError | None = None
             try:
-                reply = relay.send(sender=sender, to=to, mail=mail)
+                reply = relay.send(sender=sender, to=to, mail=octets)
             except (smtplib.SMTPException, OSError) as error:
                 failure = _failure(error, message, unknown=relay.in_doubt)
                 if not _is_in_step(error):
@@ -215,51 +182,16 @@ class _Session:
             self._idle.give(None, relay)
         if failure is not None:
             raise failure
-        return Receipt(provider_id=_message_id(message, sender), code="250", detail=_words(reply, message))
+        return Receipt(provider_id=mail.message_id(message, sender), code="250", detail=_words(reply, message))
 
 
-def _compose(message: Message, sender: str, address: str) -> tuple[str, bytes]:
-    """The recipient and the mail. All in it is the same at every attempt, so that a mailbox can tell a duplicate."""
-    if not address:
-        raise ConfigurationError("sender", "EMAIL_SENDER is not one address")
-    try:
-        # What was validated may since have been written by SQL: a header must never end early.
-        to = text.normal_address("to", message.to)
-        mail = EmailMessage(
-            subject=message.subject,
-            body=re.sub(r"\r\n?", "\n", message.body),
-            from_email=sender,
-            to=[to],
-            headers={
-                "Message-ID": f"<{_message_id(message, address)}>",
-                "Date": format_datetime(message.created_at),
-                "X-Correlation-ID": message.correlation_id,
-                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
-            },
-        )
-        mail.encoding = _QUOTED
-        octets: bytes = mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own takes it
-    except (Unacceptable, ValueError):
-        refusal = PermanentError("invalid_message", "the recipient or a header cannot be written in an email")
-    else:
-        return to, octets if octets.endswith(b"\r\n") else octets + b"\r\n"
-    raise refusal
-
-
-def _message_id(message: Message, sender_address: str) -> str:
-    return f"{message.notification_id}@{sender_address.rpartition('@')[2]}"
-
-
-@cache
-def _sender_address(sender: str) -> str:
-    """The bare address of `Name <address>` or `address`; "" where it is not exactly one."""
-    addresses = getaddresses([sender])
-    if len(addresses) != 1 or not sender.isprintable():
-        return ""
-    try:
-        return text.normal_address("sender", addresses[0][1])
-    except Unacceptable:
-        return ""
+def refusal_of(error: Exception, message: Message) -> ChannelError | None:
+    """What the relay's reply in an error of smtplib's means, whoever spoke to it; None where it holds no reply."""
+    reply = _reply(error)
+    if reply is None:
+        return None
+    # One that is neither yes nor no settles nothing.
+    return _answered(error, *reply, message, unknown=not 400 <= reply[0] <= 599)
 
 
 def _failure(error: Exception, message: Message, *, unknown: bool) -> ChannelError:

@@ -7,18 +7,19 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import phonenumbers
 import requests
+from twilio.base.exceptions import TwilioException
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from channels import text
+from channels import sms_text, text, twilio_list
 from channels.contract import (
     Backend,
     ChannelError,
@@ -51,7 +52,7 @@ ERRORS = Table(
     Meaning("21408", Kind.CONFIGURATION, "no permission for the recipient's region", f"{_ERRORS}/21408"),
     Meaning("21606", Kind.CONFIGURATION, "our 'From' cannot send messages", f"{_ERRORS}/21606"),
     Meaning("21608", Kind.CONFIGURATION, "a trial account sends to verified numbers only", f"{_ERRORS}/21608"),
-    Meaning("21610", Kind.PERMANENT, "the recipient has opted out", f"{_ERRORS}/21610", refuses=Refused.RECIPIENT),
+    Meaning("21610", Kind.PERMANENT, "the recipient has opted out", f"{_ERRORS}/21610", refuses=Refused.OPTED_OUT),
     Meaning(
         "21611",
         Kind.TRANSIENT,
@@ -97,12 +98,13 @@ ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
 
 
 class TwilioSms(Backend):
-    """Options: `account_sid`, `auth_token`, `from_number` or `messaging_service_sid`, and `base_url`,
-    which is Twilio's own where it is empty."""
+    """Options: `account_sid`, `auth_token`, `from_number` or `messaging_service_sid`, `base_url`, which is Twilio's own
+    where it is empty, and `max_segments` of one message (0: as many as its characters take)."""
 
     name = "twilio_sms"
     send_timeout = timedelta(seconds=15)  # as long as Twilio itself waits for anybody's webhook
     gives_reports = True
+    looks_up = True
     errors: ClassVar = ERRORS
 
     def __init__(
@@ -113,18 +115,22 @@ class TwilioSms(Backend):
         from_number: str = "",
         messaging_service_sid: str = "",
         base_url: str = "",
+        max_segments: int = 0,
     ) -> None:
         self._account_sid = account_sid
         self._auth_token = auth_token
         self._from_number = from_number
         self._messaging_service_sid = messaging_service_sid
         self._base_url = base_url
+        self._max_segments = max_segments
         self._http = HttpOnce(limit=self.send_timeout)
+        self._list_http = HttpOnce(limit=twilio_list.PAGE_TIMEOUT, answer_limit=twilio_list.PAGE_LIMIT)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> TwilioSms:
         names = ("account_sid", "auth_token", "from_number", "messaging_service_sid", "base_url")
-        return cls(**{name: options.get(name, "") for name in names})
+        texts = {name: options.get(name, "") for name in names}
+        return cls(**texts, max_segments=options.get("max_segments") or 0)
 
     @property
     def configured(self) -> bool:
@@ -162,12 +168,31 @@ class TwilioSms(Backend):
         """`to` is in E.164, as given: a number without its country could be anybody's."""
         text.refuse_subject(subject, "SMS")
         text.require_body(body, limit=MESSAGE_LIMIT)
+        if self._max_segments:
+            self._refuse_segments(body)
         if not E164.fullmatch(to) or not _is_possible(to):
             raise Unacceptable("to", *INVALID_NUMBER)
         return to
 
-    def rules(self) -> Rules:
-        """Stricter in one thing: a number with a trunk prefix behind its country, which is no E.164 (+44 0 20 …)."""
+    def _refuse_segments(self, body: str) -> None:
+        encoding, segments = sms_text.measure(body)
+        if segments > self._max_segments:
+            detail = f"takes {segments} segments in {encoding}, and may take {self._max_segments}: shorten it"
+            if encoding is sms_text.Encoding.UCS_2:
+                detail += ", or leave out what GSM-7 has not"
+            raise Unacceptable("message", "too_many_segments", detail)
+
+    def measure(self, body: str) -> Mapping[str, str | int]:
+        encoding, segments = sms_text.measure(body)
+        return {"encoding": encoding.value, "segments": segments}
+
+    def rules(self) -> Rules | None:
+        """Stricter in one thing: a number with a trunk prefix behind its country, which is no E.164 (+44 0 20 …).
+
+        None with a limit of segments: the database has no alphabet to count them by.
+        """
+        if self._max_segments:
+            return None
         return Rules(
             subject=Subject.NONE,
             message_limit=MESSAGE_LIMIT,
@@ -182,6 +207,7 @@ class TwilioSms(Backend):
 
     def close(self) -> None:
         self._http.close()
+        self._list_http.close()
 
     def read_report(self, *, url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> DeliveryReport:
         """A status callback, signed with our auth token: https://www.twilio.com/docs/usage/security."""
@@ -202,8 +228,35 @@ class TwilioSms(Backend):
             code=code or status if progress is Progress.UNDELIVERED else "",
         )
 
+    def look_up(self, message: Message, *, since: datetime) -> Sequence[Receipt]:
+        """By the recipient, the text, the time, and who sent it: our number, or our messaging service. A text that
+        Twilio was told to redact is like none.
+        """
+        sent = twilio_list.Sent(message.to, message.body, self._from_number, self._messaging_service_sid, since)
+        wire = _Wire(self._list_http, message, expected=200)
+        try:
+            found = {str(each.sid): each for each in twilio_list.find(self._client(wire), sent)}
+        except (*UNREADABLE, TwilioException):
+            if not wire.answered:
+                raise  # a mistake of ours
+            raise HTTP["2xx"].error("a list in words that are not Twilio's", code="200") from None
+        oldest_first = sorted((each.date_created, sid) for sid, each in found.items() if SID.fullmatch(sid))
+        return [
+            Receipt(provider_id=sid, code=_given_up(found[sid]), detail=text.one_line(str(found[sid].status)))
+            for _, sid in oldest_first
+        ]
+
     def create(self, message: Message, wire: HttpClient) -> MessageInstance:
         """Have Twilio's library make the request, over our own wire, and read the answer."""
+        optional = {
+            "from_": self._from_number,
+            "messaging_service_sid": self._messaging_service_sid,
+            "status_callback": message.receipt_url,
+        }
+        given = {name: value for name, value in optional.items() if value}
+        return self._client(wire).messages.create(to=message.to, body=message.body, **given)
+
+    def _client(self, wire: HttpClient) -> Client:
         # A client for each message is cheap, and keeps nothing of another's. Its address comes from our
         # settings alone: without an environment of its own it would obey TWILIO_EDGE and TWILIO_REGION.
         client = Client(
@@ -214,13 +267,7 @@ class TwilioSms(Backend):
         )
         if self._base_url:
             client.api.base_url = self._base_url
-        optional = {
-            "from_": self._from_number,
-            "messaging_service_sid": self._messaging_service_sid,
-            "status_callback": message.receipt_url,
-        }
-        given = {name: value for name, value in optional.items() if value}
-        return client.messages.create(to=message.to, body=message.body, **given)
+        return client
 
 
 class _Session:
@@ -229,12 +276,12 @@ class _Session:
         self._http = http
 
     def send(self, message: Message) -> Receipt:
-        wire = _Wire(self._http, message)
+        wire = _Wire(self._http, message, expected=201)
         created = None
         try:
             created = self._backend.create(message, wire)
         except UNREADABLE:
-            if not wire.created:
+            if not wire.answered:
                 raise  # a mistake of ours; what follows is an answer that the library cannot read
         if created is None or not SID.fullmatch(str(created.sid)):
             raise HTTP["2xx"].error("created, in words that are not Twilio's", code="201")
@@ -246,11 +293,12 @@ class _Session:
 class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
     """What Twilio's library sends through, instead of its own client: ours sends once, and logs nothing."""
 
-    def __init__(self, http: HttpOnce, message: Message) -> None:
+    def __init__(self, http: HttpOnce, message: Message, *, expected: int) -> None:
         super().__init__(logging.getLogger(__name__), is_async=False)
         self._http = http
         self._message = message
-        self.created = False
+        self._expected = expected  # any other status raises what it means
+        self.answered = False
 
     def request(
         self,
@@ -265,9 +313,9 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
     ) -> Response:
         headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
         answer = self._http.send(requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth))
-        if answer.status != 201:
+        if answer.status != self._expected:
             raise _error(answer, self._message)
-        self.created = True
+        self.answered = True
         return Response(answer.status, answer.text, answer.headers)
 
 
@@ -280,6 +328,11 @@ def _error(answer: Answer, message: Message) -> ChannelError:
 def _failed(code: str, status: str) -> ChannelError:
     """A message that was created and has failed already: certainly not sent."""
     return ERRORS.first(code, status).error(f"created as {status}", code=code or "201")
+
+
+def _given_up(found: MessageInstance) -> str:
+    """The code of a message that Twilio has not got through, "" for any other."""
+    return _code(found.error_code) or str(found.status) if found.status in FAILED else ""
 
 
 def _read(answer: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import dramatiq
 
-from channels.registry import channel_of, channels
+from channels.registry import by_head, channel_of, channels
 from notifications import nudge
 from notifications.bulkhead import Bulkhead
 from notifications.delivery import Delivery
@@ -32,7 +32,10 @@ class Actors:
     def share_out(self, *, threads: int, served: Collection[str]) -> None:
         """Say how many threads there are, and which channels they serve; before the first dispatch."""
         self._served = frozenset(served)
-        self._bulkhead = Bulkhead(threads=threads, channels=len(self._served))
+        # What nobody uses has no share: its threads would be idle, and missing elsewhere.
+        used = [name for name in self._served if name in channels() and not channels()[name].unused]
+        with_backups = {known.name for known in by_head().values() if known.backup}
+        self._bulkhead = Bulkhead(threads=threads, channels=len(used), with_backups=with_backups)
 
     def dispatch(self, lane: str) -> None:
         """Drain a lane, if its channel has a thread left for it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from channels.registry import MARK, channel_of, is_test
 
@@ -15,9 +15,11 @@ from channels.registry import MARK, channel_of, is_test
 class Bulkhead:
     """The threads of one worker process, shared out evenly among the channels it serves."""
 
-    def __init__(self, *, threads: int, channels: int) -> None:
+    def __init__(self, *, threads: int, channels: int, with_backups: Collection[str] = ()) -> None:
+        """`with_backups`: channels that have several backends, each with lanes of its own."""
+        self._with_backups = frozenset(with_backups)
         self.per_channel = max(1, threads // max(1, channels))
-        # A channel with destinations keeps some threads for the others, however slow one of them is.
+        # A channel with several lanes keeps some threads for the others, however slow one of them is.
         self.per_destination = max(1, self.per_channel // 2)
         self.for_tests = max(1, self.per_channel // 4)
         self._lock = threading.Lock()
@@ -59,7 +61,8 @@ class Bulkhead:
         channel = channel_of(lane)
         if self._running[channel] >= self.per_channel:
             return False
-        return channel == lane or self._running[lane] < self.per_destination
+        alone = channel == lane and channel not in self._with_backups
+        return alone or self._running[lane] < self.per_destination
 
     @staticmethod
     def _keys(lane: str) -> set[str]:

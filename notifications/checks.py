@@ -11,7 +11,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
-from channels.registry import channels, twins
+from channels.registry import by_head, channels, twins_by_head
 
 SHORTEST_KEY_TTL: Final = timedelta(hours=24)  # a client that retries the next day must still be recognised
 
@@ -21,19 +21,21 @@ def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     """Half given, malformed or contradictory providers; and channels that would refuse every request."""
     found: list[CheckMessage] = []
     try:
-        all_known = channels()
+        all_known = by_head()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="notifier.E005")]
     for known in all_known.values():
         problems = known.backend.problems()
         found += [
-            Error(f"{problem.variable}: {problem.detail}", obj=f"channel {known.name}", id="notifier.E001")
+            Error(f"{problem.variable}: {problem.detail}", obj=f"channel {known.head}", id="notifier.E001")
             for problem in problems
         ]
-        if not problems and not known.backend.configured:
+        if not problems and not known.backend.configured and not known.unused:
             found.append(
                 checks.Warning(
-                    f"The channel {known.name} has no provider: requests for it are refused.",
+                    f"The backup {known.head} has no provider: nothing is sent by it."
+                    if known.backup
+                    else f"The channel {known.name} has no provider: requests for it are refused.",
                     hint="Set its variables (see .env.example).",
                     id="notifier.W001",
                 )
@@ -45,11 +47,11 @@ def channel_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 def sandbox_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """The address of the sandbox, as each channel's twin finds it."""
     try:
-        all_twins = twins()
+        all_twins = twins_by_head()
     except ImproperlyConfigured:
         return []  # said of the channel
     return [
-        Error(f"SANDBOX_URL: {problem.detail}", obj=f"test keys, channel {twin.name}", id="notifier.E006")
+        Error(f"SANDBOX_URL: {problem.detail}", obj=f"test keys, channel {twin.head}", id="notifier.E006")
         for twin in all_twins.values()
         for problem in twin.backend.problems()
     ]
@@ -73,15 +75,22 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="notifier.E003",
             )
         )
-    if len(settings.NOTIFIER_CHANNELS) > settings.WORKER_THREADS:
+    if (needed := _channels_with_threads()) > settings.WORKER_THREADS:
         found.append(
             Error(
-                f"WORKER_THREADS must be at least {len(settings.NOTIFIER_CHANNELS)}, one for each channel: "
+                f"WORKER_THREADS must be at least {needed}, one for each channel: "
                 "a slow channel must not take the threads of another.",
                 id="notifier.E004",
             )
         )
     return found
+
+
+def _channels_with_threads() -> int:
+    try:
+        return sum(not known.unused for known in channels().values())
+    except ImproperlyConfigured:
+        return 0  # said of the channel
 
 
 @register(Tags.security, deploy=True)

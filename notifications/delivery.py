@@ -14,12 +14,14 @@ import structlog
 from django.db import Error as DatabaseError
 
 from channels.contract import ConfigurationError, OnUnknown, Session
-from channels.registry import Channel, channel_for, channels, is_test
-from notifications import nudge, pauses, sending
+from channels.registry import Channel, by_head, channel_for, is_test
+from notifications import content, nudge, pauses, sending
+from notifications.content import Octets
 from notifications.cursors import Cursors
 from notifications.gate import TOKEN_LIFE, Entry, Gate
 from notifications.holdings import Holdings
 from notifications.lease import Lease
+from notifications.outbox.attachments import read_files
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
@@ -33,10 +35,15 @@ log = structlog.get_logger(__name__)
 
 
 def policies() -> dict[str, Policy]:
-    """What recovery must know of each channel."""
+    """What recovery must know of each backend, by what its lanes are named by."""
     return {
-        name: Policy(known.backend.name, hold_unknown=known.on_unknown is OnUnknown.HOLD)
-        for name, known in channels().items()
+        head: Policy(
+            known.backend.name,
+            hold_unknown=known.on_unknown is OnUnknown.HOLD,
+            deduplicates_for=known.backend.deduplicates_for,
+            send_timeout=known.backend.send_timeout,
+        )
+        for head, known in by_head().items()
     }
 
 
@@ -57,7 +64,7 @@ class Delivery:
         self.gate = Gate()
         self.cursors = Cursors()
         self._paces: dict[str, Pace] = defaultdict(Pace)
-        self._ledgers = {name: Ledger(reported=known.backend.gives_reports) for name, known in channels().items()}
+        self._ledgers = {head: Ledger(reported=known.backend.gives_reports) for head, known in by_head().items()}
 
     def drain(self, lane: str) -> Drained:
         """Work on a lane until nothing is due, it may send no more, the time is up or the process stops."""
@@ -131,19 +138,28 @@ class Delivery:
     def _deliver(self, claims: list[Claim], entry: Entry, pace: Pace, *, claimed: float, one_by_one: bool) -> int:
         """How many sends were begun; the rest is given back."""
         lane, known, state, sent = entry.lane, entry.channel, entry.state, 0
-        recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.name])
+        recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.head])
         remaining = claims[::-1]
         try:
             underway = _Underway()
+            attached = _Attached()
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
                     current = remaining[-1]
                     if self.stopping.is_set() or entry.is_over(sent) or not self.lease.holds(current.worker_id):
                         break
-                    left = _life_left(current, claimed)
+                    left, key_left = _left(current.expires_in, claimed), _left(current.key_left, claimed)
                     if left is not None and left <= timedelta(0):
                         recorder.add(sending.expired(remaining.pop(), known))
                         continue
+                    if key_left is not None and sending.forgets(known, key_left):
+                        recorder.add(sending.forgotten(remaining.pop(), known))
+                        continue
+                    if current.suppressed:
+                        recorder.add(sending.suppressed(remaining.pop(), known))
+                        continue
+                    if current.content and not attached.read(current):
+                        break  # nothing of it has begun: the database is away, and what remains goes back
                     if one_by_one and not recorder.flush(next_claim=current):
                         remaining.pop()
                         self.holdings.drop([current])
@@ -151,9 +167,13 @@ class Delivery:
                         continue
                     underway.claim = remaining.pop()
                     sent += 1
-                    result, failure = sending.send(session, current, known, left=left)
+                    result, failure = sending.send(
+                        session, current, lane, known, left=left, key_left=key_left, files=attached.files
+                    )
                     if not is_quick(result):
                         sending.log_result(result)
+                    if failure is not None and (refused := sending.suppressed_by(failure, current, known)):
+                        recorder.suppress(refused)
                     recorder.add(result)
                     if failure is not None:
                         if self.gate.failed(entry, failure):
@@ -189,6 +209,30 @@ class _Underway:
         return self.claim.log_fields() if self.claim else {}
 
 
+class _Attached:
+    """The files of what a thread sends next. Of a whole batch they could be more than there is memory for."""
+
+    files: Octets = sending.NO_FILES
+
+    def read(self, claim: Claim) -> bool:
+        """Whether they are all that the database has of this one's; those that the one before had, too, are there."""
+        try:
+            wanted = set(content.digests(content.read(claim.content)))
+        except (KeyError, TypeError, ValueError):  # not ours: its own send says so, and no other is held up
+            wanted = set()
+        here = {digest: octets for digest, octets in self.files.items() if digest in wanted}
+        self.files = here
+        if missing := wanted - here.keys():
+            try:
+                self.files = here | read_files(missing)
+            except DatabaseError as error:
+                log.warning("files.not_read", error=type(error).__name__)
+                return False
+            finally:
+                give_back()
+        return True
+
+
 @contextmanager
 def _session(known: Channel) -> Iterator[Session]:
     """The backend's session; that closing it fails changes nothing of what was sent."""
@@ -203,8 +247,6 @@ def _session(known: Channel) -> Iterator[Session]:
             log.exception("session.close_failed", backend=known.backend.name)
 
 
-def _life_left(current: Claim, claimed: float) -> timedelta | None:
-    """Until `expires_at`, by the database's clock at the claim and ours since."""
-    if current.expires_in is None:
-        return None
-    return timedelta(seconds=current.expires_in - (monotonic() - claimed))
+def _left(seconds: float | None, claimed: float) -> timedelta | None:
+    """Of what was left at the claim, by the database's clock then and ours since."""
+    return None if seconds is None else timedelta(seconds=seconds - (monotonic() - claimed))

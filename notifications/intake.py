@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from channels.contract import Unacceptable
+from channels.contract import NOTHING_MORE, Content, Unacceptable
 from channels.registry import Channel, channels, open_channels, twins
 from channels.text import UNSTORABLE
 from notifications.states import Priority
@@ -52,19 +52,27 @@ class NotificationRequest:
     """What a client asks for."""
 
     channel: str
-    message: str
+    message: str = ""
     to: str = ""
     subject: str = ""
     send_at: datetime | None = None  # aware; None or past: at once
     expires_at: datetime | None = None  # aware; never sent after it
     priority: Priority = Priority.NORMAL
     metadata: Mapping[str, object] = field(default_factory=dict)
+    content: Mapping[str, object] = field(default_factory=dict)  # beyond the text; its form is the channel's own
+    template: str = ""  # the name of one, which gives message and subject
+    template_version: int | None = None  # None for the current one
+    variables: Mapping[str, object] | None = None  # JSON, for the template; None for none
+
+    @property
+    def by_template(self) -> bool:
+        return bool(self.template) or self.variables is not None or self.template_version is not None
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the canonical request, for callers that have no JSON body.
 
-        `notifications_accept` makes the same in SQL: what is asked for by both under one key is one request.
-        Raises: as `canonical`.
+        `notifications_accept` makes the same in SQL: what is asked for by both under one key is one request. It takes
+        no content, which is a part of this only where there is some. Raises: as `canonical`.
         """
         parts = [
             *(self.channel, self.to, self.message, self.subject),
@@ -72,6 +80,12 @@ class NotificationRequest:
             self.priority.name.lower(),
         ]
         written = json.dumps(parts, ensure_ascii=False) + canonical(self.metadata)
+        if self.content:
+            written += json.dumps(self.content, ensure_ascii=False, sort_keys=True)
+        if self.by_template:
+            # What was asked for, not what it said then: a retry replays, though the template be changed.
+            asked = [self.template, self.template_version, dict(self.variables or {})]
+            written += json.dumps(asked, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(written.encode(errors="surrogatepass")).digest()
 
 
@@ -105,18 +119,12 @@ def _moment(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str]:
-    """The channel (of a test its twin), and the recipient in its normal form. Raises: Refused, NoSandbox.
+def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Channel, str, Content]:
+    """The channel (of a test its twin), recipient and content in their normal form. Raises: Refused, NoSandbox.
 
-    The SQL of notifications_accept_checked asks the same in the same order.
+    The SQL of notifications_accept_checked asks the same in the same order, but for the content.
     """
-    known = channels().get(request.channel)
-    if known is None or known.backend.internal:
-        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_channels())}"))
-    if test:
-        known = twins().get(request.channel)
-        if known is None:
-            raise NoSandbox(request.channel)
+    known = _open_channel(request.channel, test=test)
     if not known.backend.configured:
         detail = f"{request.channel} has no provider configured on this service"
         raise Refused(Problem("channel", "channel_not_configured", detail))
@@ -124,9 +132,45 @@ def validated(request: NotificationRequest, *, test: bool = False) -> tuple[Chan
         recipient = known.backend.validate(to=request.to, subject=request.subject, body=request.message)
     except Unacceptable as error:
         raise Refused(Problem(error.field, error.code, error.detail)) from None
+    content = _content(known, request.content) if request.content else NOTHING_MORE
     if problem := _wrong_times(request) or _wrong_metadata(request.metadata):
         raise Refused(problem)
-    return known, recipient
+    return known, recipient, content
+
+
+def _content(known: Channel, given: Mapping[str, object]) -> Content:
+    """Raises: Refused, naming its fields below `content`."""
+    if not isinstance(given, Mapping):
+        raise Refused(Problem("content", "invalid", "must be an object"))
+    try:
+        return known.backend.validate_content(given)
+    except Unacceptable as error:
+        raise Refused(Problem(f"content.{error.field}", error.code, error.detail)) from None
+
+
+def normal_recipient(channel: str, to: str, *, test: bool = False) -> str:
+    """A recipient in its channel's normal form, whether or not it is configured. Raises: Refused, NoSandbox."""
+    known = _open_channel(channel, test=test)
+    for subject in ("", "none"):  # some channels need one, and others take none
+        try:
+            return known.backend.validate(to=to, subject=subject, body="none")
+        except Unacceptable as error:
+            problem = Problem(error.field, error.code, error.detail)
+        if problem.field != "subject":
+            break
+    raise Refused(problem)
+
+
+def _open_channel(name: str, *, test: bool) -> Channel:
+    """Raises: Refused, NoSandbox."""
+    known = channels().get(name)
+    if known is None or known.backend.internal:
+        raise Refused(Problem("channel", "unknown_channel", f"must be one of {', '.join(open_channels())}"))
+    if test:
+        known = twins().get(name)
+        if known is None:
+            raise NoSandbox(name)
+    return known
 
 
 def require_correlation_id(correlation_id: str) -> None:

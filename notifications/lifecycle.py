@@ -9,7 +9,7 @@ import structlog
 from django.db import Error as DatabaseError
 from dramatiq.middleware import Middleware
 
-from channels.registry import channels, twins
+from channels.registry import by_head, twins_by_head
 from notifications.actors import Actors
 from notifications.delivery import Delivery, policies
 from notifications.lease import Lease
@@ -52,7 +52,7 @@ class WorkerLife(Middleware):
         self._actors.join(LAST_SENDS)
         self._lease.stop()
         self._retire()
-        for known in (*channels().values(), *twins().values()):
+        for known in (*by_head().values(), *twins_by_head().values()):
             known.backend.close()
 
     def _retire(self) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Concat
 
-from channels.registry import is_test
+from channels.registry import MARK, is_test
 from notifications.credentials import Scope, beginning
-from notifications.states import FINISHED, WEBHOOK_EVENTS, Outcome, Priority, Status
+from notifications.states import FINISHED, WEBHOOK_EVENTS, Outcome, Priority, Reason, Status
+from notifications.templating import NAME as TEMPLATE_NAME
 
 MAX_LOSSES = 5  # sends whose worker died, after which a person should look: the message itself may be the killer
 
@@ -113,6 +116,9 @@ class Notification(models.Model):
     subject = models.TextField(blank=True)
     body = models.TextField()
     metadata = models.JSONField(default=dict)
+    content = models.JSONField(null=True)  # what there is beyond the text, as notifications/content.py has it
+    # `order-shipped@3`; most have none, and old rows know nothing of it.
+    template = models.TextField(null=True)  # noqa: DJ001
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
@@ -130,6 +136,8 @@ class Notification(models.Model):
     idempotency_key = models.TextField(blank=True)  # to be shown; uniqueness lives in idempotency_record
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    # An earlier send may have been taken; until then the provider knows the key, by which another is none. No mark yet.
+    deduplicated_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "notification"
@@ -184,6 +192,49 @@ class Notification(models.Model):
         return is_test(self.lane)
 
 
+class Template(models.Model):
+    """A message that is written out with the variables of a request; what it says is in its versions."""
+
+    name = models.CharField(
+        max_length=100,
+        unique=True,
+        validators=[RegexValidator(rf"\A{TEMPLATE_NAME}\Z", "Small letters, digits, dots, dashes and underscores.")],
+        help_text="What requests call it, such as order-shipped. It stays as it is.",
+    )
+    description = models.TextField(blank=True)
+    is_active = models.BooleanField(default=True, help_text="One that is not is unknown to requests.")
+    current = models.PositiveIntegerField(
+        default=0, editable=False
+    )  # the version of requests that name none; 0: none yet
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "template"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateVersion(models.Model):
+    """What a template says; inserted by `services.add_template_version`, never updated: it is cached for good."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()  # from 1
+    bodies = models.JSONField()  # {channel: {"subject": …, "message": …, "html": …}}, without what is empty
+    example = models.JSONField(default=dict)  # variables to preview it with
+    note = models.TextField(blank=True)  # what is new
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.TextField()
+
+    class Meta:
+        db_table = "template_version"
+        constraints = [models.UniqueConstraint(fields=["template", "number"], name="template_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.template}@{self.number}"
+
+
 class Listing(models.Model):
     """A notification in its client's lists; inserted with it, never updated. Whose, and the hashes: listing.py."""
 
@@ -218,6 +269,34 @@ class Label(models.Model):
         return str(self.id)
 
 
+class Attachment(models.Model):
+    """A file, once for all notifications that it goes along with; written and read by `outbox/attachments.py`."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32, editable=False)  # SHA-256
+    content = models.BinaryField()
+    used_at = models.DateTimeField()  # when it was last asked for, to the hour
+
+    class Meta:
+        db_table = "attachment"
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()
+
+
+class AttachmentLink(models.Model):
+    """That a notification has a file; inserted and deleted with the notification."""
+
+    pk = models.CompositePrimaryKey("notification_id", "digest")
+    notification = models.ForeignKey(Notification, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    digest = models.BinaryField(max_length=32, db_index=True)
+
+    class Meta:
+        db_table = "attachment_link"
+
+    def __str__(self) -> str:
+        return str(self.notification_id)
+
+
 class Attempt(models.Model):
     """One claim of a notification and what came of it; written when it ends, never changed but for `late_outcome`."""
 
@@ -240,6 +319,7 @@ class Attempt(models.Model):
     backend = models.TextField(blank=True)
     worker_id = models.UUIDField()
     possible_duplicate = models.BooleanField(default=False)
+    deduplicated_until = models.DateTimeField(null=True)  # of one in doubt: until when its backend may send again
 
     class Meta:
         db_table = "attempt"
@@ -351,6 +431,45 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.actor}"
+
+
+class Suppression(models.Model):
+    """A recipient to whom nothing is sent over a channel; what a sandbox refuses suppresses nobody but for tests.
+
+    Kept until somebody takes it from the list, whatever is purged.
+    """
+
+    channel = models.TextField()
+    recipient = models.TextField()  # in its channel's normal form
+    test = models.BooleanField(default=False)
+    # The three in one, as `outbox/suppress.py` writes it: what is looked for, one or hundreds at a time.
+    address = models.GeneratedField(
+        expression=Concat(
+            Case(When(test=True, then=Value(MARK)), default=Value(""), output_field=models.TextField()),
+            "channel",
+            Value(":", models.TextField()),
+            "recipient",
+        ),
+        output_field=models.TextField(db_collation="C"),
+        db_persist=True,
+    )
+    reason = models.TextField(choices=[(r.value, r.value) for r in Reason], default=Reason.MANUAL.value)
+    detail = models.TextField(blank=True)
+    source = models.TextField(blank=True)  # the provider's code, where its refusal caused it
+    notification_id = models.UUIDField(null=True, editable=False)  # the one that was refused; it may be purged since
+    created_by = models.TextField(editable=False)
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        db_table = "suppression"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["address"], name="suppression_once"),
+            models.CheckConstraint(name="suppression_reason", condition=Q(reason__in=[r.value for r in Reason])),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class Purge(models.Model):

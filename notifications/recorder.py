@@ -13,10 +13,11 @@ from django.db import Error as DatabaseError
 
 from notifications import nudge
 from notifications.holdings import Holdings
-from notifications.outbox import receipts
+from notifications.outbox import receipts, suppress
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Recorded, Result, record
 from notifications.outbox.statement import give_back
+from notifications.outbox.suppress import Suppressed
 from notifications.pace import LARGEST_BATCH, SLOW_SEND
 from notifications.states import Outcome
 from notifications.together import Together
@@ -77,12 +78,18 @@ class Recorder:
         self._stopping = stopping
         self._ledger = ledger
         self._results: list[Result] = []
+        self._suppressed: list[Suppressed] = []
         self._oldest = 0.0
 
     def add(self, result: Result) -> None:
         if not self._results:
             self._oldest = result.finished
         self._results.append(result)
+
+    def suppress(self, recipient: Suppressed) -> None:
+        """Put it on the list before the result that is added next is written: a crash between the two forgets neither
+        the recipient nor, as the claim is taken back, the notification."""
+        self._suppressed.append(recipient)
 
     def flush_if_due(self, *, last_send: float) -> None:
         """Write what has waited long enough; `last_send`: seconds the last send took."""
@@ -103,6 +110,8 @@ class Recorder:
         recorded: Recorded | None = None
         while True:
             try:
+                if self._suppressed:
+                    self._write_suppressed()
                 recorded = recorded or self._ledger.record(self._results, next_claim)
                 self._ledger.apply_receipts(self._results)
                 break
@@ -123,12 +132,26 @@ class Recorder:
                     attempt=result.claim.attempt,
                     outcome=result.outcome.value,
                 )
-        for lane in recorded.told:
+        for lane in recorded.told | recorded.moved:
             nudge.request(lane)
         self._log_quick()
         self._holdings.drop(result.claim for result in self._results)
         self._results = []
         return next_claim is not None and next_claim.id in recorded.started
+
+    def _write_suppressed(self) -> None:
+        new = suppress.add(self._suppressed)
+        for each in self._suppressed:
+            if each.address in new:
+                log.warning(
+                    "recipient.suppressed",
+                    channel=each.channel,
+                    test=each.test,
+                    reason=each.reason.value,
+                    code=each.source,
+                    notification_id=str(each.notification_id),
+                )
+        self._suppressed = []
 
     def _log_quick(self) -> None:
         quick = [result for result in self._results if is_quick(result)]

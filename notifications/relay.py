@@ -6,6 +6,7 @@ It needs no broker: with every nudge lost, each lane is looked at once a second 
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -17,6 +18,7 @@ from notifications import nudge
 from notifications.actors import Actors
 from notifications.cursors import WHOLE_SHARE
 from notifications.delivery import Delivery, policies
+from notifications.diversion import AT_MOST, Diversion
 from notifications.outbox import channel_rules, operate, recover, workers
 from notifications.outbox.statement import give_back
 
@@ -39,6 +41,7 @@ class Relay:
         self._expected: dict[str, float] = {}  # when each lane is due, by our clock, as the last whole look found it
         self._token_in: dict[str, float] = {}  # seconds, of lanes that had no token at the last look
         self._published = False
+        self._diversion = Diversion()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -139,8 +142,18 @@ class Relay:
             if taken:
                 log.warning("claims.abandoned", claims=len(taken))
                 self._wake(taken)
+        self._divert(seen.due_in.keys() & seen.troubled)
         if seen.overdue and (expired := operate.expire()):
             log.info("notifications.expired", count=expired)
+
+    def _divert(self, lanes: Set[str]) -> None:
+        came = self._diversion.attend(lanes)
+        for lane in came:
+            self._actors.wake(lane, self._drained)
+            nudge.request(lane)
+        if came.total() >= AT_MOST:
+            self._whole_next = 0.0  # there may be more
+            self._lease.news.set()
 
     def _wake(self, taken: list[recover.TakenBack]) -> None:
         for lane in {claim.lane for claim in taken}:

@@ -12,6 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
 from notifications.models import Notification
+from notifications.outbox.suppress import SUPPRESSED
 from notifications.states import Event, Status, sources
 
 BATCH: Final = 500  # ids in one `services.resend`: one short transaction
@@ -39,9 +40,10 @@ class Group:
     channel: str
     status: Status
     error_code: str
-    count: int  # expired ones included
+    count: int  # all of them
     expired: int  # left alone: they would only fail again
-    doubtful: int  # neither expired nor certainly unsent: may reach the recipient twice
+    suppressed: int  # left alone, too: not expired, but nothing is sent to their recipients
+    doubtful: int  # of the rest: may reach the recipient twice
 
 
 def frozen(selection: Selection, at: datetime) -> Selection:
@@ -56,7 +58,12 @@ def plan(selection: Selection) -> list[Group]:
         for rows in _selected(selection)
         for channel, status, error_code, *counts in rows.order_by("channel", "status", "error_code")
         .values_list("channel", "status", "error_code")
-        .annotate(all=Count("pk"), expired=Count("pk", filter=~_ALIVE), doubtful=Count("pk", filter=_ALIVE & _DOUBTFUL))
+        .annotate(
+            all=Count("pk"),
+            expired=Count("pk", filter=~_ALIVE),
+            suppressed=Count("pk", filter=_ALIVE & Q(SUPPRESSED)),
+            doubtful=Count("pk", filter=_ALIVE & ~Q(SUPPRESSED) & _DOUBTFUL),
+        )
     ]
 
 
@@ -68,7 +75,7 @@ def batches(selection: Selection, size: int = BATCH) -> Iterator[list[UUID]]:
 
 def id_batches(rows: QuerySet[Notification], size: int = BATCH) -> Iterator[list[UUID]]:
     """Of these rows the ids that can be replayed, in order; each is yielded once, whatever becomes of it meanwhile."""
-    rows = rows.filter(_ALIVE, status__in=REPLAYABLE).order_by("id")
+    rows = rows.filter(_ALIVE, ~SUPPRESSED, status__in=REPLAYABLE).order_by("id")
     after = UUID(int=0)
     while ids := list(rows.filter(id__gt=after).values_list("id", flat=True)[:size]):
         yield ids

@@ -7,10 +7,19 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import F, Prefetch, prefetch_related_objects
 
 from channels.registry import channels
-from notifications.models import Attempt, Client, Notification, WebhookEndpoint, Worker
+from notifications.models import (
+    Attachment,
+    Attempt,
+    Client,
+    Notification,
+    Template,
+    TemplateVersion,
+    WebhookEndpoint,
+    Worker,
+)
 from notifications.modes import in_mode, owner
 from notifications.outbox import api_keys, listing
 from notifications.outbox.listing import Wanted as Wanted
@@ -47,7 +56,7 @@ def page(
     many is spread over several pages, which may come with less than `limit`.
     """
     ids, following = page_of_ids(client, wanted, before=before, limit=limit, test=test)
-    found = Notification.objects.filter(id__in=ids).defer("body").order_by("-id")
+    found = Notification.objects.filter(id__in=ids).defer("body", "content").order_by("-id")
     return list(found) if ids else [], following
 
 
@@ -72,6 +81,12 @@ def with_attempts(notification: Notification) -> Notification:
     return notification
 
 
+def attachment(digest: str) -> bytes | None:
+    """The bytes of a file, by its digest in hexadecimal; None where there is none."""
+    found = Attachment.objects.filter(digest=bytes.fromhex(digest)).values_list("content", flat=True).first()
+    return None if found is None else bytes(found)
+
+
 def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:
     """One of the client's own. Raises: WebhookEndpoint.DoesNotExist, also where it is another client's."""
     return WebhookEndpoint.objects.get(id=endpoint_id, client=client)
@@ -80,6 +95,18 @@ def webhook(client: Client, endpoint_id: UUID) -> WebhookEndpoint:
 def webhooks(client: Client) -> list[WebhookEndpoint]:
     """All of the client's, in the order in which they were made."""
     return list(WebhookEndpoint.objects.filter(client=client).order_by("id"))
+
+
+def template_version(name: str, number: int | None = None) -> TemplateVersion:
+    """The version of an active template, the current one where none is named. Raises: TemplateVersion.DoesNotExist."""
+    chosen = F("template__current") if number is None else number
+    versions = TemplateVersion.objects.select_related("template")
+    return versions.get(template__name=name, template__is_active=True, number=chosen)
+
+
+def template_exists(name: str) -> bool:
+    """Whether there is an active template of this name."""
+    return Template.objects.filter(name=name, is_active=True).exists()
 
 
 def database_answers() -> None:

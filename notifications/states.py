@@ -41,6 +41,7 @@ class Event(enum.StrEnum):
     EXPIRE = "expire"
     SUPPRESS = "suppress"
     RESCHEDULE = "reschedule"
+    DIVERT = "divert"  # to another backend of the channel: its own stands paused by what its provider answered
     LATE_SUCCESS = "late_success"  # of the very attempt that is in doubt
     DELIVERED = "delivered"  # by receipt or look-up
     UNDELIVERED = "undelivered"  # by receipt or look-up
@@ -61,6 +62,14 @@ class Outcome(enum.StrEnum):
     UNEXPECTED = "unexpected"
 
 
+class Reason(enum.StrEnum):
+    """Why nothing is sent to a recipient."""
+
+    OPT_OUT = "opt_out"  # it told its provider to have no more
+    HARD_BOUNCE = "hard_bounce"  # there is no such recipient, says the provider
+    MANUAL = "manual"  # somebody wants it so
+
+
 class Priority(enum.IntEnum):
     HIGH = 0
     NORMAL = 1
@@ -70,17 +79,19 @@ class Priority(enum.IntEnum):
 _S, _E = Status, Event
 
 # An event in doubt leads to pending under the policy `resend`, to unknown under `hold` or when the budget is spent.
+# What expires is unknown where an earlier send under its provider's key is in doubt.
 TRANSITIONS: Mapping[tuple[Status, Event], frozenset[Status]] = {
     (_S.PENDING, _E.CLAIM): frozenset({_S.SENDING}),
-    (_S.PENDING, _E.EXPIRE): frozenset({_S.FAILED}),
+    (_S.PENDING, _E.EXPIRE): frozenset({_S.FAILED, _S.UNKNOWN}),
     (_S.PENDING, _E.SUPPRESS): frozenset({_S.FAILED}),
     (_S.PENDING, _E.RESCHEDULE): frozenset({_S.PENDING}),
+    (_S.PENDING, _E.DIVERT): frozenset({_S.PENDING}),
     (_S.PENDING, _E.CANCEL): frozenset({_S.CANCELED}),
     (_S.PENDING, _E.DELIVERED): frozenset({_S.DELIVERED}),
     (_S.SENDING, _E.ACCEPTED): frozenset({_S.SENT}),
     (_S.SENDING, _E.RETRY): frozenset({_S.PENDING}),
     (_S.SENDING, _E.GIVE_UP): frozenset({_S.FAILED}),
-    (_S.SENDING, _E.EXPIRE): frozenset({_S.FAILED}),
+    (_S.SENDING, _E.EXPIRE): frozenset({_S.FAILED, _S.UNKNOWN}),
     (_S.SENDING, _E.SUPPRESS): frozenset({_S.FAILED}),
     (_S.SENDING, _E.RELEASE): frozenset({_S.PENDING}),
     (_S.SENDING, _E.IN_DOUBT): frozenset({_S.PENDING, _S.UNKNOWN}),

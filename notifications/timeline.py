@@ -10,9 +10,10 @@ from typing import Final, assert_never
 from django.utils import timezone
 
 from channels.contract import Progress
-from channels.registry import channel_for, channel_row
+from channels.registry import backends_of, channel_for, channel_row
 from notifications.models import Attempt, Event, LaneState, Notification, Receipt, Worker
 from notifications.outbox.lanes import FOREVER
+from notifications.outbox.suppress import is_suppressed
 from notifications.states import Outcome, Status
 
 LATEST: Final = 200  # of each kind: a lane that was rate limited for a day leaves thousands of attempts
@@ -88,6 +89,8 @@ def next_step(notification: Notification) -> Next:
         case Status.FAILED:
             if _expired(notification):
                 return Next("Nothing: its life is over, so it cannot be resent.", notification.expires_at)
+            if is_suppressed(notification):
+                return Next("Nothing: its recipient is on the suppression list, so it cannot be resent.")
             return Next("Nothing, until somebody resends it.")
         case Status.SENT:
             return Next("Nothing: the provider has taken it. Where it reports delivery, its receipt will show here.")
@@ -103,14 +106,24 @@ def _pending(notification: Notification) -> Next:
     now = timezone.now()
     if _expired(notification):
         return Next("It fails within seconds: its life is over.", notification.expires_at)
+    if is_suppressed(notification):
+        return Next("It fails when it is due: its recipient is on the suppression list.", notification.due_at)
+    by = _by_backup(notification.lane)
     if notification.due_at > now:
         what = "It is tried again" if notification.attempt else "It is sent"
-        return Next(f"{what} when it is due.", notification.due_at)
+        return Next(f"{what}{by} when it is due.", notification.due_at)
     if (kept := _kept(notification.lane, now)) is not None:
         return kept
     if not Worker.objects.exists():
         return Next("It waits for a worker, and none is running.")
-    return Next("It is due, and waits for the next free worker.")
+    sent = f", to be sent{by.rstrip(',')}" if by else ""
+    return Next(f"It is due, and waits for the next free worker{sent}.")
+
+
+def _by_backup(lane: str) -> str:
+    """Whose turn it is, where it is not the channel's first backend; to follow a verb."""
+    known = channel_for(lane)
+    return f" by {known.backend.name}, the backup {known.backup}," if known and known.backup else ""
 
 
 def _kept(name: str, now: datetime) -> Next | None:
@@ -191,9 +204,14 @@ def _waits(notification: Notification, attempts: Sequence[Attempt], broken: Sequ
     ends = [(notification.created_at, "until it is due, and a worker is free")]
     ends += [(each.finished_at, _WAITS.get(Outcome(each.outcome), "")) for each in attempts]
     begins = [attempt.started_at for attempt in attempts] + _next_begins(notification)
-    for (since, why), until in zip(ends, begins, strict=False):
+    known = channel_for(notification.lane)
+    several = known is not None and len(backends_of(known)) > 1
+    backends = [attempt.backend for attempt in attempts] + [known.backend.name if known else ""]
+    before = ["", *backends]
+    for (since, why), until, last, by in zip(ends, begins, before, backends, strict=False):
         if why and until - since >= WORTH_TELLING and not any(since <= moment <= until for moment in broken):
-            yield Entry(at=since, event="wait", until=until, detail=why)
+            other = f", by {by}" if several and last and by and last != by else ""
+            yield Entry(at=since, event="wait", until=until, detail=f"{why}{other}")
 
 
 def _next_begins(notification: Notification) -> list[datetime]:

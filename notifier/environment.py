@@ -6,6 +6,7 @@ A variable that is set but empty counts as unset, so that a line of `.env` can b
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,22 @@ def pairs(name: str) -> dict[str, str]:
             raise ImproperlyConfigured(f"{name} names {key!r} twice.")
         found[key] = value.strip()
     return found
+
+
+def backups(name: str, known: Mapping[str, Callable[[str], Mapping[str, object]]]) -> list[dict[str, object]]:
+    """A comma-separated list of names, or of `name:what it needs`, as entries of a channel's `backups`, in its order.
+
+    `known`: what makes each one's options, its "backend" among them, from the text behind the colon ("" for none).
+    """
+    found: dict[str, dict[str, object]] = {}
+    for word in words(name):
+        backup, _, needs = word.partition(":")
+        if backup not in known or backup in found:
+            # What it needs is a secret more often than not: say what may be named, and show nothing of what is.
+            names = ", ".join(known) or "nothing, as yet"
+            raise ImproperlyConfigured(f"{name} must be a list of different ones of: {names}.")
+        found[backup] = {"name": backup, **known[backup](needs)}
+    return list(found.values())
 
 
 def choice(name: str, options: tuple[str, ...], default: str) -> str:

@@ -25,6 +25,8 @@ _LEAST_LEVELS = {
     "psycopg.pool": logging.WARNING,  # a line for each connection borrowed and given back
     "requests": logging.WARNING,
     "twilio": logging.WARNING,
+    "requests_oauthlib": logging.WARNING,  # with whom some services of apprise sign
+    "oauthlib": logging.WARNING,
     "django.db.backends": logging.WARNING,
     "django.template": logging.WARNING,
     "django.utils.autoreload": logging.INFO,

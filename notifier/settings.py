@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -242,7 +243,13 @@ IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 
 RATE_LIMIT = environment.number("RATE_LIMIT", 0)  # notifications a minute of each client; 0 for no limit
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
-BODY_LIMITS = {"/api/v1/notifications/batch": 8 * 1024 * 1024}  # a thousand messages of 8 kB each
+# A mail's files may have 5 MiB together, which base64 makes 7 million bytes of; beside them is room for any other body.
+BODY_LIMIT_WITH_FILES = 8 * 1024 * 1024
+BODY_LIMITS = {
+    "/api/v1/notifications": BODY_LIMIT_WITH_FILES,
+    "/api/v1/mail": BODY_LIMIT_WITH_FILES,
+    "/api/v1/notifications/batch": 8 * 1024 * 1024,  # a thousand messages of 8 kB each
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
 
 _webhooks = environment.pairs("SLACK_WEBHOOKS")
@@ -253,11 +260,18 @@ if environment.text("SLACK_WEB_HOOK_URL"):
         )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
+_apprise_urls = environment.pairs("APPRISE_URLS")
+
 # What test keys send goes to the sandbox: to the same destinations by name, and with nothing of the providers' options.
 _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
 
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
+_max_segments = environment.number("SMS_MAX_SEGMENTS", 0)  # each is paid for; 0 for no limit but Twilio's own
 _smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
+
+# What a list of backups may name, by channel: each makes its entry's options, "backend" among them, from the text
+# behind the name's colon.
+_BACKUPS: dict[str, dict[str, Callable[[str], Mapping[str, object]]]] = {"slack": {}, "email": {}, "sms": {}}
 
 NOTIFIER_CHANNELS = {
     "slack": {
@@ -269,6 +283,7 @@ NOTIFIER_CHANNELS = {
         "rate": environment.rate("SLACK_RATE", "1/s"),
         "webhooks": _webhooks,
         "sandbox": _sandbox.get("slack"),
+        "backups": environment.backups("SLACK_BACKUPS", _BACKUPS["slack"]),
     },
     "email": {
         "backend": "channels.smtp.SmtpEmail",
@@ -283,6 +298,7 @@ NOTIFIER_CHANNELS = {
         "security": _smtp_security,
         "ca_file": environment.text("SMTP_CA_FILE"),
         "sandbox": _sandbox.get("email"),
+        "backups": environment.backups("EMAIL_BACKUPS", _BACKUPS["email"]),
     },
     "sms": {
         "backend": "channels.twilio_sms.TwilioSms",
@@ -295,7 +311,17 @@ NOTIFIER_CHANNELS = {
         "from_number": environment.text("TWILIO_FROM_NUMBER"),
         "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
         "base_url": environment.text("TWILIO_BASE_URL"),
-        "sandbox": _sandbox.get("sms"),
+        "max_segments": _max_segments,
+        "sandbox": {**_sandbox["sms"], "max_segments": _max_segments} if _sandbox else None,
+        "backups": environment.backups("SMS_BACKUPS", _BACKUPS["sms"]),
+    },
+    # Wherever else: each destination is a URL that apprise knows.
+    "apprise": {
+        "backend": "channels.apprise.Apprise",
+        "on_unknown": environment.choice("APPRISE_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
+        "batch": 5,
+        "optional": True,  # where it has no destinations there is no warning, and no thread waits for it
+        "urls": _apprise_urls,
     },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.
     "webhook": {
@@ -317,10 +343,12 @@ log.configure(
     form=LOG_FORMAT,
     secrets=[
         *_webhooks.values(),
+        *_apprise_urls.values(),
         SECRET_KEY,
         BROKER_URL,
         str(DATABASES["default"].get("PASSWORD") or ""),
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),
+        environment.text("RESEND_API_KEY"),
     ],
 )

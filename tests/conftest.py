@@ -16,19 +16,35 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from notifier import embedded
+from tests.contract_table import ContractTable
 
 # Set by whoever starts the server, so that the workers of pytest-xdist share it.
 _DATA_DIR_OF_THE_RUN = "NOTIFIER_TESTS_DATA_DIR"
-_KEPT = {"DATABASE_URL"}
+_KEPT = {"DATABASE_URL", "TWILIO_OPENAPI"}  # the second names a file that tests read
 _OURS = (
     *("SLACK_", "TWILIO_", "SMS_", "SMTP_", "EMAIL_", "SANDBOX_", "WEB_", "WORKER_", "CORS_", "IDEMPOTENCY_", "LOG_"),
     *("DATABASE_", "BROKER_", "DATA_DIR", "PUBLIC_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "RETENTION_"),
-    *("WEBHOOK_", "NOTIFIER_ROLE", "TRUST_FORWARDED_PROTO", "GRANIAN_", "DJANGO_", "DRAMATIQ_", "PG"),
+    *(
+        "APPRISE_",
+        "RESEND_",
+        "WEBHOOK_",
+        "NOTIFIER_ROLE",
+        "TRUST_FORWARDED_PROTO",
+        "GRANIAN_",
+        "DJANGO_",
+        "DRAMATIQ_",
+        "PG",
+    ),
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="run the tests that are marked as slow, too")
+    parser.addoption(
+        "--contract-table",
+        action="store_true",
+        help="write artifacts/contract.txt, what became of each case of the contract with each backend, and show it",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--contract-table"):
+        config.pluginmanager.register(ContractTable(config.rootpath / "artifacts" / "contract.txt"))
     if _DATA_DIR_OF_THE_RUN not in os.environ:
         _prepare(config)
     # Only now: whoever names the settings earlier lets pytest-django read them too early.

@@ -28,11 +28,11 @@ BIN = Path(sys.executable).parent
 class Running:
     """One process that a test started, in a group of its own."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str], root: Path = ROOT) -> None:
         # A file, not a pipe: nobody need read it for the process to go on.
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
         self.popen = subprocess.Popen(
-            command, cwd=ROOT, env=dict(environment), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=root, env=dict(environment), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
     @property
@@ -77,11 +77,11 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 @contextmanager
-def worker(*arguments: str, threads: int = 8, **extra: str) -> Iterator[Running]:
-    """A worker as it is run in production; ready once it has its lease."""
+def worker(*arguments: str, threads: int = 8, root: Path = ROOT, **extra: str) -> Iterator[Running]:
+    """A worker as it is run in production; ready once it has its lease. `root`: where the service's own code is."""
     before = set(Worker.objects.values_list("id", flat=True))
     command = [str(BIN / "dramatiq"), "notifier.worker", "--processes", "1", "--threads", str(threads), *arguments]
-    running = Running(command, environment(**extra))
+    running = Running(command, environment(**extra), root)
     try:
         eventually(
             lambda: running.popen.poll() is not None or set(Worker.objects.values_list("id", flat=True)) - before,
@@ -98,14 +98,14 @@ def worker(*arguments: str, threads: int = 8, **extra: str) -> Iterator[Running]
 
 
 @contextmanager
-def web(*, processes: int = 1, threads: int = 8, **extra: str) -> Iterator[tuple[Running, str]]:
-    """A web server as it is run in production, and its address."""
+def web(*, processes: int = 1, threads: int = 8, root: Path = ROOT, **extra: str) -> Iterator[tuple[Running, str]]:
+    """A web server as it is run in production, and its address. `root`: as of a worker."""
     port = free_port()
     command = [
         str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
         "--workers", str(processes), "--blocking-threads", str(threads), "--no-ws", "notifier.wsgi:application",
     ]  # fmt: skip
-    running = Running(command, environment(**extra))
+    running = Running(command, environment(**extra), root)
     url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import IO
 
 KEPT_MESSAGES = 20_000
-KEPT_CHARACTERS = 32 * 1024 * 1024  # of subjects and bodies together; the oldest go first
+KEPT_CHARACTERS = 32 * 1024 * 1024  # of subjects, bodies and all else together; the oldest go first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,4 +129,4 @@ class Mailbox:
 
 
 def _size(message: Received) -> int:
-    return len(message.subject) + len(message.body)
+    return len(message.subject) + len(message.body) + sum(map(len, message.extra.values()))

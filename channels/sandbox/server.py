@@ -21,6 +21,7 @@ from typing import Self
 
 from channels import sandbox
 from channels.sandbox import smtp, web
+from channels.sandbox.callbacks import Callbacks
 from channels.sandbox.faults import Faults
 from channels.sandbox.mailbox import Mailbox
 from channels.sandbox.site import Site
@@ -38,13 +39,18 @@ class Sandbox:
         *,
         host: str = "127.0.0.1",
         journal: Path | None = None,
+        public_url: str = "",
     ) -> None:
-        """Port 0 means any free one. Raises: OSError where the journal cannot be written."""
+        """Port 0 means any free one. `public_url`: where this service takes status callbacks, besides this machine.
+
+        Raises: OSError where the journal cannot be written.
+        """
         self.host = host
         self.http_port = http_port  # the real one, once it listens
         self.smtp_port = smtp_port
         self.mailbox = Mailbox(journal)
         self.faults = Faults()
+        self.callbacks = Callbacks(public_url)
         self._failure: OSError | None = None
 
     @property
@@ -63,7 +69,7 @@ class Sandbox:
         loop = asyncio.get_running_loop()
         web_clients: set[web.Connection] = set()
         mail_clients: set[smtp.Connection] = set()
-        site = Site(self.mailbox, self.faults)
+        site = Site(self.mailbox, self.faults, self.callbacks)
         servers: list[asyncio.Server] = []
 
         async def listen(client: Callable[[], asyncio.BaseProtocol], port: int) -> int:
@@ -86,6 +92,7 @@ class Sandbox:
                 mail_client.abort()
             while web_clients or mail_clients:  # each leaves its set when the loop tells it that it is lost
                 await asyncio.sleep(0)
+            await self.callbacks.close()
             self.mailbox.close()
 
     def __enter__(self) -> Self:

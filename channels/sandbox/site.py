@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from channels.sandbox import slack, twilio
+from channels.sandbox.callbacks import Callback, Callbacks
 from channels.sandbox.faults import CHANNELS, Fault, Faults, Kind
 from channels.sandbox.mailbox import Mailbox
 from channels.sandbox.web import Answer, Request
@@ -20,9 +21,10 @@ SHOWN_AT_MOST = 1000
 
 
 class Site:
-    def __init__(self, mailbox: Mailbox, faults: Faults) -> None:
+    def __init__(self, mailbox: Mailbox, faults: Faults, callbacks: Callbacks) -> None:
         self._mailbox = mailbox
         self._faults = faults
+        self._callbacks = callbacks
         self._page = _page()
 
     def answer(self, request: Request) -> Answer:
@@ -31,17 +33,22 @@ class Site:
             return self._play("slack", slack.recipient(request), lambda: slack.answer(request, self._mailbox))
         if path.startswith("/2010-04-01/"):
             if not twilio.creates(request):
-                return twilio.answer(request, self._mailbox)
-            return self._play("sms", twilio.recipient(request), lambda: twilio.answer(request, self._mailbox))
+                return self._answer_as_twilio(request)
+            return self._play("sms", twilio.recipient(request), lambda: self._answer_as_twilio(request))
         if path == "/api/messages":
             return self._messages(request)
         if path == "/api/faults":
             return self._answer_faults(request)
+        if path == "/api/callbacks":
+            return self._answer_callbacks(request)
         if path == "/healthz":
             return Answer(200, b"ok")
         if path == "/":
             return self._page
         return Answer.of_json(404, {"error": "the sandbox has no such address"})
+
+    def _answer_as_twilio(self, request: Request) -> Answer:
+        return twilio.answer(request, self._mailbox, self._callbacks)
 
     def _play(self, channel: str, to: str, provider: Callable[[], Answer]) -> Answer:
         fault = self._faults.pick(channel, to)
@@ -78,6 +85,18 @@ class Site:
         elif request.method != "GET":
             return _not_allowed("GET, PUT, DELETE")
         return Answer.of_json(200, self._faults.shown())
+
+    def _answer_callbacks(self, request: Request) -> Answer:
+        if request.method == "PUT":
+            try:
+                self._callbacks.set(Callback.parse(json.loads(request.body)))
+            except ValueError as error:
+                return Answer.of_json(400, {"error": str(error)})
+        elif request.method == "DELETE":
+            self._callbacks.set(None)
+        elif request.method != "GET":
+            return _not_allowed("GET, PUT, DELETE")
+        return Answer.of_json(200, self._callbacks.shown())
 
 
 def _parse_faults(body: bytes) -> dict[str, list[Fault]]:

@@ -16,6 +16,9 @@ from channels.sandbox.web import Answer, Request
 
 WEBHOOK = re.compile(r"/services/[^/]+/[^/]+/([^/]+)")
 
+MOST_BLOCKS = 50
+MOST_ATTACHMENTS = 100
+
 ERRORS: Mapping[str, int] = {
     "invalid_payload": 400,
     "no_text": 400,
@@ -56,7 +59,14 @@ def answer(request: Request, mailbox: Mailbox) -> Answer:
     text = payload.get("text")
     if not isinstance(text, str) or not text.strip():
         return _refuse("no_text")
-    mailbox.take("slack", token, text, correlation_id=request.headers.get("x-correlation-id", ""))
+    blocks, attachments = payload.get("blocks", []), payload.get("attachments", [])
+    if not isinstance(blocks, list) or len(blocks) > MOST_BLOCKS:
+        return _refuse("invalid_blocks")
+    if not isinstance(attachments, list) or len(attachments) > MOST_ATTACHMENTS:
+        return _refuse("too_many_attachments")
+    beyond = {"blocks": blocks, "attachments": attachments}
+    extra = {name: json.dumps(value, ensure_ascii=False) for name, value in beyond.items() if value}
+    mailbox.take("slack", token, text, correlation_id=request.headers.get("x-correlation-id", ""), extra=extra)
     return Answer(200, b"ok")
 
 

@@ -11,6 +11,8 @@ import email
 import email.policy
 import logging
 import re
+from collections.abc import Collection
+from email.message import EmailMessage
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, sy
 from channels.sandbox.faults import Fault, Faults, Kind, Stage
 from channels.sandbox.mailbox import Mailbox
 
-SIZE_LIMIT = 4 * 1024 * 1024  # bytes
+SIZE_LIMIT = 10 * 1024 * 1024  # bytes; as much as most relays take at the least
 REPLY = re.compile(r"reply-([245][0-9]{2})@.*")
 
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # it tells every command at INFO
@@ -128,7 +130,9 @@ class _Hooks:
         message = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
         part = message.get_body(("plain", "html"))
         text = part.get_content().replace("\r\n", "\n").removesuffix("\n") if part else ""
-        extra = {name.lower(): str(message[name]) for name in ("From", "To", "Date", "Message-ID") if message[name]}
+        shown = ("from", "to", "date", "message-id", "reply-to", "list-unsubscribe", "list-unsubscribe-post")
+        extra = {name.lower(): str(value) for name, value in message.items() if _is_shown(name.lower(), shown)}
+        extra |= _beyond_the_text(message)
         for to in envelope.rcpt_tos:
             self._mailbox.take(
                 "email",
@@ -139,6 +143,21 @@ class _Hooks:
                 correlation_id=str(message["X-Correlation-ID"] or ""),
                 extra=extra,
             )
+
+
+def _is_shown(name: str, shown: Collection[str]) -> bool:
+    return name in shown or (name.startswith("x-") and name != "x-correlation-id")
+
+
+def _beyond_the_text(message: EmailMessage) -> dict[str, str]:
+    """The HTML as it is, and of each file its name, its type and how many bytes it has."""
+    html = message.get_body(("html",))
+    files = [
+        f"{part.get_filename()} ({part.get_content_type()}, {len(part.get_payload(decode=True))} bytes)"
+        for part in message.iter_attachments()
+    ]
+    found = {"html": html.get_content().replace("\r\n", "\n") if html else "", "attachments": ", ".join(files)}
+    return {name: value for name, value in found.items() if value}
 
 
 def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:

@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
+from channels.sandbox.callbacks import Callbacks
 from channels.sandbox.mailbox import Mailbox, Received
 from channels.sandbox.web import Answer, Request
 
@@ -65,15 +66,16 @@ def creates(request: Request) -> bool:
     return request.method == "POST" and path is not None and not path["sid"]
 
 
-def answer(request: Request, mailbox: Mailbox) -> Answer:
+def answer(request: Request, mailbox: Mailbox, callbacks: Callbacks) -> Answer:
     path = MESSAGES.fullmatch(request.path)
     if path is None:
         return refuse(404, 20404)
     account, sid = path["account"], path["sid"]
-    if not _authentic(request, account):
+    token = _token(request, account)
+    if token in {"", "wrong"}:
         return refuse(401, 20003)
     if request.method == "POST" and not sid:
-        return _create(request, mailbox, account)
+        return _create(request, mailbox, callbacks, account, token)
     if request.method != "GET":
         return refuse(405, 20004)
     if sid:
@@ -89,22 +91,24 @@ def refuse(status: int, code: int) -> Answer:
     return Answer.of_json(status, {"code": code, "message": message, "more_info": more, "status": status})
 
 
-def _authentic(request: Request, account: str) -> bool:
+def _token(request: Request, account: str) -> str:
+    """What the request bears as the account's auth token; "" for nothing that could be one."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
         username, _, token = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return False
-    return scheme.lower() == "basic" and username == account and token not in {"", "wrong"}
+        return ""
+    return token if scheme.lower() == "basic" and username == account else ""
 
 
-def _create(request: Request, mailbox: Mailbox, account: str) -> Answer:
+def _create(request: Request, mailbox: Mailbox, callbacks: Callbacks, account: str, token: str) -> Answer:
     form = request.form()
     to, sender, service = form.get("To", ""), form.get("From", ""), form.get("MessagingServiceSid", "")
     body = form.get("Body", "")
     if code := _wrong_with(to, sender, service, body):
         return refuse(400, code)
     sid = f"SM{uuid4().hex}"
+    fate = callbacks.fate(to)
     received = mailbox.take(
         "sms",
         to,
@@ -115,10 +119,14 @@ def _create(request: Request, mailbox: Mailbox, account: str) -> Answer:
             "from": sender,
             "messaging_service_sid": service,
             "status_callback": form.get("StatusCallback", ""),
+            **({"status": fate.status, "error_code": str(fate.code or "")} if fate else {}),
         },
     )
+    if fate:
+        callbacks.report(received, fate, account=account, token=token)
     status = "accepted" if service else "queued"
-    return Answer.of_json(201, {**_shown(received, account), "status": status, "date_sent": None})
+    fresh = {"status": status, "date_sent": None, "error_code": None}
+    return Answer.of_json(201, {**_shown(received, account), **fresh})
 
 
 def _wrong_with(to: str, sender: str, service: str, body: str) -> int:
@@ -182,6 +190,7 @@ def _shown(message: Received, account: str) -> dict[str, Any]:
     """The Message resource, once it is sent."""
     uri = f"/2010-04-01/Accounts/{account}/Messages/{message.provider_id}"
     at = format_datetime(datetime.fromisoformat(message.received_at))
+    code = message.extra.get("error_code")
     return {
         "account_sid": account,
         "api_version": "2010-04-01",
@@ -190,7 +199,7 @@ def _shown(message: Received, account: str) -> dict[str, Any]:
         "date_sent": at,
         "date_updated": at,
         "direction": "outbound-api",
-        "error_code": None,
+        "error_code": int(code) if code else None,
         "error_message": None,
         "from": message.extra["from"] or None,
         "messaging_service_sid": message.extra["messaging_service_sid"] or None,
@@ -199,7 +208,7 @@ def _shown(message: Received, account: str) -> dict[str, Any]:
         "price": None,
         "price_unit": "USD",
         "sid": message.provider_id,
-        "status": "delivered",
+        "status": message.extra.get("status", "delivered"),
         "subresource_uris": {"media": f"{uri}/Media.json"},
         "to": message.to,
         "uri": f"{uri}.json",

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 from channels.sandbox.faults import Fault, Kind
 
 HEAD_LIMIT = 16 * 1024  # bytes
-BODY_LIMIT = 1024 * 1024
+BODY_LIMIT = 1024 * 1024  # a Slack message with all that it may have has a quarter
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from channels.registry import channel_for
+from notifications.admin import content
 from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     CANCEL,
@@ -42,6 +44,7 @@ from notifications.admin.paging import (
 from notifications.admin.story import lines
 from notifications.models import Notification
 from notifications.outbox.patience import TookTooLong, at_most
+from notifications.outbox.suppress import is_suppressed
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
 
@@ -69,7 +72,7 @@ class NotificationAdmin(Watched[Notification]):
     created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
     claimed, started, finished = moment("claimed_at"), moment("started_at"), moment("finished_at")
     fieldsets = [
-        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message"]}),
+        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message", "beyond"]}),
         (
             "Times",
             {"fields": ["created", "due", "expires", "claimed", "started", "finished"]},
@@ -79,7 +82,7 @@ class NotificationAdmin(Watched[Notification]):
             {
                 "fields": [
                     *("id", "idempotency_key", "correlation_id", "provider_id", "error_code"),
-                    *("priority", "attempt", "tries", "losses", "worker_id", "pretty_metadata"),
+                    *("priority", "attempt", "tries", "losses", "worker_id", "template", "pretty_metadata"),
                 ]
             },
         ),
@@ -98,7 +101,14 @@ class NotificationAdmin(Watched[Notification]):
 
     @admin.display
     def message(self, notification: Notification) -> SafeString:
-        return format_html('<pre class="notifier-text">{}</pre>', notification.body)
+        known = channel_for(notification.lane)
+        measures = known.backend.measure(notification.body) if known else {}
+        facts = ", ".join(f"{name} {value}" for name, value in measures.items())
+        return format_html('<pre class="notifier-text">{}</pre>{}', notification.body, facts)
+
+    @admin.display(description="beyond the text")
+    def beyond(self, notification: Notification) -> SafeString | None:
+        return content.rendered(notification)
 
     @admin.display(description="metadata")
     def pretty_metadata(self, notification: Notification) -> SafeString:
@@ -169,7 +179,20 @@ class NotificationAdmin(Watched[Notification]):
             )
             for operation in (RESEND, CANCEL)
         ]
-        return acts + super().get_urls()
+        file = path(
+            "<path:object_id>/attachments/<str:digest>/",
+            self.admin_site.admin_view(self._attachment),
+            name="notifications_notification_attachment",
+        )
+        return [*acts, file, *super().get_urls()]
+
+    def _attachment(self, request: HttpRequest, object_id: str, digest: str) -> HttpResponse:
+        notification = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, notification):
+            raise PermissionDenied
+        if notification is None:
+            raise Http404
+        return content.download(notification, digest)
 
     def _view(self, operation: Operation) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
@@ -186,13 +209,14 @@ class NotificationAdmin(Watched[Notification]):
         if notification is None:
             raise Http404
         harmless = operation is RESEND and not is_doubtful(notification)
-        if not harmless and not operation.refusal(notification) and CONFIRMED not in request.POST:
+        refusal = operation.refusal(notification, suppressed=is_suppressed(notification))
+        if not harmless and not refusal and CONFIRMED not in request.POST:
             only_this = forecast(operation, Notification.objects.filter(id=notification.id))
             return self._confirm(operation, request, only_this, [])
         if perform(operation, [notification.id], request):
             self.message_user(request, f"The notification was {operation.done}.", messages.SUCCESS)
         else:
-            reason = operation.refusal(notification) or "changed"
+            reason = refusal or "changed"
             self.message_user(request, f"The notification was left alone: it is {reason}.", messages.WARNING)
         return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
 
@@ -226,6 +250,7 @@ class NotificationAdmin(Watched[Notification]):
         notification = self.get_object(request, unquote(object_id))
         story: dict[str, Any] = {}
         if notification is not None and self.has_view_permission(request, notification):
+            suppressed = is_suppressed(notification)
             story = {
                 "timeline": lines(notification),
                 "latest": LATEST,
@@ -234,7 +259,7 @@ class NotificationAdmin(Watched[Notification]):
                 "operations": [
                     operation
                     for operation in (RESEND, CANCEL)
-                    if self.has_act_permission(request) and not operation.refusal(notification)
+                    if self.has_act_permission(request) and not operation.refusal(notification, suppressed=suppressed)
                 ],
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **story})

@@ -21,6 +21,7 @@ from notifications import services
 from notifications.admin.base import note
 from notifications.admin.paging import MOST
 from notifications.models import Notification
+from notifications.outbox.suppress import SUPPRESSED
 from notifications.replay import BATCH
 from notifications.states import Event, Status, sources
 
@@ -35,12 +36,14 @@ class Operation:
     act: Callable[..., set[UUID]]
     warning: str = ""
 
-    def refusal(self, notification: Notification) -> str:
-        """Why this one is left alone; "" where it is not."""
+    def refusal(self, notification: Notification, *, suppressed: bool) -> str:
+        """Why this one is left alone; "" where it is not. `suppressed`: whether its recipient is."""
         if Status(notification.status) not in sources(self.event):
             return notification.status
         if self.event is Event.REPLAY and _expired(notification.expires_at):
             return "expired"
+        if self.event is Event.REPLAY and suppressed:
+            return "suppressed"
         return ""
 
 
@@ -64,10 +67,12 @@ def forecast(operation: Operation, rows: QuerySet[Notification]) -> Forecast:
     chosen = doubtful = 0
     left_alone: Counter[str] = Counter()
     narrow = rows.select_related(None).only("id", "status", "expires_at", "possible_duplicate")
+    if operation.event is Event.REPLAY:
+        narrow = narrow.annotate(suppressed=SUPPRESSED)
     for number, row in enumerate(narrow.order_by("-id")[: MOST + 1]):
         if number == MOST:
             return Forecast(chosen, doubtful, dict(left_alone), beyond=True)
-        if refusal := operation.refusal(row):
+        if refusal := operation.refusal(row, suppressed=getattr(row, "suppressed", False)):
             left_alone[refusal] += 1
         else:
             chosen += 1

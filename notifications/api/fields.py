@@ -135,6 +135,26 @@ class Metadata(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
+class Anything(serializers.Field[Any, Any, Any, Any]):
+    """A JSON value that a channel judges."""
+
+    default_error_messages: ClassVar = {"invalid": "This must be an object."}
+
+    def __init__(self, kind: type[Any] = object, *, shape: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """`kind`: what it must be at the least. `shape` is what the schema tells of it."""
+        super().__init__(**options)
+        self._kind = kind
+        self.shape: Mapping[str, Any] = shape or {"type": "object"}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, self._kind):
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class Cursor(serializers.UUIDField):
     """Where a page begins: the text that an answer gave; DRF takes numbers, too."""
 

@@ -68,6 +68,11 @@ KINDS: Mapping[str, Kind] = {
         "Its status does not allow this",
         "Failed and unknown ones can be resent, pending ones rescheduled, and all of these canceled.",
     ),
+    "suppressed": Kind(
+        HTTPStatus.CONFLICT,
+        "Nothing is sent to this recipient",
+        "It opted out, does not exist, or an operator put it on the suppression list; the key is free.",
+    ),
     "webhook_conflict": Kind(
         HTTPStatus.CONFLICT,
         "Your webhooks leave no room for this",

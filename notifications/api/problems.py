@@ -111,6 +111,8 @@ def _panic(error: Exception) -> Problem:
 
 
 def _wrong_state(error: services.WrongState) -> Problem:
+    if error.suppressed:
+        return Problem("suppressed", "Its recipient is on the suppression list: nothing is sent there.")
     why = "its life would be over (expires_at)" if error.expired else f"it is {error.status.value}"
     return Problem("wrong_state", f"This cannot be done to the notification: {why}.")
 
@@ -125,8 +127,9 @@ def _unavailable(error: Exception) -> Problem:
 
 
 def refused(errors: Sequence[FieldProblem]) -> Problem:
-    """A 400 that names every field to mend."""
-    return Problem("invalid", "; ".join(f"{error.field}: {error.detail}" for error in errors[:3]), errors=errors)
+    """A 400 that names every field to mend; a 409 where all that is wrong is that nothing is sent to a recipient."""
+    code = "suppressed" if all(error.code == "suppressed" for error in errors) else "invalid"
+    return Problem(code, "; ".join(f"{error.field}: {error.detail}" for error in errors[:3]), errors=errors)
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:

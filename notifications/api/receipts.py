@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels.contract import Forged
-from channels.registry import channels
+from channels.registry import by_head
 from notifications import services
 from notifications.api.problems import Problem
 
@@ -23,9 +23,12 @@ from notifications.api.problems import Problem
 @authentication_classes([])
 @permission_classes([])
 @parser_classes([FormParser])
-def receipt(request: Request, channel: str, notification_id: UUID, attempt: int) -> Response:
-    """Take one report; 204 whether or not it changed anything, so that the provider does not repeat it."""
-    known = channels().get(channel)
+def receipt(request: Request, head: str, notification_id: UUID, attempt: int) -> Response:
+    """Take one report; 204 whether or not it changed anything, so that the provider does not repeat it.
+
+    `head`: whose it is, `sms` or `sms@apprise`.
+    """
+    known = by_head().get(head)
     if known is None:
         raise Http404
     try:
@@ -35,5 +38,5 @@ def receipt(request: Request, channel: str, notification_id: UUID, attempt: int)
         )
     except Forged:
         raise Problem("forged_receipt", "The signature is not the provider's.") from None
-    services.receive_report(channel, notification_id, attempt, report)
+    services.receive_report(known.name, notification_id, attempt, report)
     return Response(status=204)

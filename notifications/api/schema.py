@@ -95,7 +95,7 @@ _LABELS = OpenApiParameter(
 _ACCEPT = (
     *("malformed_json", "invalid", "idempotency_key_missing", "idempotency_key_invalid"),
     *("idempotency_key_in_use", "payload_too_large", "unsupported_media_type", "idempotency_key_reused"),
-    "sandbox_not_configured",
+    *("sandbox_not_configured", "suppressed"),
 )
 
 _CHANGE = (
@@ -223,6 +223,7 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
         "cancel": (200, "Cancel one that is pending, failed or unknown", "It is canceled, and never sent."),
         "reschedule": (200, "Give a pending one another time", "It has its new time."),
     }
+    forbids = {"resend": ("suppressed",)}  # beside its state
     return extend_schema_view(
         **{
             name: extend_schema(
@@ -233,7 +234,7 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
                 parameters=[NOTIFICATION_ID, _OPTIONAL_KEY, *OF_EVERY_ANSWER, *_OF_CHANGES],
                 responses={
                     (status, JSON): OpenApiResponse(row, description=about),
-                    **problems(*COMMON, *_CHANGE, "not_found", "wrong_state"),
+                    **problems(*COMMON, *_CHANGE, "not_found", "wrong_state", *forbids.get(name, ())),
                 },
             )
             for name, (status, summary, about) in words.items()

@@ -39,6 +39,13 @@ class Texts(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  
         return dict(self.target.shape)
 
 
+class AnythingOfAShape(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as above
+    target_class = "notifications.api.fields.Anything"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return dict(self.target.shape)
+
+
 class ProblemField(serializers.Serializer[Any]):
     field = serializers.CharField()
     code = serializers.CharField()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Final, cast
 
 from django.core.validators import RegexValidator
@@ -12,9 +13,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from channels.registry import channel_for
+from notifications import content as content_of
 from notifications.api import shapes
 from notifications.api.fields import (
     UNKNOWN_FIELD,
+    Anything,
     Cursor,
     KnownChannel,
     Labels,
@@ -25,6 +29,7 @@ from notifications.api.fields import (
     Text,
     Whole,
 )
+from notifications.api.templated import WRITTEN, ByTemplate
 from notifications.intake import METADATA_LIMIT
 from notifications.models import Attempt, Notification
 from notifications.selectors import Wanted
@@ -54,16 +59,35 @@ class Acceptable(StrictSerializer):
     # The channel of a body that has no such field, and how the body calls what the channels call `to`.
     of_channel: ClassVar[str] = ""
     names: ClassVar[Mapping[str, str]] = {}
+    # What a body has at its top that is the channel's content.
+    in_content: ClassVar[Sequence[str]] = ()
 
     @classmethod
     def read(cls, posted: Mapping[str, Any]) -> Any:
         """What the service is asked for. Raises: ValidationError."""
-        values = cls.values(posted)
+        values = (templated(cls) if "template" in posted else cls).values(posted)
         for name, own in cls.names.items():
             values[name] = values.pop(own)
         if cls.of_channel:
             values["channel"] = cls.of_channel
+        if cls.in_content and not values.keys().isdisjoint(cls.in_content):
+            values["content"] = {name: values.pop(name) for name in cls.in_content if name in values}
         return NotificationRequest(**values)
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        """What the body calls a field of the request."""
+        inner = field.removeprefix("content.")
+        return inner if cls.in_content and inner != field else cls.names.get(field, field)
+
+
+@cache
+def templated(body: type[Acceptable]) -> type[Acceptable]:
+    """The same body, with a template in the place of its texts."""
+    taken = dict.fromkeys(WRITTEN)  # a field that is None is none: DRF's way to leave one out
+    return type(
+        f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": f"{body.__doc__} A template writes it.", **taken}
+    )
 
 
 class NewNotification(Acceptable):
@@ -84,6 +108,7 @@ class NewNotification(Acceptable):
     )
     priority = _choice(list(PRIORITIES), default="normal")
     metadata = Metadata(default=dict, help_text=f"Your own labels; {METADATA_LIMIT} bytes at most, as JSON.")
+    content = Anything(dict, required=False, help_text="What there is beyond the text, in the channel's own terms.")
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values = super().to_internal_value(data)
@@ -137,8 +162,11 @@ class NewSlackMessage(Acceptable):
     """To the default webhook."""
 
     of_channel = "slack"
+    in_content = ("blocks", "attachments")
 
-    message = Text(shape=shapes.SLACK_MESSAGE)
+    message = Text(help_text="Beside blocks, it is what is shown where these are not.", shape=shapes.SLACK_MESSAGE)
+    blocks = Anything(required=False, help_text="Block Kit's, as Slack documents them.", shape=shapes.SLACK_BLOCKS)
+    attachments = Anything(required=False, help_text="Slack's own.", shape=shapes.SLACK_ATTACHMENTS)
 
 
 class NewMail(Acceptable):
@@ -146,10 +174,15 @@ class NewMail(Acceptable):
 
     of_channel = "email"
     names = {"to": "send_to"}
+    in_content = ("html", "reply_to", "headers", "attachments")
 
     message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
     send_to = Text(help_text="One bare address.", shape=shapes.EMAIL)
     subject = Text(shape=shapes.SUBJECT)
+    html = Anything(required=False, help_text="Beside the text. The limit is in bytes of UTF-8.", shape=shapes.HTML)
+    reply_to = Anything(required=False, help_text="One bare address, or several.", shape=shapes.REPLY_TO)
+    headers = Anything(required=False, help_text=shapes.ABOUT_HEADERS, shape=shapes.HEADERS)
+    attachments = Anything(required=False, help_text=shapes.ABOUT_FILES, shape=shapes.FILES)
 
 
 class NewSms(Acceptable):
@@ -299,12 +332,33 @@ class NotificationDetail(NotificationRow):
     """One notification with its attempts, its whole story, and what happens next."""
 
     message = serializers.CharField(source="body")
+    content = serializers.SerializerMethodField(
+        help_text="What there is beyond the text; of files their digest (SHA-256) and size instead of their bytes."
+    )
+    template = serializers.CharField(
+        allow_null=True, help_text="The template and the version that wrote it: `order-shipped@3`."
+    )
     attempts = AttemptRow(many=True)
+    measures = serializers.SerializerMethodField(
+        help_text="What else there is to know of the text: of an SMS its `encoding` and its `segments`, each of which "
+        "is paid for; of others nothing."
+    )
     timeline = serializers.SerializerMethodField()
     next = serializers.SerializerMethodField()
 
     class Meta(NotificationRow.Meta):
-        fields = [*NotificationRow.Meta.fields, "message", "attempts", "timeline", "next"]
+        fields = [
+            *NotificationRow.Meta.fields,
+            *("message", "content", "template", "measures", "attempts", "timeline", "next"),
+        ]
+
+    def get_content(self, row: Notification) -> dict[str, Any]:
+        return content_of.shown(row.content)
+
+    @extend_schema_field(shapes.MEASURES)
+    def get_measures(self, row: Notification) -> Any:
+        known = channel_for(row.lane)
+        return {} if known is None else known.backend.measure(row.body)
 
     @extend_schema_field(TimelineEntry(many=True))
     def get_timeline(self, row: Notification) -> Any:

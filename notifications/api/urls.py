@@ -19,7 +19,7 @@ router.register("webhooks", webhooks.WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("api/v1/", include(router.urls)),  # first, because it is asked most
-    path("api/v1/receipts/<slug:channel>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
+    path("api/v1/receipts/<str:head>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
     path("", pages.index, name="index"),
     path("problems", pages.problems, name="problems"),
     path("healthz", health.healthz, name="healthz"),

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import PolymorphicProxySerializer
 
 from channels.registry import open_channels
 from notifications.api import shapes
-from notifications.api.fields import OpenChannelName, Text
-from notifications.api.serializers import NewNotification
+from notifications.api.fields import Anything, OpenChannelName, Text
+from notifications.api.serializers import Acceptable, NewNotification, templated
 from notifications.services import MOST_IN_BATCH
 
 
@@ -26,6 +27,7 @@ class SlackNotification(NewNotification):
     )
     message = Text(shape=shapes.SLACK_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="Slack has none.", shape=shapes.NO_SUBJECT)
+    content = Anything(dict, required=False, help_text="As Slack documents them.", shape=shapes.SLACK_CONTENT)
 
 
 class EmailNotification(NewNotification):
@@ -35,6 +37,9 @@ class EmailNotification(NewNotification):
     to = Text(help_text="One bare address.", shape=shapes.EMAIL)
     message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
     subject = Text(shape=shapes.SUBJECT)
+    content = Anything(
+        dict, required=False, help_text=f"{shapes.ABOUT_HEADERS} {shapes.ABOUT_FILES}", shape=shapes.MAIL_CONTENT
+    )
 
 
 class SmsNotification(NewNotification):
@@ -44,12 +49,28 @@ class SmsNotification(NewNotification):
     to = Text(help_text="A phone number in E.164, as long as its country has them.", shape=shapes.E164)
     message = Text(shape=shapes.SMS_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="SMS has none.", shape=shapes.NO_SUBJECT)
+    content = Anything(dict, required=False, help_text="SMS has none.", shape=shapes.NO_CONTENT)
+
+
+class AppriseNotification(NewNotification):
+    """A message to one of the service's further destinations."""
+
+    channel = OpenChannelName(shape={"type": "string", "const": "apprise"})
+    to = Text(
+        default="",
+        allow_blank=True,
+        help_text="The name of a destination of this service; `default`, or the only one, where it is left out.",
+        shape=shapes.DESTINATION,
+    )
+    message = Text(shape=shapes.APPRISE_MESSAGE)
+    subject = Text(default="", allow_blank=True, help_text="The title, if any.", shape=shapes.TITLE)
 
 
 VARIANTS: Mapping[str, type[NewNotification]] = {
     "slack": SlackNotification,
     "email": EmailNotification,
     "sms": SmsNotification,
+    "apprise": AppriseNotification,
 }
 
 
@@ -59,6 +80,13 @@ def _variant(channel: str) -> type[NewNotification]:
     return type(name, (NewNotification,), {"channel": OpenChannelName(shape={"type": "string", "const": channel})})
 
 
+def either(body: type[Acceptable]) -> Any:
+    """A body with its texts, or with a template in their place."""
+    return PolymorphicProxySerializer(
+        component_name=f"Any{body.__name__}", serializers=[body, templated(body)], resource_type_field_name=None
+    )
+
+
 class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # the library types none of these
     """One schema for each channel, told apart by `channel`."""
 
@@ -66,7 +94,7 @@ class ByChannel(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  #
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         references = {
-            channel: auto_schema.resolve_serializer(VARIANTS.get(channel) or _variant(channel), direction).ref
+            channel: auto_schema.resolve_serializer(either(VARIANTS.get(channel) or _variant(channel)), direction).ref
             for channel in open_channels()
         }
         return {

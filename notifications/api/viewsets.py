@@ -19,7 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.viewsets import ViewSet
 
 from notifications import modes, selectors, services
-from notifications.api import schema, throttling, variants  # noqa: F401 - variants tells the schema of each channel
+from notifications.api import schema, throttling, variants
 from notifications.api.keys import KEY_HEADER, idempotency_key
 from notifications.api.problems import Problem, refused
 from notifications.api.serializers import (
@@ -97,21 +97,20 @@ class AcceptingViewSet(ClientViewSet):
     def _in_words_of_the_body(self, error: ValidationError | services.Refused | services.NoSandbox) -> Exception:
         if not isinstance(error, services.Refused):
             return error
-        named = self.body.names
-        return refused([replace(each, field=named.get(each.field, each.field)) for each in error.problems])
+        return refused([replace(each, field=self.body.named(each.field)) for each in error.problems])
 
 
-@schema.accepting(NewSlackMessage, "Post to the default Slack webhook", schema.SLACK_EXAMPLE)
+@schema.accepting(variants.either(NewSlackMessage), "Post to the default Slack webhook", schema.SLACK_EXAMPLE)
 class SlackViewSet(AcceptingViewSet):
     body = NewSlackMessage
 
 
-@schema.accepting(NewMail, "Send an email", schema.MAIL_EXAMPLE)
+@schema.accepting(variants.either(NewMail), "Send an email", schema.MAIL_EXAMPLE)
 class MailViewSet(AcceptingViewSet):
     body = NewMail
 
 
-@schema.accepting(NewSms, "Send a text message", schema.SMS_EXAMPLE)
+@schema.accepting(variants.either(NewSms), "Send a text message", schema.SMS_EXAMPLE)
 class SmsViewSet(AcceptingViewSet):
     body = NewSms
 

@@ -11,6 +11,9 @@ from uuid import UUID
 
 import psycopg
 
+from channels.registry import MARK, is_test
+from notifications.outbox import suppress
+from notifications.outbox.attachments import FILE_STORED
 from notifications.outbox.listing import LIST_AND_LABEL_STORED, LIST_STORED
 from notifications.outbox.statement import run
 
@@ -20,43 +23,50 @@ from notifications.outbox.statement import run
 # lock_timeout). The setting lasts as long as the transaction, so it needs no round trip and survives a transaction
 # pooler.
 # %(asked)s is one JSON array: half the work, on both ends, of arrays for unnest().
-# Index: primary key of idempotency_record. Rows: (id of the first notification) of each that was accepted.
+# Of what has a suppressed recipient nothing is written; its neighbours do not notice. All the addresses of one caller
+# are one scan, which costs nothing to speak of where nobody is suppressed, and little more where many are.
+# Indexes: primary key of idempotency_record, suppression_once. Rows: (id of the first notification, null) of each that
+# was accepted, and (the same, ["reason address", …] as the text of JSON) of what has suppressed recipients.
 _ACCEPT: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce(%(key_wait)s::text, current_setting('lock_timeout')), true)
 ), asked AS MATERIALIZED (
-    SELECT a.* FROM waiting, json_to_recordset(%(asked)s::json) AS a (
+    SELECT a.*, ARRAY(
+        SELECT s.reason || ' ' || s.address FROM suppression AS s WHERE s.address = ANY(a.addresses)
+    ) AS suppressed FROM waiting, json_to_recordset(%(asked)s::json) AS a (
         ids uuid[], client bigint, operation text, key text, fingerprint text, status smallint, location text,
-        answer text, correlation_id text, created_at timestamptz, notifications json
+        answer text, correlation_id text, created_at timestamptz, notifications json, addresses text[]
     )
 ), record AS (
     INSERT INTO idempotency_record
         (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
     SELECT client, operation, key, decode(fingerprint, 'hex'), status, location, convert_to(answer, 'UTF8'), ids,
            created_at
-    FROM asked WHERE key IS NOT NULL
+    FROM asked WHERE key IS NOT NULL AND suppressed = '{}'
     ON CONFLICT (client_id, operation, key) DO NOTHING
     RETURNING notification_ids[1] AS first
-), accepted AS (
-    SELECT * FROM asked WHERE key IS NULL OR ids[1] IN (SELECT first FROM record)
+), answered AS (
+    SELECT * FROM asked WHERE key IS NULL OR suppressed <> '{}' OR ids[1] IN (SELECT first FROM record)
 ), stored AS (
     INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at,
         expires_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id,
-        idempotency_key, created_at)
+        idempotency_key, created_at, content, template)
     SELECT n.id, a.client, n.channel, n.lane, n.recipient, n.subject, n.body, n.metadata, n.priority,
         greatest(now(), n.send_at), n.expires_at, 'pending', 0, 0, 0, false, '', '', a.correlation_id,
-        coalesce(a.key, ''), a.created_at
-    FROM accepted AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
+        coalesce(a.key, ''), a.created_at, n.content, n.template
+    FROM answered AS a CROSS JOIN LATERAL json_to_recordset(a.notifications) AS n (
         id uuid, channel text, lane text, recipient text, subject text, body text, metadata jsonb, priority smallint,
-        send_at timestamptz, expires_at timestamptz
+        send_at timestamptz, expires_at timestamptz, content jsonb, template text
     )
+    WHERE a.suppressed = '{}'
     RETURNING id, client_id, lane, recipient, correlation_id, metadata
 ), """
 _AND_TELL: Final = """
-SELECT ids[1] FROM accepted
+SELECT ids[1], CASE WHEN suppressed <> '{}' THEN array_to_json(suppressed)::text END FROM answered
 """
 ACCEPT: Final = f"{_ACCEPT}{LIST_STORED}{_AND_TELL}"
 ACCEPT_LABELED: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}{_AND_TELL}"  # for any with metadata
+ACCEPT_WITH_FILES: Final = f"{_ACCEPT}{LIST_AND_LABEL_STORED}, {FILE_STORED}{_AND_TELL}"  # for any that has one
 
 # What a key was answered. A statement of its own: the one that lost the race cannot see the winner's row.
 # Index: primary key. Rows: (fingerprint, status, location, body), at most one.
@@ -92,6 +102,13 @@ class NewNotification:
     priority: int
     send_at: datetime | None  # due at once where None or past; the database's clock decides
     expires_at: datetime | None
+    content: Mapping[str, object] | None = None  # as notifications/content.py has it
+    files: Sequence[tuple[bytes, bytes]] = ()  # digests and bytes of those that the content names
+    template: str = ""  # `order-shipped@3`, where it was written by one
+
+    @property
+    def address(self) -> str:
+        return suppress.address(self.channel, self.recipient, test=is_test(self.lane))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,10 @@ class Asked:
     def first(self) -> UUID:
         return self.notifications[0].id
 
+    @property
+    def has_files(self) -> bool:
+        return any(new.files for new in self.notifications)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -136,17 +157,39 @@ class Record:
     answer: Answer
 
 
-def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> set[UUID]:
-    """Insert what was asked for with the records of its keys, in one transaction; the first id of each that was new.
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """Of what several callers asked, by the first id of each; whose key was taken is in neither."""
 
-    Of one whose key was taken (by a committed transaction, or by another of these) nothing is written. `key_wait`: for
-    another's transaction with one of the keys; None: as long as the session lets it.
+    new: frozenset[UUID]
+    suppressed: Mapping[UUID, Mapping[str, str]]  # address → reason of each recipient
+
+
+def insert(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> Inserted:
+    """Insert what was asked for with the records of its keys, in one transaction.
+
+    Of one whose key was taken (by a committed transaction, or by another of these), or that has a suppressed recipient,
+    nothing is written. `key_wait`: for another's transaction with one of the keys; None: as long as the session lets
+    it.
 
     Raises: OperationalError with SQLSTATE 55P03 when another transaction holds a key past `key_wait`, or a whole table
     past the session's own limit; `waited_for_key` tells them apart. Then nothing was written.
     """
-    labeled = any(new.metadata for one in asked for new in one.notifications)
-    return {first for (first,) in run(ACCEPT_LABELED if labeled else ACCEPT, parameters(asked, key_wait=key_wait))}
+    given = parameters(asked, key_wait=key_wait)
+    if any(one.has_files for one in asked):
+        files = {digest: file for one in asked for new in one.notifications for digest, file in new.files}
+        rows = run(ACCEPT_WITH_FILES, given | {"digests": list(files), "files": list(files.values())})
+    else:
+        labeled = any(new.metadata for one in asked for new in one.notifications)
+        rows = run(ACCEPT_LABELED if labeled else ACCEPT, given)
+    return Inserted(
+        frozenset(first for first, suppressed in rows if suppressed is None),
+        {
+            first: {address: reason for reason, _, address in (each.partition(" ") for each in json.loads(suppressed))}
+            for first, suppressed in rows
+            if suppressed
+        },
+    )
 
 
 def parameters(asked: Sequence[Asked], *, key_wait: timedelta | None = None) -> dict[str, object]:
@@ -165,6 +208,7 @@ def _key(asked: Asked) -> tuple[int, str, str]:
 
 def _as_json(asked: Asked) -> dict[str, object]:
     use, answer = asked.use, asked.answer
+    mark = MARK if is_test(asked.notifications[0].lane) else ""  # one caller's are all live, or all tests
     notifications = [
         {
             "id": str(new.id),
@@ -177,6 +221,8 @@ def _as_json(asked: Asked) -> dict[str, object]:
             "priority": new.priority,
             "send_at": new.send_at and new.send_at.isoformat(),
             "expires_at": new.expires_at and new.expires_at.isoformat(),
+            **({"content": new.content} if new.content else {}),
+            **({"template": new.template} if new.template else {}),
         }
         for new in asked.notifications
     ]
@@ -192,6 +238,7 @@ def _as_json(asked: Asked) -> dict[str, object]:
         "correlation_id": asked.correlation_id,
         "created_at": asked.created_at.isoformat(),
         "notifications": notifications,
+        "addresses": [f"{mark}{new.channel}:{new.recipient}" for new in asked.notifications],
     }
 
 

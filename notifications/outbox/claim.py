@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from channels.registry import channel_row
+from notifications.outbox import suppress
 from notifications.outbox.statement import run, squeezed
 from notifications.outbox.stretches import ARRAYS, COLUMNS, EVERYWHERE, WAITING, Stretch, as_parameters
 
@@ -27,7 +28,7 @@ MOST_CLIENTS: Final = 100  # in one claim; the next begins behind them
 # What is taken is compared as a number, so that the planner expects few rows and finds them by primary key.
 # %(started)s: the policy `resend` counts the whole batch as started; `hold` marks each send when it begins.
 # `due_at` is told of each client's last in each priority alone, where the next claim begins: reading a time is dear.
-# Index: notification_ready. Rows: (place in the order of sending, then as Claim below).
+# Indexes: notification_ready, suppression_once. Rows: (place in the order of sending, then as Claim below).
 CLAIM: Final = squeezed(f"""
 WITH waiting AS MATERIALIZED (
     SELECT s.number, s.priority, w.client_id, w.known,
@@ -76,8 +77,10 @@ FROM taken
 WHERE n.id = taken.id
 RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.correlation_id,
           extract(epoch FROM n.created_at)::float8, n.tries, n.losses, n.possible_duplicate,
-          extract(epoch FROM n.expires_at - now())::float8, n.priority, n.client_id,
-          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false)
+          extract(epoch FROM n.expires_at - now())::float8, extract(epoch FROM n.deduplicated_until - now())::float8,
+          n.priority, n.client_id,
+          CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false),
+          {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s")}, n.content
 """)
 
 
@@ -95,10 +98,13 @@ class Claim(NamedTuple):
     losses: int
     possible_duplicate: bool
     expires_in: float | None  # seconds from the claim, by the database's clock; negative: expired already
+    key_left: float | None  # likewise; an earlier send may have been taken, and for so long its provider knows the key
     priority: int
     client_id: int
     due_at: datetime | None  # of the last of its client in its priority, else None
     more: bool  # and whether that client may have more
+    suppressed: str | None  # why nothing is sent to this recipient
+    content: str | None  # JSON, as notifications/content.py has it
     worker_id: UUID
 
     def log_fields(self) -> Mapping[str, object]:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 from uuid import UUID
 
-from notifications.outbox import tell
+from channels.registry import MARK
+from notifications.outbox import suppress, tell
 from notifications.outbox.statement import run
 
 # Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
 # rows locked, and not before, the plan would decide whether those that are left alone are locked as well, and passed
 # over by a claim. In id order, so that two never wait for each other in a circle; the second finds the status changed.
 
-# Returns failed and unknown notifications to pending, with fresh budgets; one that may have been sent stays marked.
-# Expired ones are left alone: they would only fail again. The event row is the audit.
-# Index: primary key. Rows: (id, lane).
-REPLAY: Final = """
+# A backup's name in a lane, and what is before it.
+OF_BACKUP: Final[LiteralString] = f"^((?:{MARK})?[^@:]+)@[^:]*"
+
+# Returns failed and unknown notifications to pending, with fresh budgets, in the lane of the channel's first backend;
+# one that may have been sent stays marked. Expired ones are left alone, and those whose recipient is suppressed: they
+# would only fail again. The event row is the audit. Indexes: primary key, suppression_once. Rows: (id, lane).
+REPLAY: Final = rf"""
 WITH chosen AS MATERIALIZED (
     SELECT id FROM notification
     WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown')
-      AND (expires_at IS NULL OR expires_at > now())
+      AND (expires_at IS NULL OR expires_at > now()) AND {suppress.REASON.format(row="notification")} IS NULL
     ORDER BY id FOR UPDATE
 ), replayed AS (
     UPDATE notification n
     SET status = 'pending', due_at = now(), tries = 0, losses = 0, finished_at = NULL,
+        lane = regexp_replace(n.lane, '{OF_BACKUP}', '\1'), deduplicated_until = NULL,
         possible_duplicate = n.possible_duplicate OR n.status || '' = 'unknown'
     FROM chosen c WHERE n.id = c.id
     RETURNING n.id, n.lane
@@ -71,13 +76,17 @@ WITH chosen AS MATERIALIZED (
 SELECT id, lane FROM rescheduled
 """
 
-# Fails what is pending past its life, a paused lane's included. Index: notification_expiring. Rows: (id).
+# Fails what is pending past its life, a paused lane's included. Of what an earlier send under a provider's key may have
+# delivered nobody knows. Index: notification_expiring. Rows: (id).
 EXPIRE: Final = f"""
 WITH overdue AS (
     SELECT id FROM notification WHERE status = 'pending' AND expires_at <= now()
     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), expired AS (
-    UPDATE notification n SET status = 'failed', error_code = 'expired', finished_at = now()
+    UPDATE notification n
+    SET status = CASE WHEN n.deduplicated_until IS NULL THEN 'failed' ELSE 'unknown' END, error_code = 'expired',
+        finished_at = CASE WHEN n.deduplicated_until IS NULL THEN now() END,
+        possible_duplicate = n.possible_duplicate OR n.deduplicated_until IS NOT NULL, deduplicated_until = NULL
     FROM overdue o WHERE n.id = o.id
     RETURNING {tell.TOLD_OF}
 ), {tell.of("expired")}, reported AS (

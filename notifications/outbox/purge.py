@@ -1,4 +1,5 @@
-"""What is deleted for good: keys past their life, then notifications past theirs, in short transactions of their own.
+"""What is deleted for good: keys past their life, notifications past theirs, and then files that nothing refers to; in
+short transactions of their own.
 
 Rows that somebody holds are passed over until the next purge, and only finished notifications are touched: a purge
 never stands in the way of a claim. A failed notification can be replayed for as long as it is there: its key goes in
@@ -13,10 +14,12 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from notifications.outbox.attachments import UNUSED_FOR
 from notifications.outbox.listing import UNLIST_GONE
 from notifications.outbox.statement import Row, run
 
 BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds, on rows nobody works on
+FILES: Final = 50  # in one transaction: of the largest, 250 MB
 PAGES: Final = 64  # pages of keys in one transaction: some 1,000 keys
 
 # A record may go when its key's life is over and none of its notifications is open, or failed so lately that it should
@@ -103,6 +106,7 @@ SELECT 0, (SELECT count(*) FROM old),
 # Rows: (records, notifications, their attempts, last id), one row.
 _AND_ALL_OF_THEIRS: Final = f"""
 receipts AS (DELETE FROM receipt WHERE notification_id IN (SELECT id FROM old)),
+links AS (DELETE FROM attachment_link WHERE notification_id IN (SELECT id FROM old)),
 events AS (DELETE FROM event WHERE notification_id IN (SELECT id FROM old)),
 attempts AS (DELETE FROM attempt WHERE notification_id IN (SELECT id FROM old) RETURNING 1),
 gone AS (DELETE FROM notification WHERE id IN (SELECT id FROM old) RETURNING id, client_id, lane, metadata),
@@ -145,6 +149,29 @@ WITH held AS MATERIALIZED (
 {_AND_ALL_OF_THEIRS}
 """
 
+# Files after %(after)s that nothing refers to, and that were not asked for since %(unused)s before now. What is being
+# accepted with one at this moment holds it, or has touched it, which is looked at again once it is locked.
+# Indexes: primary key of attachment, attachment_link's by digest. Rows: (files, last digest looked at), one row.
+_LOOKED_AT: Final = f"""
+WITH looked AS MATERIALIZED (
+    SELECT digest FROM attachment
+    WHERE digest > %(after)s::bytea AND used_at < now() - %(unused)s::interval
+    ORDER BY digest LIMIT {FILES}
+), old AS MATERIALIZED (
+    SELECT a.digest FROM attachment AS a
+    WHERE a.digest IN (SELECT digest FROM looked) AND a.used_at < now() - %(unused)s::interval
+      AND NOT EXISTS (SELECT 1 FROM attachment_link AS l WHERE l.digest = a.digest)
+"""
+_LAST_LOOKED_AT: Final = "(SELECT digest FROM looked ORDER BY digest DESC LIMIT 1)"
+COUNT_FILES: Final = f"{_LOOKED_AT}) SELECT (SELECT count(*) FROM old), {_LAST_LOOKED_AT}"
+DELETE_FILES: Final = f"""{_LOOKED_AT}
+    FOR UPDATE OF a SKIP LOCKED
+), gone AS (
+    DELETE FROM attachment AS a USING old WHERE a.digest = old.digest RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), {_LAST_LOOKED_AT}
+"""
+
 # The first id of version 7 of the moment %(ago)s before now. Rows: (id).
 FIRST_ID_SINCE: Final = """
 SELECT (lpad(to_hex((extract(epoch FROM now() - %(ago)s::interval) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
@@ -158,6 +185,7 @@ class Step:
     records: int = 0
     notifications: int = 0
     attempts: int = 0
+    files: int = 0
     keys_read: float = 1.0  # the part of the table of keys that has been read, 0 to 1; notifications come after
 
 
@@ -165,7 +193,9 @@ def purge(*, key_life: timedelta, retention: timedelta, counting: bool = False) 
     """Delete keys older than `key_life` and notifications finished longer than `retention` ago; a step at a time.
 
     Each step is committed when it is yielded, so it can be stopped anywhere and repeated. `counting`: nothing is
-    deleted, each step says what would be. Raises: django.db.OperationalError.
+    deleted, each step says what would be; of the files, those that nothing refers to as yet.
+
+    Raises: django.db.OperationalError.
     """
     lives = {"key_life": key_life, "retention": retention}
     yield from _records(lives, counting=counting)
@@ -177,6 +207,16 @@ def purge(*, key_life: timedelta, retention: timedelta, counting: bool = False) 
         parameters = {"retention": retention, "newest": newest, "referred": referred, "after": after}
         records, notifications, attempts, after = run(sql, parameters)[0]
         yield Step(records, notifications, attempts)
+    yield from _files(counting=counting)
+
+
+def _files(*, counting: bool) -> Iterator[Step]:
+    sql = COUNT_FILES if counting else DELETE_FILES
+    after: bytes | None = b""
+    while after is not None:
+        files, after = run(sql, {"after": after, "unused": UNUSED_FOR})[0]
+        if files:
+            yield Step(files=files)
 
 
 def _records(lives: dict[str, timedelta], *, counting: bool) -> Iterator[Step]:

@@ -23,14 +23,20 @@ VALUES (%(id)s, %(attempt)s, %(provider_id)s, %(rank)s, %(code)s, now())
 # Index: primary key. Rows: (status, attempt).
 LOCK: Final = "SELECT status, attempt FROM notification WHERE id = %(id)s FOR UPDATE"
 
-# The farthest word on any attempt, and on the latest one. Index: receipt's notification_id.
+# The farthest word on any attempt, and on the latest one; what is said of a message that the latest only found, by a
+# look-up, is said of it. Indexes: receipt's notification_id, primary key of attempt.
 # Rows: (highest rank of any attempt, highest rank of attempt %(attempt)s, its code, provider id of the farthest word),
 # nulls where there is none.
 FARTHEST: Final = """
-SELECT max(rank), max(rank) FILTER (WHERE attempt = %(attempt)s),
-       (array_agg(code ORDER BY rank DESC, id DESC) FILTER (WHERE attempt = %(attempt)s))[1],
+SELECT max(rank), max(rank) FILTER (WHERE latest),
+       (array_agg(code ORDER BY rank DESC, id DESC) FILTER (WHERE latest))[1],
        (array_agg(provider_id ORDER BY rank DESC, id DESC))[1]
-FROM receipt WHERE notification_id = %(id)s
+FROM (
+    SELECT r.*, r.attempt = %(attempt)s OR r.provider_id <> '' AND r.provider_id = (
+        SELECT a.provider_id FROM attempt a WHERE a.notification_id = %(id)s AND a.number = %(attempt)s
+    ) AS latest
+    FROM receipt r WHERE r.notification_id = %(id)s
+) AS said
 """
 
 # Which of %(ids)s have receipts. Index: receipt's notification_id. Rows: (id).

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from notifications.outbox import tell
 from notifications.outbox.claim import Claim
-from notifications.outbox.statement import array, run, uuids
+from notifications.outbox.statement import array, run, storable, uuids
 from notifications.retry import ACCEPTED, Decision
 from notifications.states import Outcome, Status
 
@@ -28,14 +28,14 @@ WITH result AS (
     SELECT id, attempt, worker, coalesce(outcome, 'accepted') AS outcome, coalesce(status, 'sent') AS status,
            coalesce(delay, 0) AS delay, coalesce(tries, 0) AS tries, coalesce(doubles, false) AS doubles,
            coalesce(doubled, false) AS doubled, coalesce(code, '') AS code, coalesce(detail, '') AS detail,
-           coalesce(provider_id, '') AS provider_id, %(backend)s::text AS backend, started, finished{alone}
+           coalesce(provider_id, '') AS provider_id, %(backend)s::text AS backend, started, finished{alone}{with moves}
     FROM unnest(
         %(ids)s::text::uuid[], %(attempts)s::text::int[], %(workers)s::text::uuid[], %(outcomes)s::text::text[],
         %(statuses)s::text::text[], %(delays)s::text::float8[], %(tries)s::text::int[], %(doubles)s::text::bool[],
         %(doubled)s::text::bool[], %(codes)s::text::text[], %(details)s::text::text[], %(provider_ids)s::text::text[],
-        %(started)s::text::float8[], %(finished)s::text::float8[]
+        %(started)s::text::float8[], %(finished)s::text::float8[]{moves}
     ) AS r (id, attempt, worker, outcome, status, delay, tries, doubles, doubled, code,
-            detail, provider_id, started, finished)
+            detail, provider_id, started, finished{with moves})
 ), applied AS (
     UPDATE notification n
     SET status = r.status,
@@ -47,7 +47,7 @@ WITH result AS (
                           ELSE r.code END,
         provider_id = CASE WHEN r.provider_id <> '' THEN r.provider_id ELSE n.provider_id END,
         finished_at = CASE WHEN r.status IN ('sent', 'failed') THEN now() END,
-        worker_id = NULL, claimed_at = NULL, started_at = NULL
+        worker_id = NULL, claimed_at = NULL, started_at = NULL{moved}
     FROM result r
     WHERE n.id = r.id AND n.attempt = r.attempt
       AND ((n.status || '' = 'sending' AND n.worker_id = r.worker)
@@ -55,10 +55,10 @@ WITH result AS (
     RETURNING {returned}
 ), {told}noted AS (
     INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
-                         provider_id, backend, worker_id, possible_duplicate)
+                         provider_id, backend, worker_id, possible_duplicate{until})
     SELECT id, attempt, clock_timestamp() - started * interval '1 second',
            clock_timestamp() - finished * interval '1 second', outcome, '', code,
-           detail, provider_id, backend, worker, doubled
+           detail, provider_id, backend, worker, doubled{is until}
     FROM result r WHERE true{only if}
     ON CONFLICT (notification_id, number) DO UPDATE SET late_outcome = excluded.outcome
         WHERE attempt.outcome <> excluded.outcome AND attempt.late_outcome <> 'accepted'
@@ -77,7 +77,7 @@ SELECT id, true, NULL FROM next
 
 # While no client has a webhook. Where one has, nothing but %(next)s is written, and each result has a row (id, null) to
 # say so. Preparing what tells costs Postgres an eighth of what recording one result does.
-RECORD: Final = (
+_ALONE: Final = (
     _RECORD.replace("{alone}", ", NOT EXISTS (SELECT 1 FROM webhook_endpoint) AS alone")
     .replace("{only if}", " AND r.alone")
     .replace("{returned}", "n.id")
@@ -87,7 +87,7 @@ RECORD: Final = (
 )
 
 # While one has. Rows: as above, and (null, null, lane) for each webhook that is told.
-RECORD_AND_TELL: Final = (
+_AND_TELL: Final = (
     _RECORD.replace("{alone}", "")
     .replace("{only if}", "")
     .replace("{returned}", tell.TOLD_OF)
@@ -95,6 +95,39 @@ RECORD_AND_TELL: Final = (
     .replace("{late}", "false")
     .replace("{and also}", "UNION ALL\nSELECT NULL, NULL, lane FROM told\n")
 )
+
+
+def _staying(statement: LiteralString) -> LiteralString:
+    """Where nothing changes its backend and no provider's key counts, as nearly always."""
+    for place in ("{with moves}", "{moves}", "{moved}", "{until}", "{is until}"):
+        statement = statement.replace(place, "")
+    return statement
+
+
+def _moving(statement: LiteralString) -> LiteralString:
+    """Where something goes on in another backend's lane, or is in doubt and its provider knows the key.
+
+    %(lanes)s: where it goes on ('' for the same); %(key_lefts)s: seconds for which the key is known (null: none is).
+    """
+    until: LiteralString = "now() + r.key_left * interval '1 second'"
+    return (
+        statement.replace("{with moves}", ", lane, key_left")
+        .replace("{moves}", ", %(lanes)s::text::text[], %(key_lefts)s::text::float8[]")
+        .replace(
+            "{moved}",
+            f""",
+        lane = coalesce(nullif(r.lane, ''), n.lane),
+        deduplicated_until = CASE WHEN NOT r.doubles THEN least(n.deduplicated_until, {until}) END""",
+        )
+        .replace("{until}", ", deduplicated_until")
+        .replace("{is until}", f", {until}")
+    )
+
+
+RECORD: Final = _staying(_ALONE)
+RECORD_AND_TELL: Final = _staying(_AND_TELL)
+RECORD_MOVES: Final = _moving(_ALONE)
+RECORD_MOVES_AND_TELL: Final = _moving(_AND_TELL)
 
 
 class Result(NamedTuple):
@@ -109,6 +142,8 @@ class Result(NamedTuple):
     code: str = ""
     detail: str = ""
     provider_id: str = ""
+    lane: str = ""  # another backend's, in which it goes on; "" for the same
+    key_left: float | None = None  # in doubt: seconds from `finished` for which the provider knows its key
 
 
 _telling: Final = threading.Event()  # some client has had a webhook since this process began
@@ -121,6 +156,7 @@ class Recorded:
     late: frozenset[UUID]  # results that came too late and changed no status
     started: frozenset[UUID]  # of the next, those whose send may begin
     told: frozenset[str]  # lanes of the webhooks that are told of these results
+    moved: frozenset[str]  # lanes of other backends, in which something is to be tried at once
 
 
 def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim] = ()) -> Recorded:
@@ -142,14 +178,18 @@ def record(results: Sequence[Result], *, now: float, next_claims: Sequence[Claim
         "next_workers": uuids(claim.worker_id for claim in next_claims),
     }
     parameters |= _PLAIN if plain else _particulars(results)
-    rows = run(RECORD, parameters) if not _telling.is_set() else []
+    moves = not plain and any(map(_moves, results))
+    if moves:
+        parameters |= _whither(results, now)
+    rows = run(RECORD_MOVES if moves else RECORD, parameters) if not _telling.is_set() else []
     if _telling.is_set() or any(started is None for _, started, _ in rows):
         _telling.set()
-        rows = run(RECORD_AND_TELL, parameters)
+        rows = run(RECORD_MOVES_AND_TELL if moves else RECORD_AND_TELL, parameters)
     return Recorded(
         late=frozenset(id_ for id_, started, _ in rows if started is False),
         started=frozenset(id_ for id_, started, _ in rows if started),
         told=frozenset(lane for _, _, lane in rows if lane),
+        moved=frozenset(r.lane for r in results if r.lane and not r.decision.delay) if moves else frozenset(),
     )
 
 
@@ -178,6 +218,19 @@ def _particulars(results: Sequence[Result]) -> dict[str, object]:
     }
 
 
+def _moves(result: Result) -> bool:
+    """Whether more is to be written of it than of others: another lane, or what a provider's key has to do with it."""
+    key_ends = result.claim.key_left is not None and result.decision.possible_duplicate
+    return bool(result.lane) or result.key_left is not None or key_ends
+
+
+def _whither(results: Sequence[Result], now: float) -> dict[str, object]:
+    return {
+        "lanes": _texts_unless_none([r.lane for r in results]),
+        "key_lefts": array("NULL" if r.key_left is None else f"{r.key_left - (now - r.finished):.6f}" for r in results),
+    }
+
+
 _NO: Final = False
 
 
@@ -197,9 +250,7 @@ def _texts_unless_none(texts: list[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # A provider's answer may hold what Postgres cannot store; one such row must not fail its batch.
-    storable = text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
-    return '"' + storable.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + storable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _PLAIN: Final = _particulars([])

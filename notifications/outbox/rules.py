@@ -85,11 +85,13 @@ RULES: Final = (
     ),
     Rule(
         "unknown_without_doubt",
-        "said to be unknown, but its last attempt's outcome is known",
+        "said to be unknown, but its last attempt's outcome is known, and none was in doubt under a provider's key",
         """SELECT n.id FROM notification n
            WHERE n.status = 'unknown'
-             AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.notification_id = n.id AND a.number = n.attempt
-                             AND a.outcome IN ('in_doubt', 'lost', 'unexpected') AND a.late_outcome <> 'accepted')""",
+             AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.notification_id = n.id
+                             AND a.outcome IN ('in_doubt', 'lost', 'unexpected')
+                             AND (a.deduplicated_until IS NOT NULL
+                                  OR (a.number = n.attempt AND a.late_outcome <> 'accepted')))""",
     ),
     Rule(
         "canceled_by_nobody",
@@ -100,11 +102,14 @@ RULES: Final = (
     ),
     Rule(
         "silent_duplicate",
-        "an attempt after one of unknown outcome was made without being marked as a possible duplicate",
+        "an attempt after one of unknown outcome was made without being marked as a possible duplicate, and not under "
+        "the same provider's key in its time",
         """SELECT DISTINCT later.notification_id FROM attempt doubtful
            JOIN attempt later ON later.notification_id = doubtful.notification_id AND later.number > doubtful.number
            WHERE doubtful.outcome IN ('in_doubt', 'lost', 'unexpected')
-             AND later.outcome <> 'released' AND NOT later.possible_duplicate""",
+             AND later.outcome <> 'released' AND NOT later.possible_duplicate
+             AND (later.backend IN (doubtful.backend, '')
+                  AND later.started_at < doubtful.deduplicated_until) IS NOT TRUE""",
     ),
     Rule(
         "attempt_miscounted",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID
 from weakref import WeakSet
 
@@ -14,6 +14,7 @@ from django.db.utils import OperationalError
 
 Row = tuple[Any, ...]
 
+_MARKS: Final[tuple[LiteralString, ...]] = ("(", ")", ",", "=", "<", ">", "||")  # around which SQL needs no space
 _asked: WeakSet[psycopg.Connection[Any]] = WeakSet()  # connections whose server was asked who it is
 
 
@@ -21,11 +22,12 @@ class CommitInDoubt(OperationalError):
     """Raised when the server warned about a commit: it stands here, but perhaps on no standby."""
 
 
-def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
+def run(sql: LiteralString, parameters: Mapping[str, object], *, binary: bool = False) -> list[Row]:
     """Run one statement on this thread's Django connection and return its rows.
 
     It is its own transaction, or part of the caller's `transaction.atomic()`. Server-side parameters and, where the
     connection keeps its session, a prepared plan; Django's cursor would bind on the client and plan every time.
+    `binary`: have the rows in Postgres' own form, which is dearer of small values and a tenth as dear of large bytea.
 
     Raises: django.db's errors, as the ORM does; CommitInDoubt.
     """
@@ -44,7 +46,7 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
     try:
         with ours.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             _allow_plans(raw)
-            cursor.execute(sql, parameters, prepare=True)
+            cursor.execute(sql, parameters, prepare=True, binary=binary)
             rows = [] if cursor.rownumber is None else cursor.fetchall()  # None: the statement gives no rows
     finally:
         raw.remove_notice_handler(notice)
@@ -55,11 +57,13 @@ def run(sql: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
 
 
 def squeezed(sql: LiteralString) -> LiteralString:
-    """The same statement without what makes it readable; it may hold no comment, and no text with more than one space.
+    """The same statement without what makes it readable; it may hold no comment, and no text with a space in it.
 
-    psycopg finds a statement's placeholders anew each time it is run where it has more than 4,096 characters: a claim
-    that finds nothing took 40 microseconds more, a third.
+    psycopg finds the placeholders of a statement anew each time it is run where that has more than 4,096 characters: of
+    a claim that took 40 microseconds, a third of one that finds nothing.
     """
+    for mark in _MARKS:
+        sql = mark.join(part.strip() for part in sql.split(mark))
     return " ".join(sql.split())
 
 
@@ -122,6 +126,11 @@ def array(values: Iterable[object]) -> str:
 def uuids(values: Iterable[UUID]) -> str:
     """The same of UUIDs, which Postgres reads without their dashes, too: those take most of the time of writing one."""
     return array(value.hex for value in values)
+
+
+def storable(text: str) -> str:
+    """A provider's answer may hold what Postgres cannot store; one such row must not fail its batch."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode()[:1000]
 
 
 def sqlstate(error: BaseException) -> str:

@@ -21,6 +21,13 @@ from notifications.services.errors import KeyInUse, KeyReused, Unavailable, Webh
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
 from notifications.services.storing import Accepted
+from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
+from notifications.services.templates import (
+    add_template_version,
+    normal_bodies,
+    preview_template,
+    use_template_version,
+)
 from notifications.services.webhooks import (
     change_webhook,
     create_webhook,
@@ -49,6 +56,7 @@ __all__ = [
     "WrongState",
     "accept",
     "accept_batch",
+    "add_template_version",
     "cancel",
     "cancel_own",
     "change_webhook",
@@ -56,7 +64,9 @@ __all__ = [
     "create_api_key",
     "create_webhook",
     "delete_webhook",
+    "normal_bodies",
     "pause_lane",
+    "preview_template",
     "receive_report",
     "replay_answer",
     "reschedule",
@@ -66,5 +76,9 @@ __all__ = [
     "resend_own",
     "resume_lane",
     "rotate_webhook",
+    "suppress",
     "switch_off_webhooks",
+    "unsuppress",
+    "unsuppress_all",
+    "use_template_version",
 ]

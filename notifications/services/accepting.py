@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,13 +15,16 @@ from django.db import transaction
 from uuid_utils.compat import uuid7
 
 from channels.registry import is_test
+from notifications import content as content_of
 from notifications import idempotency, intake, modes, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
-from notifications.services.errors import KeyReused, translated
-from notifications.services.storing import Accepted, answered, stored
+from notifications.services.errors import translated
+from notifications.services.rendering import rendered
+from notifications.services.storing import Accepted, Suppressed, replayed, stored
 from notifications.states import Status
+from notifications.templating import MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_BATCH, Allowance
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
 IN_PROCESS: Final = "accept"  # the operation of callers without a method and a path
@@ -56,7 +59,7 @@ def accept(
     answer = Answer(HTTPStatus.ACCEPTED, shown["links"]["self"], _json(shown))
     fingerprint = request.fingerprint() if fingerprint is None else fingerprint
     use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
-    return _stored(Asked([new], use, answer, correlation_id, now))
+    return _stored(Asked([new], use, answer, correlation_id, now), ["to"])
 
 
 def accept_batch(
@@ -78,13 +81,16 @@ def accept_batch(
     now = datetime.now(UTC)
     news: list[NewNotification] = []
     problems: list[Problem] = []
+    allowance = Allowance(MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_BATCH)
     if not 0 < len(requests) <= MOST_IN_BATCH:
         raise Refused(Problem("notifications", "wrong_number", f"must be 1 to {MOST_IN_BATCH} notifications"))
     for place, request in enumerate(requests):
         try:
-            news.append(_new(request, test=test))
+            news.append(_new(request, test=test, allowance=allowance))
         except Refused as error:
             problems += [replace(each, field=f"notifications[{place}].{each.field}") for each in error.problems]
+            if len(problems) >= MOST_PROBLEMS:
+                break
     if problems:
         raise Refused(*problems[:MOST_PROBLEMS])
     created_at = _moment(now)
@@ -93,7 +99,8 @@ def accept_batch(
     if fingerprint is None:
         fingerprint = idempotency.fingerprint([request.fingerprint().hex() for request in requests])
     use = Use(client.pk, modes.operation(operation, test=test), key, fingerprint)
-    return _stored(Asked(news, use, answer, correlation_id, now))
+    fields = (f"notifications[{place}].to" for place in range(len(news)))
+    return _stored(Asked(news, use, answer, correlation_id, now), fields)
 
 
 def replay_answer(
@@ -104,9 +111,7 @@ def replay_answer(
     For requests that are no longer valid: what was accepted stays accepted. Raises: Unavailable.
     """
     try:
-        return answered(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
-    except KeyReused:
-        return None
+        return replayed(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
     except DatabaseError as error:
         raise translated(error) from error
 
@@ -118,9 +123,12 @@ def _require(client: Client, key: str | None) -> None:
     idempotency.require_key(key)
 
 
-def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
-    """Raises: Refused, NoSandbox."""
-    known, recipient = intake.validated(request, test=test)
+def _new(request: NotificationRequest, *, test: bool, allowance: Allowance | None = None) -> NewNotification:
+    """Raises: Refused, NoSandbox, Unavailable."""
+    if request.by_template:
+        request = rendered(request, allowance or Allowance())
+    known, recipient, content = intake.validated(request, test=test)
+    kept, files = content_of.kept(content)
     return NewNotification(
         id=uuid7(),
         channel=known.name,
@@ -132,7 +140,19 @@ def _new(request: NotificationRequest, *, test: bool) -> NewNotification:
         priority=request.priority.value,
         send_at=request.send_at,
         expires_at=request.expires_at,
+        content=kept,
+        files=files,
+        template=request.template,
     )
+
+
+def _suppressed(asked: Asked, fields: Iterable[str], reasons: Mapping[str, str]) -> list[Problem]:
+    found = [
+        Problem(field, "suppressed", f"is on the suppression list ({reasons[new.address]}): nothing is sent there")
+        for field, new in zip(fields, asked.notifications, strict=True)
+        if new.address in reasons
+    ]
+    return found[:MOST_PROBLEMS]
 
 
 def _moment(moment: datetime) -> str:
@@ -156,8 +176,12 @@ def _json(shown: dict[str, Any]) -> bytes:
     return json.dumps(shown, ensure_ascii=False).encode()
 
 
-def _stored(asked: Asked) -> Accepted:
-    accepted = stored(asked)
+def _stored(asked: Asked, fields: Iterable[str]) -> Accepted:
+    """`fields`: what the recipient of each is called. Raises: Refused; as `stored`."""
+    try:
+        accepted = stored(asked)
+    except Suppressed as error:
+        raise Refused(*_suppressed(asked, fields, error.reasons)) from None
     if not accepted.replayed:
         for lane, send_at in {(new.lane, new.send_at) for new in asked.notifications}:
             transaction.on_commit(partial(nudge.request, lane, at=send_at))

@@ -19,11 +19,12 @@ from notifications.intake import Refused
 from notifications.models import Client, Notification
 from notifications.outbox import accept as outbox
 from notifications.outbox.accept import Answer, Use
+from notifications.outbox.suppress import is_suppressed
 from notifications.selectors import Wanted
 from notifications.services import operating
 from notifications.services.errors import Unavailable, WrongState, translated
 from notifications.services.storing import Accepted, answered
-from notifications.states import Status
+from notifications.states import Event, Status, sources
 
 Change = Callable[[Collection[UUID]], Collection[UUID]]  # those that were changed
 Tell = Callable[[Notification], Answer]  # what the client is told of it
@@ -62,13 +63,13 @@ def resend_matching(
 def resend_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Return one that failed or is unknown to pending. Raises: as `_changed`."""
     resend = partial(operating.resend, actor=_actor(client))
-    return _changed(client, notification_id, resend, use, tell, test=test)
+    return _changed(client, notification_id, Event.REPLAY, resend, use, tell, test=test)
 
 
 def cancel_own(client: Client, notification_id: UUID, *, use: Use, tell: Tell, test: bool = False) -> Accepted:
     """Cancel one that is pending, failed or unknown. Raises: as `_changed`."""
     cancel = partial(operating.cancel, actor=_actor(client))
-    return _changed(client, notification_id, cancel, use, tell, test=test, already=Status.CANCELED)
+    return _changed(client, notification_id, Event.CANCEL, cancel, use, tell, test=test, already=Status.CANCELED)
 
 
 def reschedule_own(
@@ -79,12 +80,13 @@ def reschedule_own(
         raise Refused(problem)
     when = send_at.astimezone(UTC).isoformat()
     reschedule = partial(operating.reschedule, send_at=send_at, actor=_actor(client), detail=when)
-    return _changed(client, notification_id, reschedule, use, tell, test=test, by=send_at)
+    return _changed(client, notification_id, Event.RESCHEDULE, reschedule, use, tell, test=test, by=send_at)
 
 
 def _changed(
     client: Client,
     notification_id: UUID,
+    event: Event,
     change: Change,
     use: Use,
     tell: Tell,
@@ -93,7 +95,7 @@ def _changed(
     already: Status | None = None,
     by: datetime | None = None,
 ) -> Accepted:
-    """Change it and keep the answer under the key, or answer what the key was answered before.
+    """Change it by an edge and keep the answer under the key, or answer what the key was answered before.
 
     `already`: the status that leaves nothing to do. `by`: when it is to be sent, if not now.
 
@@ -114,7 +116,7 @@ def _changed(
             return found
     except DatabaseError as error:
         raise translated(error) from error
-    raise _forbidden(selectors.notification(client, notification_id, test=test), by)
+    raise _forbidden(selectors.notification(client, notification_id, test=test), event, by)
 
 
 def _once(use: Use, change: Callable[[], tuple[Answer, Collection[UUID]] | None]) -> Accepted | None:
@@ -128,9 +130,11 @@ def _once(use: Use, change: Callable[[], tuple[Answer, Collection[UUID]] | None]
     return None
 
 
-def _forbidden(row: Notification, by: datetime | None) -> WrongState:
+def _forbidden(row: Notification, event: Event, by: datetime | None) -> WrongState:
     limit = max(by or datetime.min.replace(tzinfo=UTC), datetime.now(UTC))
-    return WrongState(Status(row.status), expired=row.expires_at is not None and row.expires_at <= limit)
+    status, expired = Status(row.status), row.expires_at is not None and row.expires_at <= limit
+    suppressed = event is Event.REPLAY and status in sources(event) and not expired and is_suppressed(row)
+    return WrongState(status, expired=expired, suppressed=suppressed)
 
 
 def _actor(client: Client) -> str:

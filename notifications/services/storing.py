@@ -9,7 +9,7 @@ it is certain that nothing was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -20,7 +20,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from notifications.outbox import accept as outbox
-from notifications.outbox.accept import Asked, Use
+from notifications.outbox.accept import Asked, Inserted, Use
 from notifications.outbox.statement import CommitInDoubt, connection_stands
 from notifications.services.errors import KeyReused, Unavailable, translated
 from notifications.together import Together
@@ -53,13 +53,26 @@ class Accepted:
         return [UUID(each["id"]) for each in json.loads(self.body)["notifications"]]
 
 
+class Suppressed(Exception):
+    """Raised when nothing is sent to some of the recipients; nothing was stored."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("suppressed")
+        self.reasons = reasons  # by `NewNotification.address`
+
+
 def stored(asked: Asked) -> Accepted:
-    """What its key was answered; now, if it was new. Raises: KeyReused, KeyInUse, Unavailable."""
+    """What its key was answered; now, if it was new. Raises: Suppressed, KeyReused, KeyInUse, Unavailable."""
     try:
         for _ in range(INSERT_TRIES):
-            if _insert(asked):
+            inserted = _insert(asked)
+            if asked.first in inserted.new:
                 answer = asked.answer
                 return Accepted(answer.status, answer.location, answer.body, replayed=False)
+            if reasons := inserted.suppressed.get(asked.first):
+                if found := replayed(asked.use):
+                    return found
+                raise Suppressed(reasons)
             if found := answered(asked.use):
                 return found
     except DatabaseError as error:
@@ -77,30 +90,39 @@ def answered(use: Use) -> Accepted | None:
     return Accepted(record.answer.status, record.answer.location, record.answer.body, replayed=True)
 
 
-def _insert(asked: Asked) -> bool:
-    """Whether it was new."""
+def replayed(use: Use) -> Accepted | None:
+    """What was accepted under this key stays accepted, whatever would forbid it now; None where nothing was, or
+    something else. Raises: django.db's errors."""
+    try:
+        return answered(use)
+    except KeyReused:
+        return None
+
+
+def _insert(asked: Asked) -> Inserted:
     if connection.in_atomic_block:
-        return bool(outbox.insert([asked]))  # with the caller's rows; the wait for a key is the caller's to bound
-    if len(asked.notifications) == 1:  # a batch is worth a transaction of its own
+        return outbox.insert([asked])  # with the caller's rows; the wait for a key is the caller's to bound
+    # A batch is worth a transaction of its own, and files hold up nobody else: they take long, and may wait for others.
+    if len(asked.notifications) == 1 and not asked.has_files:
         shared = _company.ask(asked)
         if shared.failure is not None:
             raise shared.failure
-        if shared.accepted is not None:
-            return asked.first in shared.accepted
-    return bool(outbox.insert([asked], key_wait=KEY_WAIT))
+        if shared.inserted is not None:
+            return shared.inserted
+    return outbox.insert([asked], key_wait=KEY_WAIT)
 
 
 class _Shared(NamedTuple):
     """What came of several at once. Of neither is known: each must be tried alone, and nothing was written."""
 
-    accepted: set[UUID] | None = None
+    inserted: Inserted | None = None
     failure: DatabaseError | None = None
 
 
 def _insert_together(asked: Sequence[Asked]) -> _Shared:
     began = monotonic()
     try:
-        return _Shared(accepted=outbox.insert(asked, key_wait=KEY_WAIT_TOGETHER))
+        return _Shared(inserted=outbox.insert(asked, key_wait=KEY_WAIT_TOGETHER))
     except CommitInDoubt as error:
         return _Shared(failure=error)
     except DatabaseError as error:

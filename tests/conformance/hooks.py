@@ -18,6 +18,7 @@ from rest_framework.exceptions import ValidationError
 from channels.twilio_sms import E164
 from notifications.api.fields import Moment
 from notifications.idempotency import InvalidKey, parse_key
+from notifications.templating import NAME as TEMPLATE_NAME
 
 # Of each country its own example, as the library has it: possible numbers of all lengths.
 _NUMBERS = sorted(
@@ -26,6 +27,7 @@ _NUMBERS = sorted(
     if (example := phonenumbers.example_number(region))
 )
 _NOW = datetime.now(UTC)
+TEMPLATE = "known"  # the name of the one that the server has: of every channel, and in need of no variables
 
 
 def _moment(minutes: int) -> str:
@@ -55,19 +57,51 @@ def _notifications(body: Any) -> Iterator[dict[str, Any]]:
 
 
 def _mend(notification: dict[str, Any]) -> None:
-    """One webhook is known, countries differ in the length of their numbers, and no life ends before its beginning.
+    """One destination and one template are known, countries differ in the length of their numbers, no text anywhere in
+    variables, or in what is Slack's own, holds a NUL, no two blocks have one id, and no life ends before its beginning.
 
     What is not of the form that the schema asks for stays as it is: to be refused.
     """
-    if notification.get("channel") == "slack" and isinstance(notification.get("to"), str):
+    if notification.get("channel") in ("slack", "apprise") and isinstance(notification.get("to"), str):
         notification["to"] = "default"
     for name in ("to", "send_to_number"):
         number = notification.get(name)
         if isinstance(number, str) and E164.fullmatch(number) and number not in _NUMBERS:
             notification[name] = _NUMBERS[len(number)]
+    if "send_to" not in notification:
+        _mend_blocks(notification, seen=set())
+    if re.fullmatch(TEMPLATE_NAME, str(notification.get("template"))):
+        notification["template"] = TEMPLATE
+        version = notification.get("template_version")
+        if type(version) in {int, float} and version % 1 == 0 and 0 < version < 2**31:  # to JSON, 5.0 is 5
+            notification["template_version"] = 1
+        if isinstance(notification.get("variables"), dict):
+            notification["variables"] = json.loads(json.dumps(notification["variables"]).replace(r"\u0000", ""))
     begins, ends = (_when(notification.get(name)) for name in ("send_at", "expires_at"))
     if ends is not None and ends <= max(begins or _NOW, datetime.now(UTC) + timedelta(minutes=5)):
         notification["expires_at"] = None
+
+
+def _mend_blocks(notification: dict[str, Any], *, seen: set[str]) -> None:
+    if notification.get("channel") == "slack" and isinstance(notification.get("content"), dict):
+        _mend_blocks(notification["content"], seen=seen)
+    for name in {"blocks", "attachments"} & notification.keys():
+        notification[name] = _without_nul(notification[name], seen)
+
+
+def _without_nul(value: Any, seen: set[str]) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "0")
+    if isinstance(value, list):
+        return [_without_nul(each, seen) for each in value]
+    if not isinstance(value, dict):
+        return value
+    mended = {_without_nul(name, seen): _without_nul(each, seen) for name, each in value.items()}
+    id_ = mended.get("block_id")
+    if isinstance(id_, str) and id_ in seen:
+        del mended["block_id"]
+    seen.add(str(id_))
+    return mended
 
 
 def _when(value: Any) -> datetime | None:

@@ -15,6 +15,7 @@ from notifications import credentials
 from notifications.models import Client
 from notifications.states import Status
 from tests.factories import ApiKeyFactory, AttemptFactory, NotificationFactory
+from tests.integration.templates import template
 from tests.processes import BIN, ROOT, plain_environment, web
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +31,7 @@ PROVIDERS = {
     "TWILIO_ACCOUNT_SID": f"AC{'0' * 32}",
     "TWILIO_AUTH_TOKEN": "t0ken" * 6,
     "TWILIO_FROM_NUMBER": "+15005550006",
+    "APPRISE_URLS": "default=json://127.0.0.1:9",
 }
 
 
@@ -37,6 +39,8 @@ def schemathesis(tmp_path: Path, *arguments: str, seconds: int) -> str:
     """Its report. The server's own log must tell of no panic, either."""
     keys = {name: credentials.new_key().text for name in ("shop", "rival")}
     shop, _ = [ApiKeyFactory(text=key).client for key in keys.values()]
+    text = {"message": "Hello"}
+    template({"slack": text, "sms": text, "email": {"subject": "Hello", **text}}, name="known")
     ids = "\n".join(f'"{id_}"' for id_ in _rows(shop))
     headers = {name: [{"name": "Authorization", "value": f"Bearer {key}"}] for name, key in keys.items()}
     clients = {"auth": [{"name": name, "fixedHeaders": header} for name, header in headers.items()]}

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 import requests
 
-from channels.contract import Backend, Receipt
+from channels import mail_content
+from channels.contract import Backend, Content, File, PermanentError, Receipt
 from channels.sandbox.faults import Fault, Kind, Stage
 from channels.sandbox.mailbox import KEPT_CHARACTERS, Mailbox
 from channels.sandbox.server import Sandbox
 from channels.slack import SlackWebhook
-from channels.smtp import SmtpEmail
+from channels.smtp import MESSAGE_LIMIT, SmtpEmail
 from channels.twilio_sms import TwilioSms
 from tests.contract.providers import MESSAGE, kind, outcome
 from tests.ports import free_port
@@ -201,6 +203,50 @@ def test_twilio_refuses_a_wrong_token_and_anothers_account(sandbox: Sandbox, use
     url = f"{sandbox.url}/2010-04-01/Accounts/{account}/Messages.json"
     answer = requests.post(url, data={"To": "+15005550010"}, auth=(user or account, token), timeout=5)
     assert (answer.status_code, answer.json()["code"]) == (401, 20003)
+
+
+def test_a_mail_is_shown_with_all_that_it_has(sandbox: Sandbox) -> None:
+    fields = {"html": "<p>Grüße</p>", "reply_to": ["bob@example.com"], "headers": {"X-Order": "42"}}
+    files = [File("März.pdf", "application/pdf", b"x" * 5), File("a.csv", "text/csv", b"a;b")]
+    message = MESSAGES["email"]._replace(content=Content(fields, files))
+    assert kind(outcome(backend(sandbox, "email"), message)) == "sent"
+
+    (mail,) = sandbox.mailbox.messages()
+    assert mail.body == message.body
+    assert mail.extra["html"].strip() == fields["html"]
+    assert mail.extra["attachments"] == "März.pdf (application/pdf, 5 bytes), a.csv (text/csv, 3 bytes)"
+    assert (mail.extra["reply-to"], mail.extra["x-order"]) == ("bob@example.com", "42")
+
+
+def test_the_largest_mail_is_taken(sandbox: Sandbox) -> None:
+    file = File("a", "application/pdf", b"x" * mail_content.FILES_SIZE_LIMIT)
+    content = Content({"html": "ü" * (mail_content.HTML_LIMIT // 2)}, [file])
+    message = MESSAGES["email"]._replace(content=content, body="ü" * (MESSAGE_LIMIT // 2))
+    assert kind(outcome(backend(sandbox, "email"), message)) == "sent"
+
+
+def test_a_slack_message_is_shown_with_all_that_it_has(sandbox: Sandbox) -> None:
+    fields = {"blocks": [{"type": "divider"}], "attachments": [{"text": "größe"}]}
+    message = MESSAGES["slack"]._replace(content=Content(fields))
+    assert kind(outcome(backend(sandbox, "slack"), message)) == "sent"
+
+    (shown,) = sandbox.mailbox.messages()
+    assert {name: json.loads(value) for name, value in shown.extra.items()} == fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
+        ({"blocks": {}}, "invalid_blocks"),
+        ({"attachments": [{"text": "x"}] * 101}, "too_many_attachments"),
+    ],
+)
+def test_slack_takes_only_so_many_blocks_and_attachments(sandbox: Sandbox, fields: dict[str, Any], word: str) -> None:
+    error = outcome(backend(sandbox, "slack"), MESSAGES["slack"]._replace(content=Content(fields)))
+    assert isinstance(error, PermanentError)
+    assert error.code == word
+    assert sandbox.mailbox.messages() == []
 
 
 def test_smtp_refuses_a_wrong_password_and_takes_any_other(sandbox: Sandbox) -> None:

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from channels.contract import ChannelError, PermanentError, RateLimited, Receipt, Refused
+from channels.contract import ChannelError, Content, PermanentError, RateLimited, Receipt, Refused
 from channels.slack import SlackWebhook
 from tests.contract.providers import Slack, kind, outcome, served
 from tests.contract.stand_in import HttpStandIn, http_answer
@@ -118,6 +118,14 @@ def test_the_text_goes_to_the_named_webhook(slack: HttpStandIn) -> None:
     (request,) = slack.requests
     assert request.path == "/services/T/B/dev"
     assert json.loads(request.body) == {"text": "größe <3 \U0001f600"}
+
+
+def test_blocks_and_attachments_go_beside_the_text(slack: HttpStandIn) -> None:
+    fields = {"blocks": [{"type": "divider"}], "attachments": [{"text": "größe"}]}
+    provider = Slack()
+    outcome(provider.backend(slack.port), provider.message._replace(body="fallback", content=Content(fields)))
+    (request,) = slack.requests
+    assert json.loads(request.body) == {"text": "fallback", **fields}
 
 
 def test_a_webhook_that_left_the_settings_pauses_its_lane(slack: HttpStandIn) -> None:

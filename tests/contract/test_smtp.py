@@ -10,7 +10,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from channels.contract import ChannelError, PermanentError, Receipt, Refused
+from channels.contract import ChannelError, PermanentError, Receipt, Refused, TransientError
 from channels.smtp import SmtpEmail
 from tests.contract.providers import Smtp, kind, outcome, served
 from tests.contract.stand_in import Answer, Drip, Instead, SmtpStandIn
@@ -48,6 +48,30 @@ def text_of(mail: EmailMessage) -> str:
 def test_a_4yz_anywhere_is_transient_and_not_sent(relay: SmtpStandIn, stage: str, reply: bytes) -> None:
     relay.replies["HELO"] = reply  # what smtplib tries where EHLO is refused
     assert kind(answered(relay, stage, reply)) == "not sent"
+
+
+# https://www.rfc-editor.org/rfc/rfc3463#section-3: x.2 is the mailbox, x.3 the mail system; 421 closes the connection.
+@pytest.mark.parametrize(
+    ("stage", "reply", "isolated"),
+    [
+        ("RCPT", b"450 4.2.1 busy\r\n", True),
+        ("RCPT", b"451 4.7.1 greylisted, come back in five minutes\r\n", True),
+        ("RCPT", b"452 4.2.2 mailbox full\r\n", True),
+        ("RCPT", b"450 later\r\n", True),
+        ("RCPT", b"451 4.3.0 cannot look that up\r\n", False),
+        ("RCPT", b"421 4.3.2 shutting down\r\n", False),
+        ("RCPT", b"421 too many connections\r\n", False),
+        ("MAIL", b"450 4.2.1 later\r\n", False),
+        ("DATA", b"451 later\r\n", False),
+        (".", b"452 full\r\n", False),
+    ],
+)
+def test_what_puts_one_recipient_off_says_nothing_of_the_relay(
+    relay: SmtpStandIn, stage: str, reply: bytes, isolated: bool
+) -> None:
+    error = answered(relay, stage, reply)
+    assert isinstance(error, TransientError)
+    assert (error.outcome_unknown, error.isolated) == (False, isolated)
 
 
 # https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3, https://www.rfc-editor.org/rfc/rfc3463

@@ -49,7 +49,7 @@ def answered(twilio: HttpStandIn, answer: bytes) -> Receipt | ChannelError:
         (21612, Refused.MESSAGE),
         (21614, Refused.MESSAGE),
         (21617, Refused.MESSAGE),
-        (21610, Refused.RECIPIENT),
+        (21610, Refused.OPTED_OUT),
         (21999, Refused.MESSAGE),  # any other 400
     ],
 )
@@ -95,6 +95,12 @@ def test_a_message_created_as_failed_is_permanent(twilio: HttpStandIn, code: int
     error = answered(twilio, says(201, {"sid": SID, "status": "failed", "error_code": code}))
     assert isinstance(error, PermanentError)
     assert error.code == str(code)
+
+
+def test_a_message_created_as_failed_for_an_opted_out_recipient_refuses_the_recipient(twilio: HttpStandIn) -> None:
+    error = answered(twilio, says(201, {"sid": SID, "status": "failed", "error_code": 21610}))
+    assert isinstance(error, PermanentError)
+    assert (error.code, error.refuses) == ("21610", Refused.RECIPIENT)
 
 
 def test_a_message_created_and_dropped_by_a_full_queue_is_tried_again(twilio: HttpStandIn) -> None:
@@ -145,7 +151,7 @@ def test_an_error_in_the_newer_form_is_read_as_well(twilio: HttpStandIn) -> None
     body = {"type": "https://x.example", "title": "No", "status": 400, "code": 21610, "detail": "opted out"}
     error = answered(twilio, says(400, body))
     assert isinstance(error, PermanentError)
-    assert error.refuses is Refused.RECIPIENT
+    assert error.refuses is Refused.OPTED_OUT
 
 
 def test_the_request_is_what_twilio_documents(twilio: HttpStandIn) -> None:

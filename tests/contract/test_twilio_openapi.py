@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -23,7 +23,7 @@ from channels.contract import Receipt
 from channels.sandbox.server import Sandbox
 from channels.twilio_sms import TwilioSms
 from tests.contract.providers import Twilio, outcome, served
-from tests.contract.stand_in import HttpStandIn
+from tests.contract.stand_in import HttpStandIn, http_answer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = Path(os.environ.get("TWILIO_OPENAPI") or ROOT.parent / "shared" / "data" / "twilio_messages_openapi.json")
@@ -150,3 +150,12 @@ def test_what_we_send_is_what_twilio_takes(description: dict[str, Any], sender: 
     assert set(form) <= set(body["properties"])
     assert set(body.get("required", [])) <= set(form)
     assert list(Draft202012Validator(body).iter_errors(form)) == []
+
+
+def test_what_we_look_up_is_what_twilio_can_be_asked(description: dict[str, Any]) -> None:
+    known = {each["name"] for each in description["paths"][MESSAGES]["get"]["parameters"] if each["in"] == "query"}
+    with served(Twilio(), http_answer(200, b'{"messages": [], "next_page_uri": null}')) as stand_in:
+        assert isinstance(stand_in, HttpStandIn)
+        assert Twilio().backend(stand_in.port).look_up(Twilio().message, since=datetime.now(UTC)) == []
+        (request,) = stand_in.requests
+    assert dict(parse_qsl(urlsplit(request.path).query)).keys() <= known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from notifications import selectors
 from notifications.admin import notification as page
 from notifications.admin import operations, paging
 from notifications.credentials import digest
-from notifications.models import ApiKey, Client, Event, LaneState, Notification, Worker
+from notifications.models import ApiKey, Attachment, Client, Event, LaneState, Notification, Worker
 from notifications.outbox import lanes, operate, receipts
 from notifications.states import Outcome
 from tests.factories import WebhookEndpointFactory
@@ -99,6 +100,65 @@ def words(response: object) -> list[str]:
 # --- the list --------------------------------------------------------------------------------------------
 
 
+def with_content(content: dict[str, object], *octets: bytes) -> UUID:
+    for each in octets:
+        Attachment.objects.create(digest=hashlib.sha256(each).digest(), content=each, used_at=timezone.now())
+    return rows.accepted(lane="email", content=content)
+
+
+HOSTILE = '<script>alert(1)</script><img src="https://spy.example/x"></iframe><b>"\'&amp;'
+
+
+def test_the_html_of_a_mail_is_framed_and_can_do_nothing(browser: Browser) -> None:
+    text = browser.get(
+        url(with_content({"fields": {"html": HOSTILE, "reply_to": ["<b>"]}, "files": []}))
+    ).content.decode()
+
+    frames = re.findall(r'<iframe [^>]*sandbox="" [^>]*srcdoc="([^"]*)"></iframe>', text)
+    assert [unescape(frame).partition(">")[2] for frame in frames] == [HOSTILE]
+    assert "default-src 'none'" in unescape(frames[0])
+    assert "<script>alert" not in text
+    assert "spy.example" not in text.replace(frames[0], "")
+    assert "&lt;b&gt;" in text
+
+
+def test_the_blocks_of_a_slack_message_are_shown_as_text(browser: Browser) -> None:
+    block = {"type": "section", "text": {"type": "mrkdwn", "text": HOSTILE}}
+    text = browser.get(url(with_content({"fields": {"blocks": [block]}, "files": []}))).content.decode()
+
+    assert "mrkdwn" in text
+    assert "<script>alert" not in text
+
+
+def test_a_file_can_be_downloaded_and_is_never_shown(browser: Browser) -> None:
+    octets = b"<script>alert(1)</script>"
+    digest = hashlib.sha256(octets).hexdigest()
+    file = {"name": 'Rechnung "März".html', "content_type": "text/html", "size": len(octets), "digest": digest}
+    id_ = with_content({"fields": {}, "files": [file]}, octets)
+
+    link = f"{LIST}{id_}/attachments/{digest}/"
+    assert link in browser.get(url(id_)).content.decode()
+    for who in (browser, only_looking()):
+        answer = who.get(link)
+        assert (answer.status_code, answer.content) == (200, octets)
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"].startswith("attachment; filename")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_files_are_for_those_who_may_look_and_of_the_notification_that_has_them(browser: Browser) -> None:
+    digest = hashlib.sha256(b"a").hexdigest()
+    id_ = with_content({"fields": {}, "files": []}, b"a")
+
+    for wrong in (digest, "0" * 64, "x", "ü"):
+        assert browser.get(f"{LIST}{id_}/attachments/{wrong}/").status_code == 404
+    assert browser.get(f"{LIST}{uuid4()}/attachments/{digest}/").status_code == 404
+    nobody = Browser()
+    nobody.force_login(User.objects.create_user("eve", is_staff=True))
+    assert nobody.get(f"{LIST}{id_}/attachments/{digest}/").status_code == 403
+    assert Browser().get(f"{LIST}{id_}/attachments/{digest}/").status_code == 302
+
+
 def test_the_list_shows_the_newest_first(browser: Browser) -> None:
     ids = [str(rows.accepted()) for _ in range(3)]
 
@@ -138,6 +198,11 @@ def test_tests_are_marked_in_the_list_and_can_be_told_apart(browser: Browser) ->
     assert shown(browser, LIST).count(">TEST</span>") == 1
     assert ">TEST</span>" in shown(browser, url(test))
     assert ">TEST</span>" not in shown(browser, url(live))
+
+
+def test_the_page_of_an_sms_says_what_its_text_measures(browser: Browser) -> None:
+    assert "encoding GSM-7, segments 1" in shown(browser, url(rows.accepted(lane="sms")))
+    assert "segments" not in shown(browser, url(rows.accepted()))
 
 
 @pytest.mark.parametrize("term", ["+14155550100", "5555010", "order-42", "trace/7", " order-42 "])
@@ -750,7 +815,7 @@ def test_the_site_has_its_name(browser: Browser) -> None:
     assert ">Notifier</a>" in answer
 
 
-@pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification"])
+@pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification", "suppression"])
 def test_every_list_opens_when_it_is_empty(browser: Browser, model: str) -> None:
     Client.objects.all().delete()
 

@@ -18,12 +18,13 @@ import yaml
 from django.conf import settings
 from jsonschema import Draft202012Validator
 
-from channels import slack, smtp, twilio_sms
+from channels import email_backend, mail_content, slack, slack_content, twilio_sms
 from channels.text import ADDRESS_LIMIT
 from notifications.api.kinds import KINDS
 from notifications.idempotency import LONGEST_KEY
 from notifications.intake import METADATA_LIMIT
 from notifications.services import MOST_IN_BATCH
+from notifications.services.rendering import VARIABLES_LIMIT
 from notifications.states import Status
 from tests.eventually import eventually
 from tests.integration.unreliable import unreliable
@@ -63,6 +64,9 @@ class Service:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     with made() as running:
+        environment = plain_environment(DATA_DIR=str(running.folder / ".data"))
+        command = [sys.executable, "manage.py", "templates", "--import", "docs/templates"]
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=True)
         yield Service(running.url, running.sandbox, running.folder, running.key)
 
 
@@ -75,7 +79,8 @@ def test_every_command_of_the_page_works_as_it_is_pasted(service: Service) -> No
 
     answers = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(answers) == script.count("curl -sS")
-    for text in ("Version 42 is out.", "Please look at your card.", "Traced."):
+    written = "Your order 43 is on its way, and should be with you on 31 January."
+    for text in ("Version 42 is out.", "Please look at your card.", "Traced.", written):
         eventually(lambda text=text: service.arrived(text, 1), seconds=30, what=text)
     eventually(lambda: service.arrived("January was cold.", 2), seconds=30, what="the batch")
     one, page, moved, canceled = (next(a for a in answers if wanted(a)) for wanted in SHAPES)
@@ -139,8 +144,18 @@ def test_every_example_of_json_is_as_the_schema_says() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     (table,) = re.findall(r"^## Limits\n\n(.*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
-    limits = [slack.MESSAGE_LIMIT, smtp.MESSAGE_LIMIT, smtp.SUBJECT_LIMIT, ADDRESS_LIMIT, twilio_sms.MESSAGE_LIMIT]
-    limits += [15, METADATA_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT, *settings.BODY_LIMITS.values()]
+    limits = [
+        slack.MESSAGE_LIMIT,
+        slack_content.BLOCKS_LIMIT,
+        slack_content.ATTACHMENTS_LIMIT,
+        slack_content.SIZE_LIMIT,
+    ]
+    limits += [email_backend.MESSAGE_LIMIT, email_backend.SUBJECT_LIMIT, ADDRESS_LIMIT]
+    limits += [mail_content.HTML_LIMIT, mail_content.FILES_LIMIT, mail_content.FILES_SIZE_LIMIT]
+    limits += [mail_content.FILE_NAME_LIMIT, mail_content.HEADERS_LIMIT, mail_content.HEADER_LIMIT]
+    limits += [mail_content.REPLY_TO_LIMIT, twilio_sms.MESSAGE_LIMIT]
+    limits += [15, METADATA_LIMIT, VARIABLES_LIMIT, MOST_IN_BATCH, settings.REQUEST_BODY_LIMIT]
+    limits += [*set(settings.BODY_LIMITS.values())]
     limits += [LONGEST_KEY, 128]
     assert [int(number.replace(",", "")) for number in re.findall(r"(?<![-\w])\d[\d,]*", table)] == limits
 

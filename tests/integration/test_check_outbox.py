@@ -222,6 +222,38 @@ def test_a_resend_after_a_doubt_that_is_not_marked_is_found() -> None:
     assert found("silent_duplicate").examples == [str(id_)]
 
 
+@pytest.mark.parametrize(
+    ("later", "doubles"),
+    [
+        ({}, False),
+        ({"backend": ""}, False),  # settled by a receipt while it was under way
+        ({"backend": "another"}, True),
+        ({"started_at": timezone.now() + timedelta(hours=2)}, True),
+    ],
+)
+def test_a_resend_without_a_mark_is_right_by_the_same_backend_while_its_key_is_known(
+    later: dict[str, object], doubles: bool
+) -> None:
+    id_ = sent_after(Outcome.IN_DOUBT)
+    until = timezone.now() + timedelta(hours=1)
+    Attempt.objects.filter(notification_id=id_, number=1).update(deduplicated_until=until)
+    Attempt.objects.filter(notification_id=id_, number=2).update(possible_duplicate=False, **later)
+
+    assert kinds() == (["silent_duplicate"] if doubles else [])
+
+
+def test_an_unknown_of_an_earlier_attempt_under_a_key_is_right() -> None:
+    id_ = ended(Outcome.IN_DOUBT, hold=True)
+    assert kinds() == []
+    Attempt.objects.filter(notification_id=id_).update(outcome=Outcome.TRANSIENT)
+    assert kinds() == ["unknown_without_doubt"]
+
+    Attempt.objects.filter(notification_id=id_).update(
+        outcome=Outcome.IN_DOUBT, late_outcome=Outcome.ACCEPTED, deduplicated_until=timezone.now()
+    )
+    assert kinds() == []
+
+
 def test_an_attempt_number_that_is_not_the_last_rows_is_found() -> None:
     id_ = ended(Outcome.PERMANENT)
     Notification.objects.filter(pk=id_).update(attempt=7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import secrets
 import threading
@@ -16,9 +17,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from channels.contract import Progress
-from notifications.models import Attempt, Event, IdempotencyRecord, Notification, Purge, Receipt
+from notifications.models import (
+    Attachment,
+    AttachmentLink,
+    Attempt,
+    Event,
+    IdempotencyRecord,
+    Notification,
+    Purge,
+    Receipt,
+)
 from notifications.outbox import books, operate, receipts
 from notifications.outbox import purge as sql
+from notifications.outbox.attachments import UNUSED_FOR
 from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.purge import Step, purge
 from notifications.states import Outcome
@@ -75,6 +86,7 @@ def purged(**options: Any) -> Step:
         records=sum(step.records for step in steps),
         notifications=sum(step.notifications for step in steps),
         attempts=sum(step.attempts for step in steps),
+        files=sum(step.files for step in steps),
     )
 
 
@@ -311,7 +323,7 @@ def test_a_purge_of_a_large_table_touches_what_it_deletes(mode: str) -> None:
             cursor.execute("SET LOCAL random_page_cost = 1.1")
             plan = explained(statement, parameters, mode=mode)
 
-        assert plan.read_whole <= {"receipt", "event", "label"}, plan  # empty here
+        assert plan.read_whole <= {"receipt", "event", "label", "attachment_link"}, plan  # empty here
         assert plan.rows < 10 * sql.BATCH, plan
 
 
@@ -343,6 +355,64 @@ def _history(count: int) -> None:
             {"count": count},
         )
         cursor.execute("ANALYZE notification, attempt, idempotency_record, receipt, event, listing, label")
+
+
+def with_file(octets: bytes, *, ago: timedelta) -> UUID:
+    """Sent so long ago, and its file was last asked for then."""
+    id_ = ended(Outcome.ACCEPTED, ago=ago)
+    digest = hashlib.sha256(octets).digest()
+    Attachment.objects.update_or_create(digest=digest, defaults={"content": octets, "used_at": timezone.now() - ago})
+    AttachmentLink.objects.create(notification_id=id_, digest=digest)
+    return id_
+
+
+def test_files_go_with_the_last_notification_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "FILES", 1)
+    for octets in (b"a", b"b", b"c"):
+        with_file(octets, ago=PAST_RETENTION)
+    young = with_file(b"c", ago=timedelta(days=29))
+
+    assert purged(counting=True).files == 0  # all are referred to as yet
+    assert purged() == Step(notifications=3, attempts=3, files=2)
+    assert ids() == {young}
+    assert [bytes(file.content) for file in Attachment.objects.all()] == [b"c"]
+    assert list(AttachmentLink.objects.values_list("notification_id", flat=True)) == [young]
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+def test_a_purge_of_many_files_touches_what_it_looks_at(mode: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO attachment (digest, content, used_at)"
+            " SELECT sha256(n::text::bytea), 'x', now() - interval '2 days' FROM generate_series(1, 20000) AS n"
+        )
+        cursor.execute(
+            "INSERT INTO attachment_link (notification_id, digest)"
+            " SELECT gen_random_uuid(), sha256((n / 2)::text::bytea) FROM generate_series(1, 30000) AS n"
+        )
+        cursor.execute("ANALYZE attachment, attachment_link")
+
+    plan = explained(sql.DELETE_FILES, {"after": b"\x80", "unused": UNUSED_FOR}, mode=mode)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 5 * sql.FILES, plan
+    assert plan.pages <= 25 * sql.FILES, plan
+
+
+def test_a_failed_one_that_goes_with_its_key_takes_its_links_along() -> None:
+    id_ = ended(Outcome.PERMANENT, ago=PAST_RETENTION, key="failed")
+    AttachmentLink.objects.create(notification_id=id_, digest=b"d" * 32)
+
+    purged()
+
+    assert not AttachmentLink.objects.exists()
+
+
+def test_the_command_tells_of_files(settings: pytest_django.Settings) -> None:
+    settings.RETENTION_DAYS = 30
+    with_file(b"a", ago=PAST_RETENTION)
+
+    assert run().endswith("with their 1 attempts, and 1 files.\n")
 
 
 def run(*arguments: str) -> str:

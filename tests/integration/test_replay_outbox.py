@@ -21,8 +21,10 @@ from django.utils import timezone
 
 from notifications import replay, services
 from notifications.models import Event, Notification
+from notifications.outbox import suppress
+from notifications.outbox.suppress import Suppressed
 from notifications.replay import Selection
-from notifications.states import Outcome, Status
+from notifications.states import Outcome, Reason, Status
 from tests.integration.outbox import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,9 +78,9 @@ def test_failed_ones_are_replayed_and_the_rest_is_left_alone() -> None:
     assert pending() == {first, second}
     assert rows.row(sent).status == "sent"
     assert [line.split() for line in lines] == [
-        ["channel", "status", "error", "code", "count", "expired"],
-        ["slack", "failed", "no_text", "1", "0"],
-        ["sms", "failed", "21211", "1", "0"],
+        ["channel", "status", "error", "code", "count", "expired", "suppressed"],
+        ["slack", "failed", "no_text", "1", "0", "0"],
+        ["sms", "failed", "21211", "1", "0", "0"],
         ["Replayed", "2", "of", "2", "notifications."],
     ]
 
@@ -185,6 +187,20 @@ def test_expired_ones_are_counted_and_left_alone() -> None:
     assert "1 have expired and are left alone." in answer
     assert answer.endswith("Replayed 1 of 1 notifications.\n")
     assert (rows.row(id_).status, rows.row(expired).status) == ("pending", "failed")
+
+
+def test_those_with_a_suppressed_recipient_are_counted_apart_and_left_alone() -> None:
+    id_, suppressed, both = failed(), failed(recipient="gone"), expire(failed(recipient="gone"))
+    suppress.add([Suppressed(channel="slack", recipient="gone", test=False, reason=Reason.MANUAL, created_by="ada")])
+
+    for answer in (run("--dry-run"), run("--yes")):
+        assert "1 have expired and are left alone.\n1 have a suppressed recipient and are left alone.\n" in answer
+        assert [line.split()[-3:] for line in answer.splitlines()[:2]] == [
+            ["count", "expired", "suppressed"],
+            ["3", "1", "1"],
+        ]
+    assert answer.endswith("Replayed 1 of 1 notifications.\n")
+    assert [rows.row(each).status for each in (id_, suppressed, both)] == ["pending", "failed", "failed"]
 
 
 def test_a_dry_run_counts_and_changes_nothing() -> None:

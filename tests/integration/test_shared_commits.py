@@ -9,18 +9,26 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from notifications import services
 from notifications.models import Client, Notification
 from notifications.outbox.statement import direct_connection
-from notifications.services import Accepted, KeyReused, NotificationRequest, Unavailable, storing
+from notifications.services import Accepted, KeyReused, NotificationRequest, Refused, Unavailable, storing
 from notifications.together import Together
 from tests.eventually import eventually
 from tests.factories import ClientFactory
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slack")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 AGES = 30.0  # seconds: nobody's patience ends in these tests, but where they say so
+
+
+@pytest.fixture(autouse=True)
+def two_webhooks(slack: None, settings: Settings) -> None:
+    known = settings.NOTIFIER_CHANNELS
+    webhooks = {**known["slack"]["webhooks"], "ops": "https://hooks.slack.com/services/y"}
+    settings.NOTIFIER_CHANNELS = {**known, "slack": {**known["slack"], "webhooks": webhooks}}
 
 
 @pytest.fixture
@@ -100,6 +108,28 @@ def test_those_that_come_during_a_commit_share_the_next(
         assert Notification.objects.get(id=answer.notification_id).body == message
     again = [submit(f"key {number}", f"message {number}").result(20) for number in range(5)]
     assert [(each.body, each.replayed) for each in again] == [(answer.body, True) for answer in answers[1:6]]
+
+
+def test_a_suppressed_recipient_among_them_is_refused_alone(
+    company: Together[storing.Asked, storing._Shared], client: Client, threads: ThreadPoolExecutor, submit: Submit
+) -> None:
+    def to_ops() -> Accepted:
+        try:
+            return services.accept(client, NotificationRequest(channel="slack", to="ops", message="hello"), key="ops")
+        finally:
+            connection.close()
+
+    with a_commit_under_way(company, submit) as (first, behind):
+        others = behind([("key 1", "hello"), (None, "no key")])
+        refused = threads.submit(to_ops)
+        eventually(lambda: len(company._waiting) == 3, what="it waits behind the first")
+        services.suppress("slack", "ops", actor="ada")
+
+    with pytest.raises(Refused) as said:
+        refused.result(20)
+    assert [(problem.field, problem.code) for problem in said.value.problems] == [("to", "suppressed")]
+    assert [each.result(20).replayed for each in (first, *others)] == [False] * 3
+    assert (Notification.objects.count(), transactions()) == (3, 2)
 
 
 def test_a_key_that_comes_twice_at_once_is_stored_once(

@@ -19,17 +19,18 @@ from uuid import UUID
 from django.db import connection
 
 from channels.contract import Progress
-from notifications.outbox import lanes, operate, purge, receipts, recover, workers
+from notifications.outbox import divert, lanes, operate, purge, receipts, recover, suppress, workers
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
-from notifications.states import FINISHED, Event, Outcome, Status
+from notifications.states import FINISHED, Event, Outcome, Reason, Status
 from tests.integration.outbox.rows import RESEND as POLICIES
 
 from . import edges
 from .state import Key, Row, State, Word
 
 CLIENT: Final = 1
+SOMEBODY: Final = "somebody"  # whose everything is
 OPERATION: Final = "accept"
 HOUR: Final = timedelta(hours=1)
 KEY_LIFE: Final = 72  # hours
@@ -77,14 +78,14 @@ class Accepting(Action):
     life: int | None  # hours
     key: str | None
 
-    def do(self) -> UUID:
-        """The id that the client is told."""
+    def do(self) -> UUID | None:
+        """The id that the client is told; None where nothing is sent to the recipient."""
         now = datetime.now(UTC)
         new = NewNotification(
             id=self.id,
             channel=self.lane.partition(":")[0],
             lane=self.lane,
-            recipient="somebody",
+            recipient=SOMEBODY,
             subject="",
             body="hello",
             metadata={},
@@ -93,15 +94,20 @@ class Accepting(Action):
             expires_at=None if self.life is None else now + self.life * HOUR,
         )
         use = Use(CLIENT, OPERATION, self.key, b"")
-        if insert([Asked([new], use, Answer(202, "", str(self.id).encode()), "", now)]):
+        inserted = insert([Asked([new], use, Answer(202, "", str(self.id).encode()), "", now)])
+        if inserted.new:
             return self.id
         known = read_record(use)
-        assert known is not None, "the key was taken, and then unknown"
+        if known is None:
+            assert inserted.suppressed, "the key was taken, and then unknown"
+            return None
         return UUID(known.answer.body.decode())
 
-    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, UUID]:
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, UUID | None]:
         if self.key is not None and self.key in before.keys:
             return before, before.keys[self.key].answered
+        if self.lane.partition(":")[0] in before.suppressed:
+            return before, None
         row = Row(
             id=self.id,
             lane=self.lane,
@@ -111,6 +117,7 @@ class Accepting(Action):
             tries=0,
             losses=0,
             marked=False,
+            key=None,
             worker=None,
             started=False,
             due=max(0, self.later or 0),
@@ -119,6 +126,7 @@ class Accepting(Action):
             replays=0,
             attempts=(),
             words=frozenset(),
+            began=None,
             due_at=0,
         )
         keys = before.keys if self.key is None else {**before.keys, self.key: Key(self.id, 0)}
@@ -140,20 +148,21 @@ class Claiming(Action):
     events = frozenset({Event.CLAIM})
     waits = False
 
-    def do(self) -> list[tuple[UUID, int, bool]]:
+    def do(self) -> list[tuple[UUID, int, bool, bool]]:
         probing = self.probing and lanes.probe(self.lane, self.worker, HOUR) is lanes.Probe.YES
         self.claims = claim(self.lane, worker_id=self.worker, batch=self.batch, started=self.started, probing=probing)
         if probing:
             lanes.end_probe(self.lane, self.worker)
-        return [(each.id, each.attempt, each.possible_duplicate) for each in self.claims]
+        return [(each.id, each.attempt, each.possible_duplicate, each.suppressed is not None) for each in self.claims]
 
-    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, list[tuple[UUID, int, bool]]]:
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, list[tuple[UUID, int, bool, bool]]]:
         found = self._found(before, passed)
         # One that has lost a worker is claimed alone, that it may take no other down with it.
         harmless = list(takewhile(lambda row: not row.losses, found))
         taken = [row.id for row in harmless or found[:1]]
         after = changed(before, taken, lambda row: edges.claimed(row, self.worker, started=self.started))
-        return after, [(id_, after.rows[id_].attempt, after.rows[id_].marked) for id_ in taken]
+        rows = [after.rows[id_] for id_ in taken]
+        return after, [(row.id, row.attempt, row.marked, row.channel in before.suppressed) for row in rows]
 
     def locks(self, before: State) -> frozenset[UUID]:
         return frozenset(row.id for row in self._found(before, NOBODY))
@@ -330,7 +339,27 @@ class Replaying(Action):
         return set(operate.replay(self.ids, actor="ada"))
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
-        return _moved(before, self.ids, edges.replayed)
+        wanted = [id_ for id_ in self.ids if id_ in before.rows and before.rows[id_].channel not in before.suppressed]
+        return _moved(before, wanted, edges.replayed)
+
+
+@dataclass
+class Suppressing(Action):
+    """Of a channel's only recipient; or `lifted`."""
+
+    channel: str
+    lifted: bool
+
+    def do(self) -> bool:
+        who = suppress.Suppressed(
+            channel=self.channel, recipient=SOMEBODY, test=False, reason=Reason.MANUAL, created_by="ada"
+        )
+        return bool(suppress.remove([who.address]) if self.lifted else suppress.add([who]))
+
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, bool]:
+        one = frozenset({self.channel})
+        suppressed = before.suppressed - one if self.lifted else before.suppressed | one
+        return replace(before, suppressed=suppressed), suppressed != before.suppressed
 
 
 @dataclass
@@ -400,6 +429,32 @@ class Telling(Action):
 
     def locks(self, before: State) -> frozenset[UUID]:
         return frozenset({self.id}) & before.rows.keys()
+
+
+@dataclass
+class Diverting(Action):
+    """A relay gives what another backend takes to that one's lane."""
+
+    lane: str
+    to: str
+    ids: list[UUID]
+
+    events = frozenset({Event.DIVERT})
+    waits = False
+
+    def do(self) -> set[UUID]:
+        return set(divert.divert(self.lane, dict.fromkeys(self.ids, self.to), hold_unknown=False))
+
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
+        if self.lane not in before.stopped or self.to in before.paused:
+            return before, set()
+        ids = [
+            row.id
+            for row in before.rows.values()
+            if row.id in self.ids and row.id not in passed
+            if row.status is Status.PENDING and row.lane == self.lane and row.due <= 0
+        ]
+        return changed(before, ids, lambda row: edges.diverted(row, self.to)), set(ids)
 
 
 @dataclass

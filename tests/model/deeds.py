@@ -17,6 +17,7 @@ from .actions import (
     Burying,
     Canceling,
     Claiming,
+    Diverting,
     Expiring,
     FindingMissing,
     Purging,
@@ -28,7 +29,9 @@ from .actions import (
 from .state import Row, State
 from .world import Hand, Worker, World
 
-LANES: Final = ("slack:ops", "sms")  # sent again when in doubt; held
+LANES: Final = ("slack:ops", "sms", "mail")  # sent again when in doubt; held; and settled by the provider's key
+SPARE: Final = {"slack:ops": "slack@spare:ops", "slack@spare:ops": "slack:ops"}  # the other backend's
+EVERY_LANE: Final = (*LANES, "slack@spare:ops")
 
 Thing = TypeVar("Thing")
 
@@ -48,7 +51,11 @@ def ids(state: State, are: Callable[[Row], object] = lambda row: True) -> list[U
 
 
 def accept(world: World, lane: str, priority: int, later: int | None, life: int | None, key: str | None) -> Deed:
-    return Deed(Accepting(world.new_id(), lane, priority, later, life, key), world.accepted.add)
+    def learn(answer: UUID | None) -> None:
+        if answer is not None:
+            world.accepted.add(answer)
+
+    return Deed(Accepting(world.new_id(), lane, priority, later, life, key), learn)
 
 
 def claim(
@@ -58,7 +65,8 @@ def claim(
 
     `probing`: of a half-open lane, a single one.
     """
-    claiming = Claiming(worker.id, lane, 1 if probing else batch, started=quick and lane != "sms", probing=probing)
+    started = quick and lane not in {"sms", "mail"}
+    claiming = Claiming(worker.id, lane, 1 if probing else batch, started=started, probing=probing)
     if lost:
         return Deed(claiming)
     return Deed(
@@ -110,6 +118,11 @@ def tell(world: World, number: int, progress: Progress) -> Deed:
     return Deed(Telling(id_, attempt, progress), learn)
 
 
+def divert(state: State, lane: str) -> Deed:
+    """Whatever there is: the statement says what of it may go."""
+    return Deed(Diverting(lane, SPARE[lane], ids(state)))
+
+
 def knowing(world: World) -> list[Worker]:
     return [worker for worker in world.workers if worker.known()]
 
@@ -135,7 +148,7 @@ class Kind:
 KINDS: Final = {
     "accept": Kind(lambda world, state, number: accept(world, pick(LANES, number), 1, None, None, "a")),
     "claim": Kind(
-        lambda world, state, number: claim(world, pick(world.workers, number), pick(LANES, number), 2, quick=True),
+        lambda world, state, number: claim(world, pick(world.workers, number), pick(EVERY_LANE, number), 2, quick=True),
         lambda world, state: world.workers,
     ),
     "record": Kind(
@@ -168,5 +181,6 @@ KINDS: Final = {
         lambda world, state, number: tell(world, number, pick(tuple(Progress), number // 2)),
         lambda world, state: world.unreported(),
     ),
+    "divert": Kind(lambda world, state, number: divert(state, pick(tuple(SPARE), number))),
     "purge": Kind(lambda world, state, number: Deed(Purging())),
 }

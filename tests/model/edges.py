@@ -6,6 +6,7 @@ Each function takes a row as it was and returns it as it must be, or unchanged w
 from __future__ import annotations
 
 from dataclasses import replace
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from tests.integration.outbox.rows import RESEND as POLICIES
 
 from .state import Ended, Row, Word
 
+FIRST_LANE: Final = {"slack@spare:ops": "slack:ops"}  # of the same channel and destination
 DOUBTFUL: Final = frozenset({Outcome.IN_DOUBT, Outcome.LOST, Outcome.UNEXPECTED})
 
 
@@ -47,9 +49,11 @@ def recorded(row: Row, result: Result) -> Row:
     return replace(
         noted,
         status=decision.status,
+        lane=result.lane or row.lane,
         due=_hours(result) if decision.status is Status.PENDING else row.due,
         tries=row.tries + decision.costs_try,
         marked=row.marked or decision.possible_duplicate,
+        key=None if decision.possible_duplicate else _sooner(row.key, _key(result)),
         finished=0 if decision.status in {Status.SENT, Status.FAILED} else None,
         worker=None,
         started=False,
@@ -59,16 +63,18 @@ def recorded(row: Row, result: Result) -> Row:
 def taken_back(row: Row) -> Row:
     """From a worker that is gone: released if its send had not begun, lost if it had."""
     lost = row.started
-    parked = lost and (holds(row) or row.losses + 1 >= MAX_LOSSES)
+    known_until = _known_until(row) if lost else None
+    parked = lost and known_until is None and (holds(row) or row.losses + 1 >= MAX_LOSSES)
     return replace(
         row,
         status=Status.UNKNOWN if parked else Status.PENDING,
         due=row.due if parked else 0,
         losses=row.losses + lost,
-        marked=row.marked or lost,
+        marked=row.marked or (lost and known_until is None),
+        key=known_until if lost else row.key,
         attempts=(
             *row.attempts,
-            Ended(row.attempt, Outcome.LOST if lost else Outcome.RELEASED, marked=row.marked and lost),
+            Ended(row.attempt, Outcome.LOST if lost else Outcome.RELEASED, marked=row.marked and lost, key=known_until),
         ),
         worker=None,
         started=False,
@@ -81,13 +87,19 @@ def replayed(row: Row) -> Row:
     return replace(
         row,
         status=Status.PENDING,
+        lane=FIRST_LANE.get(row.lane, row.lane),
         due=0,
         tries=0,
         losses=0,
+        key=None,
         finished=None,
         marked=row.marked or row.status is Status.UNKNOWN,
         replays=row.replays + 1,
     )
+
+
+def diverted(row: Row, to: str) -> Row:
+    return replace(row, lane=to, due=0)
 
 
 def canceled(row: Row) -> Row:
@@ -108,6 +120,8 @@ def rescheduled(row: Row, later: int) -> Row:
 def expired(row: Row) -> Row:
     if row.status is not Status.PENDING or not row.expired:
         return row
+    if row.key is not None:  # an earlier send may have been taken
+        return replace(row, status=Status.UNKNOWN, marked=True, key=None)
     return replace(row, status=Status.FAILED, finished=0)
 
 
@@ -148,12 +162,33 @@ def _noted(row: Row, result: Result) -> Row:
     if any(each.number == number for each in row.attempts):
         return replace(row, attempts=tuple(_late(each, result) for each in row.attempts))
     marked = result.claim.possible_duplicate and outcome is not Outcome.RELEASED
-    return replace(row, attempts=(*row.attempts, Ended(number, outcome, marked=marked)))
+    return replace(row, attempts=(*row.attempts, Ended(number, outcome, marked=marked, key=_key(result))))
 
 
 def _late(ended: Ended, result: Result) -> Ended:
     news = ended.number == result.claim.attempt and ended.outcome is not result.outcome
     return replace(ended, late=result.outcome.value) if news and ended.late != Outcome.ACCEPTED else ended
+
+
+def _known_until(row: Row) -> int | None:
+    """Of a send that was lost: hours until its provider forgets the key; None where it takes none, or none are left."""
+    life = POLICIES[row.channel].deduplicates_for
+    if life is None or row.losses + 1 >= MAX_LOSSES:
+        return None
+    sends = [each.began for each in row.attempts if each.outcome is not Outcome.RELEASED]
+    until = min([*sends, row.began or 0]) + round(life.total_seconds() / 3600) if row.key is None else row.key
+    return until if until > 0 else None
+
+
+def _key(result: Result) -> int | None:
+    """Hours until the provider forgets the key of this send."""
+    if result.key_left is None:
+        return None
+    return round((result.key_left - (monotonic() - result.finished)) / 3600)
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _hours(result: Result) -> int:

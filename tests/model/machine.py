@@ -30,9 +30,10 @@ from .actions import (
     Replaying,
     Rescheduling,
     Retiring,
+    Suppressing,
     TakingUnheld,
 )
-from .deeds import KINDS, LANES, Deed, ids, pick
+from .deeds import EVERY_LANE, KINDS, LANES, SPARE, Deed, ids, pick
 from .meeting import Meeting, judge
 from .state import Row, look, pass_hours, wipe
 from .world import FATES, Worker, World
@@ -211,6 +212,10 @@ class Outbox(RuleBasedStateMachine):
     def replay(self, number: int) -> None:
         self.perform(Deed(Replaying([pick(ids(self.state, is_over), number)])))
 
+    @rule(lane=in_lane, lifted=st.booleans())
+    def suppress(self, lane: str, lifted: bool) -> None:
+        self.perform(Deed(Suppressing(lane.partition(":")[0], lifted)))
+
     @precondition(some_row(lambda row: row.status not in FINISHED))
     @rule(number=which)
     def cancel(self, number: int) -> None:
@@ -238,6 +243,7 @@ class Outbox(RuleBasedStateMachine):
         self.world.hour += hours
         for worker in self.world.workers:
             worker.forget(self.world.hour - RETENTION)
+            worker.grow_old(hours)
         self.state = look().state
 
     @precondition(lambda self: not self.state.paused)
@@ -251,6 +257,19 @@ class Outbox(RuleBasedStateMachine):
     def succeed(self, number: int) -> None:
         assert lanes.succeed(pick(sorted(self.state.half_open), number))
         self.state = look().state
+
+    @precondition(lambda self: not self.state.paused)
+    @rule(lane=st.sampled_from(EVERY_LANE))
+    def stop(self, lane: str) -> None:
+        """Its provider refuses us."""
+        lanes.pause_growing(lane, HOUR, HOUR, "refused")
+        self.state = look().state
+
+    @precondition(some_row(lambda row: row.lane in SPARE))
+    @rule(number=which)
+    def divert(self, number: int) -> None:
+        lane = pick(ids(self.state, lambda row: row.lane in SPARE), number)
+        self.perform(deeds.divert(self.state, self.state.rows[lane].lane))
 
     @precondition(lambda self: any(is_old(row) for row in self.state.rows.values()) or self._old_keys())
     @rule()
@@ -275,6 +294,8 @@ class Outbox(RuleBasedStateMachine):
         """All workers die. Another finds what they left, operators what nobody knows: all must come to its end."""
         if not self.whole:
             return
+        for lane in LANES:
+            self.perform(Deed(Suppressing(lane.partition(":")[0], lifted=True)))
         self.world.workers.clear()
         worker = self._start_worker()
         self.perform(deeds.look_around(worker))
@@ -288,15 +309,16 @@ class Outbox(RuleBasedStateMachine):
         raise promises.Broken(f"something stays behind: {self.state}")
 
     def _drain_for_an_hour(self, worker: Worker) -> None:
-        for lane in LANES:
+        for lane in EVERY_LANE:
             lanes.succeed(lane)
         self.state = look().state
-        for lane in LANES:
+        for lane in EVERY_LANE:
             self.perform(deeds.claim(self.world, worker, lane, LIVES, quick=False))
         for hand in worker.to_begin():
             self.perform(deeds.record(worker, [], hand))
             self.world.send(hand, "taken")
-        self.perform(deeds.record(worker, worker.known()))
+        while worker.known():
+            self.perform(deeds.record_all(worker))
         if unknown := ids(self.state, lambda row: row.status is Status.UNKNOWN):
             self.perform(Deed(Replaying(unknown)))
             self.perform(Deed(Canceling([id_ for id_ in unknown if self.state.rows[id_].expired])))

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from notifications.outbox import claim, operate, purge, receipts, record, recover
+from notifications.outbox import claim, divert, operate, purge, receipts, record, recover, suppress
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,14 @@ MUTANTS: Final = {
         claim, "CLAIM", {"attempt = n.attempt + 1": "attempt = greatest(1, n.attempt)"}, "give_back"
     ),
     "a claim before its time": mutant(claim, "CLAIM", {"AND due_at <= now()": ""}, "accept"),
+    "a claim that does not say who is suppressed": mutant(
+        claim, "CLAIM", {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"): "NULL"}, "suppress"
+    ),
     "a claim of a whole batch with one that kills": mutant(
         claim, "CLAIM", {"sending = first OR lossy IS NULL OR sending < lossy": "true"}, "wear"
+    ),
+    "a claim that does not say what is left of a key": mutant(
+        claim, "CLAIM", {"extract(epoch FROM n.deduplicated_until - now())::float8": "NULL::float8"}, "wait"
     ),
     # record
     "a record without the attempt": mutant(record, "RECORD", {"AND n.attempt = r.attempt": ""}, "record", "give_back"),
@@ -74,6 +80,9 @@ MUTANTS: Final = {
         {"AND n.attempt = s.attempt AND n.worker_id = s.worker": ""},
         "bury",
     ),
+    "a doubt that is left to a key for longer": mutant(
+        record, "RECORD_MOVES", {"least(n.deduplicated_until,": "greatest(n.deduplicated_until + '1 day',"}, "wait"
+    ),
     # recovery
     "a burial without the beat": mutant(
         recover, "BURY", {"AND beat = %(beat)s": ""}, "bury", meet=("look around", "bury")
@@ -86,13 +95,22 @@ MUTANTS: Final = {
         meet=("record", "bury"),
     ),
     "a recovery that does not mark": mutant(
-        recover, "TAKE_BACK", {"possible_duplicate = n.possible_duplicate OR j.outcome = 'lost',": ""}, "bury"
+        recover,
+        "TAKE_BACK",
+        {"possible_duplicate = n.possible_duplicate OR (j.outcome = 'lost' AND j.until IS NULL),": ""},
+        "bury",
     ),
     "a recovery that sends again what is held": mutant(
         recover, "TAKE_BACK", {"coalesce(p.hold, true)": "false"}, "bury"
     ),
     "a recovery that counts no losses": mutant(
         recover, "TAKE_BACK", {"losses = n.losses + (j.outcome = 'lost')::int,": ""}, "bury"
+    ),
+    "a recovery that forgets how old a key is": mutant(
+        recover, "TAKE_BACK", {"least(a.began, (SELECT": "greatest(a.began, (SELECT"}, "bury", "wait", "record"
+    ),
+    "a recovery that trusts a key that is over": mutant(
+        recover, "TAKE_BACK", {"l.key_until - l.deadline > now()": "l.key_until IS NOT NULL"}, "bury", "wait", "record"
     ),
     # operators
     "a cancel of what is being sent": mutant(
@@ -107,11 +125,42 @@ MUTANTS: Final = {
     "a replay of what was sent": mutant(
         operate, "REPLAY", {"('failed', 'unknown')": "('failed', 'unknown', 'sent')"}, "replay"
     ),
+    "a replay of what would only be stopped": mutant(
+        operate, "REPLAY", {suppress.REASON.format(row="notification"): "NULL"}, "suppress", "replay"
+    ),
     "a replay that forgets the mark": mutant(
         operate, "REPLAY", {"n.possible_duplicate OR n.status || '' = 'unknown'": "false"}, "replay"
     ),
     "a reschedule of what is being sent": mutant(
         operate, "RESCHEDULE", {"= 'pending'": "IN ('pending', 'sending')"}, "reschedule"
+    ),
+    "a replay that stays with the backup": mutant(
+        operate, "REPLAY", {f"lane = regexp_replace(n.lane, '{operate.OF_BACKUP}', '\\1'),": ""}, "replay"
+    ),
+    # other backends
+    "a failover that goes nowhere": mutant(
+        record, "RECORD_MOVES", {"lane = coalesce(nullif(r.lane, ''), n.lane)": "lane = n.lane"}
+    ),
+    "a diversion without a lock": mutant(
+        divert, "DIVERT", {"FOR UPDATE OF n SKIP LOCKED": ""}, "stop", meet=("cancel", "divert")
+    ),
+    "a diversion of what is being sent": mutant(
+        divert, "DIVERT", {"n.status || '' = 'pending'": "n.status IN ('pending', 'sending')"}, "stop", "divert"
+    ),
+    "a diversion before its time": mutant(divert, "DIVERT", {"n.due_at <= now()": "true"}, "stop", "divert", "accept"),
+    "a diversion from a provider that asked for patience": mutant(
+        divert, "DIVERT", {divert.STOPPED: "s.paused_until > now()"}, "pause", "divert"
+    ),
+    "a diversion of what does not wait there": mutant(
+        divert, "DIVERT", {"n.lane = %(lane)s": "%(lane)s <> ''"}, "stop", "divert"
+    ),
+    "an expiry that fails what may have been sent under a key": mutant(
+        operate,
+        "EXPIRE",
+        {"CASE WHEN n.deduplicated_until IS NULL THEN": "CASE WHEN true THEN"},
+        "accept",
+        "wait",
+        "expire",
     ),
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),

@@ -109,6 +109,14 @@ def what_is_held_is_sent_once(step: Step) -> None:
             assert len(step.world.reached(row.id)) <= 1 + row.replays, row
 
 
+def whoever_sends_it_the_channel_is_the_same(step: Step) -> None:
+    """Another backend of the same channel may; and only a person, or what it answered, gives it to the first again."""
+    for was, is_ in step.changes():
+        assert is_.channel == was.channel
+        in_its_hands = was.status in {Status.PENDING, Status.SENDING} or is_.replays > was.replays
+        assert is_.lane == was.lane or in_its_hands
+
+
 def a_key_has_one_answer(step: Step) -> None:
     """For its life. Then it may be purged, and used anew at once."""
     after = step.after.state.keys
@@ -131,6 +139,7 @@ PROMISES: Final[tuple[Callable[[Step], None], ...]] = (
     no_two_hold_the_same,
     no_duplicate_is_silent,
     what_is_held_is_sent_once,
+    whoever_sends_it_the_channel_is_the_same,
     a_key_has_one_answer,
     the_books_balance,
 )
@@ -149,7 +158,7 @@ def must_be(expected: State, observed: State) -> None:
     """Raises: Broken, with what differs."""
     if expected == observed:
         return
-    names = ("keys", "beats", "paused", "half_open", "purged")
+    names = ("keys", "beats", "paused", "half_open", "purged", "suppressed")
     differs: dict[str | UUID, object] = {
         name: (getattr(expected, name), getattr(observed, name))
         for name in names

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from channels.registry import channel_of
+from notifications.outbox.divert import STOPPED
 from notifications.outbox.rules import RULES
 from notifications.outbox.statement import run
 from notifications.states import Outcome, Status
@@ -20,6 +22,8 @@ class Ended:
     outcome: Outcome
     late: str = ""
     marked: bool = False  # as a possible duplicate
+    key: int | None = None  # in doubt, and left to the provider's key: hours until it is forgotten
+    began: int = field(compare=False, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Row:
     tries: int
     losses: int
     marked: bool
+    key: int | None  # hours until its provider forgets the key of a send that is in doubt
     worker: UUID | None
     started: bool
     due: int
@@ -50,11 +55,12 @@ class Row:
     replays: int
     attempts: tuple[Ended, ...]
     words: frozenset[Word]
+    began: int | None = field(compare=False)  # of the send under way
     due_at: int = field(compare=False)  # microseconds: within the hour it says who is first
 
     @property
     def channel(self) -> str:
-        return self.lane.partition(":")[0]
+        return channel_of(self.lane)
 
     @property
     def expired(self) -> bool:
@@ -76,7 +82,9 @@ class State:
     beats: Mapping[UUID, int]  # of each lease
     paused: frozenset[str]
     half_open: frozenset[str]  # lanes whose pause is over, and where nothing has succeeded since
+    stopped: frozenset[str]  # of those that are paused, the ones whose providers refuse us
     purged: int  # notifications, by the ledger
+    suppressed: frozenset[str]  # channels, whose only recipient is on the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +100,20 @@ _BOOKS: Final = " UNION ALL ".join(
 )
 
 # Everything in one statement, and so of one snapshot; sorted, that an example goes the same way each time.
-# Rows: (notifications, keys, leases, paused lanes, half-open lanes, purged, what breaks the books), one row of JSON.
+# Rows: (notifications, keys, leases, paused lanes, half-open ones, stopped ones, purged, suppressed, what breaks the
+# books), one of JSON.
 _LOOK: Final = f"""
 SELECT
     (SELECT coalesce(json_agg(json_build_array(
         n.id, n.lane, n.priority, n.status, n.attempt, n.tries, n.losses, n.possible_duplicate, n.worker_id,
         n.started_at IS NOT NULL, {_HOURS.format("n.due_at")}, {_HOURS.format("n.expires_at")},
-        {_HOURS.format("n.finished_at")},
+        {_HOURS.format("n.finished_at")}, {_HOURS.format("n.deduplicated_until")},
+        {_HOURS.format("coalesce(n.started_at, n.claimed_at)")},
         (SELECT count(*) FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed'),
-        (SELECT coalesce(json_agg(json_build_array(number, outcome, late_outcome, possible_duplicate)
-                                  ORDER BY number), '[]') FROM attempt a WHERE a.notification_id = n.id),
+        (SELECT coalesce(json_agg(json_build_array(
+                    number, outcome, late_outcome, possible_duplicate, {_HOURS.format("deduplicated_until")},
+                    {_HOURS.format("started_at")}
+                ) ORDER BY number), '[]') FROM attempt a WHERE a.notification_id = n.id),
         (SELECT coalesce(json_agg(json_build_array(attempt, rank)), '[]')
          FROM receipt r WHERE r.notification_id = n.id),
         (extract(epoch FROM n.due_at) * 1000000)::bigint
@@ -111,7 +123,9 @@ SELECT
     (SELECT coalesce(json_agg(json_build_array(id, beat) ORDER BY id), '[]') FROM worker),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until > now()),
     (SELECT coalesce(json_agg(lane), '[]') FROM lane_state WHERE paused_until <= now() AND reason <> ''),
+    (SELECT coalesce(json_agg(lane), '[]') FROM lane_state s WHERE {STOPPED}),
     (SELECT coalesce(sum(notifications), 0)::int FROM purge_ledger),
+    (SELECT coalesce(json_agg(channel), '[]') FROM suppression),
     (SELECT coalesce(json_agg(json_build_array(kind, example)), '[]') FROM (
         {_BOOKS}
     ) AS broken (kind, example))
@@ -121,7 +135,7 @@ SELECT
 _WIPE: Final = """
 WITH n AS (DELETE FROM notification), a AS (DELETE FROM attempt), r AS (DELETE FROM receipt), e AS (DELETE FROM event),
      k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger),
-     i AS (DELETE FROM listing), b AS (DELETE FROM label)
+     i AS (DELETE FROM listing), b AS (DELETE FROM label), s AS (DELETE FROM suppression)
 DELETE FROM worker
 """
 
@@ -131,7 +145,11 @@ WITH went AS (SELECT %(hours)s::int * interval '1 hour' AS by),
 n AS (
     UPDATE notification SET
         created_at = created_at - by, due_at = due_at - by, expires_at = expires_at - by,
-        claimed_at = claimed_at - by, started_at = started_at - by, finished_at = finished_at - by FROM went
+        claimed_at = claimed_at - by, started_at = started_at - by, finished_at = finished_at - by,
+        deduplicated_until = deduplicated_until - by FROM went
+), a AS (
+    UPDATE attempt SET started_at = started_at - by, finished_at = finished_at - by,
+        deduplicated_until = deduplicated_until - by FROM went
 ), r AS (UPDATE receipt SET received_at = received_at - by FROM went
 ), l AS (UPDATE lane_state SET paused_until = paused_until - by FROM went)
 UPDATE idempotency_record SET created_at = created_at - by FROM went
@@ -139,14 +157,16 @@ UPDATE idempotency_record SET created_at = created_at - by FROM went
 
 
 def look() -> Instant:
-    rows, keys, leases, paused, half_open, purged, broken = run(_LOOK, {})[0]
+    rows, keys, leases, paused, half_open, stopped, purged, suppressed, broken = run(_LOOK, {})[0]
     state = State(
         rows={row.id: row for row in map(_row, rows)},
         keys={key: Key(UUID(answered), made) for key, answered, made in keys},
         beats={UUID(worker): beat for worker, beat in leases},
         paused=frozenset(paused),
         half_open=frozenset(half_open),
+        stopped=frozenset(stopped),
         purged=purged,
+        suppressed=frozenset(suppressed),
     )
     return Instant(state, tuple((kind, example) for kind, example in broken))
 
@@ -163,7 +183,7 @@ def _row(columns: list[Any]) -> Row:
     id_, lane, priority, status, attempt, tries, losses, marked, worker, started, *times, attempts, words, due_at = (
         columns
     )
-    due, expires, finished, replays = times
+    due, expires, finished, key, began, replays = times
     return Row(
         id=UUID(id_),
         lane=lane,
@@ -173,13 +193,15 @@ def _row(columns: list[Any]) -> Row:
         tries=tries,
         losses=losses,
         marked=marked,
+        key=key,
         worker=worker and UUID(worker),
         started=started,
         due=due,
         expires=expires,
         finished=finished,
         replays=replays,
-        attempts=tuple(Ended(number, Outcome(outcome), late, doubled) for number, outcome, late, doubled in attempts),
+        attempts=tuple(Ended(number, Outcome(outcome), *others) for number, outcome, *others in attempts),
         words=frozenset(Word(*word) for word in words),
+        began=began,
         due_at=due_at,
     )

@@ -37,8 +37,13 @@ class Plan:
 
     @property
     def read_whole(self) -> set[str]:
-        """Tables, but for small ones, that were read from end to end."""
-        scans = [node for node in self._executed() if node["Node Type"] in {"Seq Scan", "Sample Scan"}]
+        """Tables, but for small ones, that were read from end to end, or might have been: not where a look at the first
+        row was enough."""
+        scans = [
+            node
+            for node in self._executed()
+            if node["Node Type"] in {"Seq Scan", "Sample Scan"} and _looked_at(node) != 1
+        ]
         return {node["Relation Name"] for node in scans} - SMALL
 
     def _executed(self) -> Iterator[Mapping[str, Any]]:
@@ -58,7 +63,7 @@ def explained(statement: LiteralString, parameters: Mapping[str, object], *, mod
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     text, types = _prepared(raw, statement, parameters)
-    order = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))  # psycopg numbers them as they first appear
+    order = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", statement)))  # psycopg numbers them as they first appear
     arguments = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in order)
     with _undone(), psycopg.ClientCursor(raw) as cursor:
         cursor.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan".encode())

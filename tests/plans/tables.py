@@ -28,7 +28,7 @@ CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
 TABLES = (
     "notification, attempt, idempotency_record, api_key, client, client_quota, webhook_endpoint, worker, lane_state,"
-    " event, receipt, listing, label"
+    " event, receipt, listing, label, suppression, attachment, attachment_link"
 )
 
 
@@ -202,6 +202,11 @@ def _fill_others() -> None:
     _run(
         f"""INSERT INTO receipt (notification_id, attempt, provider_id, rank, code, received_at)
             SELECT {_ID}, 1, 'SM' || n, 1, '', {_AT} FROM generate_series(1, {HISTORY}) AS n"""
+    )
+    _run(
+        f"""INSERT INTO suppression (channel, recipient, test, reason, detail, source, created_by, created_at)
+            SELECT split_part({_A_LANE}, ':', 1), 'somebody else ' || n, n % 10 = 0, 'opt_out', '', '', '', now()
+            FROM generate_series(1, {HISTORY}) AS n"""
     )
     _run(
         f"""INSERT INTO worker (id, beat, host, pid, started_at)

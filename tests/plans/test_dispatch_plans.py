@@ -6,13 +6,19 @@ leaves them.
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import LiteralString
+
 import pytest
 from django.db import connection
 
 from notifications.models import Client
+from notifications.outbox import lanes, suppress
 from notifications.outbox.claim import CLAIM
+from notifications.outbox.divert import AT_ONCE, DIVERT, FIND, find
+from notifications.outbox.keys import SINCE_FIRST_SEND
 from notifications.outbox.operate import EXPIRE
-from notifications.outbox.record import RECORD, RECORD_AND_TELL
+from notifications.outbox.record import RECORD, RECORD_AND_TELL, RECORD_MOVES, RECORD_MOVES_AND_TELL
 from notifications.outbox.recover import BURY, TAKE_BACK
 from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Position, Stretch, as_parameters
 from notifications.outbox.workers import BEAT, GLANCE, SWEEP
@@ -78,10 +84,10 @@ def test_a_claim_begins_at_its_cursors_and_touches_what_it_takes(stage: str, mod
 
     plan = explained(CLAIM, claiming(batch, *stretches), mode=mode)
 
-    assert plan.indexes == {"notification_ready", "notification_pkey"}, plan
+    assert plan.indexes == {"notification_ready", "notification_pkey", "suppression_once"}, plan
     assert not plan.read_whole, plan
-    # Found once, updated once; and the first of each client, or the one behind its share.
-    assert plan.rows <= 2 * batch + 4 * len(CLIENTS), plan
+    # Found once, updated once; and the first of each client, or the one behind its share, and of the suppression list.
+    assert plan.rows <= 2 * batch + 4 * len(CLIENTS) + 1, plan
     assert plan.pages <= PAGES_A_ROW * batch + PAGES_AT_LEAST, plan
 
 
@@ -91,6 +97,44 @@ def test_without_its_cursors_a_claim_would_walk_the_dead(stage: str, mode: str, 
     plan = explained(CLAIM, claiming(20, stretch), mode=mode)
 
     assert (plan.pages > 10 * (PAGES_A_ROW * 20 + PAGES_AT_LEAST)) == ("dead" in stage), plan
+
+
+# What CLAIM and REPLAY ask of each of their rows; by itself, as it writes nothing then.
+_LOOKING = "SELECT {reason} FROM notification AS n WHERE n.id = ANY(%(ids)s::uuid[])"
+LOOKING = _LOOKING.format(reason=suppress.REASON.format(row="n"))
+LOOKING_IN_LANE = _LOOKING.format(reason=suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s"))
+SOME = {"ids": [id_of(tables.PENDING + n) for n in range(500)], "lane": LANE}
+
+
+@pytest.mark.parametrize("statement", [LOOKING, LOOKING_IN_LANE])
+def test_the_suppressed_are_found_one_by_one(stage: str, mode: str, statement: str) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute("UPDATE suppression SET recipient = 'somebody' WHERE id = (SELECT min(id) FROM suppression)")
+
+    plan = explained(statement, SOME, mode=mode)
+
+    assert plan.indexes == {"notification_pkey", "suppression_once"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 2 * 500 + 1, plan
+    assert plan.pages <= 10 * 500, plan
+
+
+def test_while_nobody_is_suppressed_nobody_is_looked_for(stage: str, mode: str) -> None:
+    with connection.cursor() as cursor:  # undone at the end of the test
+        cursor.execute("TRUNCATE suppression")
+
+    plan = explained(LOOKING, SOME, mode=mode)
+
+    assert plan.indexes == {"notification_pkey"}, plan
+
+
+@pytest.mark.parametrize("lane", ["fax", "~test:fax", "slac", "slackk:ops"])
+def test_of_a_channel_that_suppresses_nobody_nobody_is_looked_for(stage: str, mode: str, lane: str) -> None:
+    plan = explained(LOOKING_IN_LANE, {**SOME, "lane": lane}, mode=mode)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 500 + 1, plan
+    assert plan.pages <= 5 * 500, plan
 
 
 def test_a_claim_of_an_empty_lane_touches_nothing(stage: str, mode: str) -> None:
@@ -107,6 +151,21 @@ def test_a_record_finds_its_rows_by_primary_key(stage: str, mode: str, batch: in
     assert plan.indexes == {"notification_pkey"}, plan
     assert not plan.read_whole, plan
     assert plan.rows == 2 * batch, plan  # as many results as sends that begin
+    assert plan.pages <= PAGES_A_ROW * 2 * batch + PAGES_AT_LEAST, plan
+
+
+@pytest.mark.parametrize("statement", [RECORD_MOVES, RECORD_MOVES_AND_TELL])
+@pytest.mark.parametrize("batch", [1, 200])
+def test_a_record_that_moves_finds_its_rows_by_primary_key(
+    stage: str, mode: str, batch: int, statement: LiteralString
+) -> None:
+    moves = {"lanes": "{" + ",".join(["slack@spare:ops"] * batch) + "}", "key_lefts": "{}"}
+
+    plan = explained(statement, recording(batch) | moves, mode=mode)
+
+    assert plan.indexes == {"notification_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 2 * batch, plan
     assert plan.pages <= PAGES_A_ROW * 2 * batch + PAGES_AT_LEAST, plan
 
 
@@ -148,13 +207,82 @@ def test_with_a_plain_status_a_record_would_walk_the_dead(stage: str, mode: str)
 
 
 def test_taking_back_touches_what_the_dead_worker_held(stage: str, mode: str) -> None:
-    policies = {"channels": ["slack", "sms"], "backends": ["slack_webhook", "twilio_sms"], "holds": [False, True]}
-    plan = explained(TAKE_BACK, {"workers": [GONE], "ids": None, "attempts": None, "detail": "", **policies}, mode=mode)
+    plan = explained(TAKE_BACK, taking_back(keys=False), mode=mode)
 
     assert plan.indexes == {"notification_claimed", "notification_pkey"}, plan
     assert not plan.read_whole, plan
     assert plan.rows == 2 * CLAIMED, plan
     assert plan.pages <= PAGES_A_ROW * CLAIMED + PAGES_AT_LEAST, plan
+
+
+def test_where_a_provider_takes_keys_taking_back_looks_at_the_attempts_of_what_was_lost(stage: str, mode: str) -> None:
+    plan = explained(TAKE_BACK, taking_back(keys=True), mode=mode)
+
+    assert plan.indexes == {"notification_claimed", "notification_pkey", "attempt_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows == 2 * CLAIMED, plan  # none of these has an attempt
+    assert plan.pages <= PAGES_A_ROW * CLAIMED + PAGES_AT_LEAST, plan
+
+
+def taking_back(*, keys: bool) -> dict[str, object]:
+    """With the policies of all lanes."""
+    return {
+        "workers": [GONE],
+        "ids": None,
+        "attempts": None,
+        "detail": "",
+        "heads": ["email", "slack", "sms"],
+        "backends": ["smtp", "slack_webhook", "twilio_sms"],
+        "holds": [False, False, True],
+        "lives": [86_400.0 if keys else None] * 3,
+        "deadlines": [10.0] * 3,
+    }
+
+
+def test_when_a_key_was_given_is_asked_of_one_notifications_attempts(stage: str, mode: str) -> None:
+    plan = explained(SINCE_FIRST_SEND, {"id": id_of(777), "backend": "slack_webhook"}, mode=mode)
+
+    assert plan.indexes == {"attempt_pkey"}, plan
+    assert (plan.rows, plan.pages <= 10) == (1, True), plan
+
+
+@pytest.fixture
+def stopped() -> None:
+    """By a refusal of its provider's; undone at the end of the test."""
+    lanes.pause_growing(LANE, timedelta(minutes=1), timedelta(minutes=1), "refused")
+
+
+def test_what_waits_for_a_provider_that_stopped_is_found_by_lane(stage: str, mode: str, stopped: None) -> None:
+    given = {"lane": LANE, "hold": False, "staying": [], **as_parameters(EVERYWHERE)}
+
+    plan = explained(FIND, given, mode=mode)
+
+    assert plan.indexes <= {"notification_ready", "lane_state_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= AT_ONCE + 3 * len(CLIENTS), plan
+    if "dead" not in stage:  # there it walks them, as a look at everything does; the lane is stopped, and nothing waits
+        assert plan.pages <= PAGES_A_ROW * AT_ONCE, plan  # what other tests have rolled back lies on the way
+
+
+def test_where_no_provider_stopped_nothing_is_looked_for(stage: str, mode: str) -> None:
+    given = {"lane": LANE, "hold": False, "staying": [], **as_parameters(EVERYWHERE)}
+
+    plan = explained(FIND, given, mode=mode)
+
+    assert (plan.rows, plan.pages <= 10) == (0, True), plan
+
+
+def test_a_diversion_touches_the_rows_it_names(stage: str, mode: str, stopped: None) -> None:
+    ids = [row.id for row in find(LANE, hold_unknown=False)]
+    given = {"lane": LANE, "ids": ids, "lanes": ["slack@spare:ops"] * len(ids), "hold": False}
+
+    plan = explained(DIVERT, given, mode=mode)
+
+    assert len(ids) == AT_ONCE
+    assert plan.indexes <= {"notification_pkey", "lane_state_pkey"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 2 * len(ids), plan
+    assert plan.pages <= PAGES_A_ROW * len(ids) + PAGES_AT_LEAST, plan
 
 
 def test_a_glance_looks_only_where_this_process_has_come_to(stage: str, mode: str) -> None:

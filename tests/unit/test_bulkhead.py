@@ -103,3 +103,12 @@ def test_a_failure_gives_the_room_back() -> None:
         except ZeroDivisionError:
             continue
     assert bulkhead.run("sms", lambda: None)
+
+
+def test_a_backend_leaves_room_for_the_others_of_its_channel() -> None:
+    busy = Busy(Bulkhead(threads=8, channels=2, with_backups={"sms"}))
+    for lane in ("sms", "sms", "sms", "sms@spare", "sms@spare", "email", "email", "email"):
+        busy.enter(lane)
+
+    assert (busy.inside, busy.turned_away) == (7, 1)  # two and two of sms, and all that email wants
+    busy.leave()

@@ -68,6 +68,10 @@ def test_good_settings_pass_even_for_deployment() -> None:
         ({"TWILIO_AUTH_TOKEN": ""}, "TWILIO_AUTH_TOKEN"),
         ({"TWILIO_FROM_NUMBER": "5550006"}, "TWILIO_FROM_NUMBER"),
         ({"TWILIO_MESSAGING_SERVICE_SID": f"MG{'0' * 32}"}, "TWILIO_MESSAGING_SERVICE_SID"),
+        ({"APPRISE_ON_UNKNOWN": "retry"}, "APPRISE_ON_UNKNOWN"),
+        ({"APPRISE_URLS": "json://hush@localhost"}, "APPRISE_URLS"),
+        ({"APPRISE_URLS": "phone=hush://localhost"}, "APPRISE_URLS"),
+        ({"APPRISE_URLS": "phone=json://hush@localhost,a:b=json://hush@localhost"}, "APPRISE_URLS"),
         ({"SLACK_WEB_HOOK_URL": "http://hooks.slack.com/services/T0/B0/hush"}, "SLACK_WEB_HOOK_URL"),
         ({"SLACK_WEBHOOKS": "ops"}, "SLACK_WEBHOOKS"),
         ({"SLACK_WEBHOOKS": "default=https://hooks.slack.com/services/T0/B0/hush"}, "SLACK_WEBHOOKS"),
@@ -86,6 +90,19 @@ def test_an_unconfigured_channel_is_a_warning_and_not_an_error() -> None:
 
     assert code == 0
     assert "sms has no provider" in output
+
+
+def test_a_channel_that_nobody_has_to_configure_is_no_warning_and_needs_no_thread() -> None:
+    code, output = check("--deploy", "--fail-level", "WARNING", WORKER_THREADS="4")
+
+    assert code == 0, output
+
+
+def test_a_configured_channel_needs_a_thread() -> None:
+    code, output = check(WORKER_THREADS="4", APPRISE_URLS="phone=json://localhost")
+
+    assert code != 0
+    assert "WORKER_THREADS must be at least 5" in output
 
 
 def test_plain_http_in_public_is_a_warning_of_the_deployment() -> None:

@@ -221,3 +221,24 @@ def test_a_wrong_setting_is_named_in_one_line(variables: dict[str, str], named: 
     told = settings_refused(**variables)
     assert named in told
     assert len(told.strip().splitlines()) == 1
+
+
+KNOWN = {"resend": lambda _: {"backend": "a.B"}, "apprise": lambda url: {"backend": "c.D", "url": url}}
+
+
+def test_backups_are_entries_in_the_order_of_the_list(value: pytest.MonkeyPatch) -> None:
+    value.setenv(NAME, "apprise:sns://key:secret@eu, resend")
+
+    assert environment.backups(NAME, KNOWN) == [
+        {"name": "apprise", "backend": "c.D", "url": "sns://key:secret@eu"},
+        {"name": "resend", "backend": "a.B"},
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["sns://key:secret@eu", "resend,resend", "secret"])
+def test_a_wrong_backup_is_refused_by_what_may_be_named_and_is_not_shown(value: pytest.MonkeyPatch, wrong: str) -> None:
+    value.setenv(NAME, wrong)
+
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME}.*resend, apprise") as refused:
+        environment.backups(NAME, KNOWN)
+    assert "secret" not in str(refused.value)

@@ -7,7 +7,9 @@ from notifications.outbox.claim import Claim
 
 
 def claim(id_: UUID, attempt: int = 1) -> Claim:
-    return Claim(id_, attempt, "ops", "", "hello", "", 0.0, 0, 0, False, None, 1, 1, None, False, uuid4())
+    return Claim(
+        id_, attempt, "ops", "", "hello", "", 0.0, 0, 0, False, None, None, 1, 1, None, False, None, None, uuid4()
+    )
 
 
 def test_what_a_thread_holds_is_not_abandoned() -> None:

@@ -26,7 +26,8 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, host: str, port: int, smtp_port: int, journal: Path | None, **__: Any) -> None:
         try:
-            asyncio.run(self._serve(Sandbox(port, smtp_port, host=host, journal=journal)))
+            sandbox = Sandbox(port, smtp_port, host=host, journal=journal, public_url=settings.PUBLIC_URL)
+            asyncio.run(self._serve(sandbox))
         except OSError as error:
             raise CommandError(f"The sandbox cannot start: {error}") from None
 

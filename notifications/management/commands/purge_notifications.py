@@ -15,12 +15,13 @@ from notifications.outbox.purge import purge
 class Command(OperatorsCommand):
     help = (
         "Deletes idempotency keys past IDEMPOTENCY_KEY_TTL, and notifications that finished more than RETENTION_DAYS "
-        "ago, with their attempts. Never touches open ones or their keys; a failed one, which can be replayed, and its "
-        "key go together. Works in short transactions, each noted in purge_ledger: it can be stopped and repeated at "
+        "ago, with their attempts, and files that none refers to. Never touches open ones or their keys; a failed one, "
+        "which can be replayed, and its key go together. "
+        "Works in short transactions, each noted in purge_ledger: it can be stopped and repeated at "
         "any time. Exit status: 0 done, 2 wrong options, 3 the database did not answer, 130 interrupted."
     )
     dry_run = False
-    records = notifications = attempts = 0
+    records = notifications = attempts = files = 0
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="delete nothing, say what would be")
@@ -36,6 +37,7 @@ class Command(OperatorsCommand):
                 self.records += step.records
                 self.notifications += step.notifications
                 self.attempts += step.attempts
+                self.files += step.files
                 progress.update(keys, completed=step.keys_read)
                 progress.update(notifications, description=f"notifications ({self.notifications:,})")
         self.stdout.write(self.so_far())
@@ -46,5 +48,5 @@ class Command(OperatorsCommand):
         return (
             f"{verb} {self.records:,} idempotency keys older than {hours:g} hours, and "
             f"{self.notifications:,} notifications finished over {settings.RETENTION_DAYS} days ago "
-            f"with their {self.attempts:,} attempts."
+            f"with their {self.attempts:,} attempts" + (f", and {self.files:,} files." if self.files else ".")
         )

@@ -52,7 +52,7 @@ class Command(OperatorsCommand):
         chosen = _selection(options)
         selection = replay.frozen(chosen, datetime.now(UTC))
         groups = replay.plan(selection)
-        self.total = sum(group.count - group.expired for group in groups)
+        self.total = sum(group.count - group.expired - group.suppressed for group in groups)
         self._describe(chosen, groups)
         if not self.total:
             raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
@@ -76,13 +76,15 @@ class Command(OperatorsCommand):
         if since or until:
             self.stdout.write(f"Accepted{since}{until}:")
         if groups:
-            heads = ["channel", "status", "error code", "count", "expired"]
-            rows = [[g.channel, g.status.value, g.error_code or "-", g.count, g.expired] for g in groups]
+            heads = ["channel", "status", "error code", "count", "expired", "suppressed"]
+            rows = [[g.channel, g.status.value, g.error_code or "-", g.count, g.expired, g.suppressed] for g in groups]
             self.table(heads, rows)
         if chosen.ids and (others := len(chosen.ids) - sum(group.count for group in groups)):
             self.stdout.write(f"{others:,} of the {len(chosen.ids):,} ids given do not match and are left alone.")
         if expired := sum(group.expired for group in groups):
             self.stdout.write(f"{expired:,} have expired and are left alone.")
+        if suppressed := sum(group.suppressed for group in groups):
+            self.stdout.write(f"{suppressed:,} have a suppressed recipient and are left alone.")
         if doubtful := sum(group.doubtful for group in groups):
             names = ", ".join(sorted({group.channel for group in groups if group.doubtful}))
             warning = f"{doubtful:,} may have been sent already ({names}): their recipients may get them twice."

@@ -29,7 +29,7 @@ FROM jsonb_each(metadata) AS m
 $$;
 
 -- The rules of notifications.intake.validated, in its order. problem: {field, code, detail}, or null; then the recipient
--- in its normal form, and its lane. Reads: channel_rules, by primary key.
+-- in its normal form, and its lane. Reads: channel_rules, by primary key; suppression, by suppression_once.
 CREATE OR REPLACE FUNCTION @schema@.notifications_accept_checked(
     channel text, message text, recipient text, subject text, send_at timestamptz, expires_at timestamptz,
     priority text, metadata jsonb, canonical text, correlation_id text,
@@ -126,6 +126,11 @@ BEGIN
         WHEN correlation_id COLLATE "C" !~ '^[A-Za-z0-9._~:/+=-]{0,128}$' THEN ARRAY['correlation_id', 'invalid',
             'must be up to 128 letters and digits of ASCII, or any of ._~:/+=-']
     END;
+    IF problem IS NULL THEN
+        SELECT ARRAY['recipient', 'suppressed', format('is on the suppression list (%s): nothing is sent there', s.reason)]
+        INTO problem FROM @schema@.suppression AS s
+        WHERE s.address = notifications_accept_checked.channel || ':' || normal;
+    END IF;
 END
 $$;
 

@@ -23,6 +23,7 @@ def every_channel_configured(settings: Settings) -> None:
         "slack": {**known["slack"], "webhooks": WEBHOOKS},
         "email": {**known["email"], "sender": "us@example.com", "host": "127.0.0.1", "port": 9, "security": "none"},
         "sms": {**known["sms"], "account_sid": f"AC{'0' * 32}", "auth_token": "t" * 32, "from_number": "+15005550006"},
+        "apprise": {**known["apprise"], "urls": {"phone": "json://127.0.0.1:9", "ops": "json://127.0.0.1:9/ops"}},
     }
 
 

@@ -126,7 +126,7 @@ class Rest:
             raise Reused
         if problem["code"] == "idempotency_key_invalid":
             raise Mend("idempotency_key", problem["code"])
-        assert problem["code"] == "invalid", problem
+        assert problem["code"] in {"invalid", "suppressed"}, problem
         raise Mend(problem["errors"][0]["field"], problem["errors"][0]["code"])
 
 

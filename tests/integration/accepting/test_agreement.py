@@ -62,7 +62,7 @@ STRANGE = st.none() | st.booleans() | st.lists(st.integers(), max_size=2) | VALU
 METADATA = st.dictionaries(WORDS, VALUE, max_size=5) | st.dictionaries(WORDS, STRANGE, max_size=2)
 REQUESTS = st.fixed_dictionaries(
     {
-        "channel": st.sampled_from(["slack", "email", "sms"]) | WORDS,
+        "channel": st.sampled_from(["slack", "email", "sms", "apprise"]) | WORDS,
         "message": WORDS | LONG,
     },
     optional={

@@ -128,6 +128,7 @@ def test_a_worker_without_a_channels_settings_takes_nothing_away(client: Client,
         "slack",
         "email",
         "sms",
+        "apprise",
     }
 
 

@@ -15,11 +15,11 @@ from tests.factories import NotificationFactory
 from .callers import Caller
 
 FIELDS = {
-    "/api/v1/slack": ["message"],
-    "/api/v1/mail": ["message", "send_to", "subject"],
+    "/api/v1/slack": ["message", "blocks", "attachments"],
+    "/api/v1/mail": ["message", "send_to", "subject", "html", "reply_to", "headers", "attachments"],
     "/api/v1/sms": ["message", "send_to_number"],
     "/api/v1/notifications": [
-        *("channel", "to", "message", "subject", "send_at", "expires_at", "priority", "metadata"),
+        *("channel", "to", "message", "subject", "send_at", "expires_at", "priority", "metadata", "content"),
     ],
 }
 PLAUSIBLE = st.sampled_from(
@@ -36,11 +36,36 @@ ODD = st.recursive(
 )
 
 
+# And what is nearly a content: the right names and kinds, with anything in them.
+FILE = st.fixed_dictionaries(
+    {"name": st.sampled_from(["a.pdf", "../a", ""]) | ODD, "content": st.sampled_from(["AA==", "A", ""]) | ODD},
+    optional={"content_type": st.sampled_from(["text/csv", "text/a\r\nb"]) | ODD},
+)
+BLOCK = st.fixed_dictionaries(
+    {"type": st.sampled_from(["section", "header", "image", "context", "actions", "input", "markdown", "x"]) | ODD},
+    optional={
+        name: st.fixed_dictionaries({"type": st.just("mrkdwn") | ODD, "text": ODD}) | st.lists(ODD, max_size=2) | ODD
+        for name in ("text", "fields", "elements", "block_id", "alt_text", "image_url", "label", "element")
+    },
+)
+CONTENT_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "html": ODD | st.just("<p>"),
+    "reply_to": ODD | st.lists(st.just("ann@example.com") | ODD, max_size=2),
+    "headers": st.dictionaries(st.sampled_from(["X-A", "x-a", "Bcc", "List-Unsubscribe"]), ODD | st.just("v")) | ODD,
+    "attachments": st.lists(FILE | ODD, max_size=2) | ODD,
+    "blocks": st.lists(BLOCK | ODD, max_size=2) | ODD,
+}
+CONTENT = ODD | st.fixed_dictionaries({}, optional=CONTENT_FIELDS)
+
+
 @st.composite
 def posts(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     path = draw(st.sampled_from(sorted(FIELDS)))
     fields = draw(st.sets(st.sampled_from(FIELDS[path]), min_size=len(FIELDS[path]) // 2))
-    return path, {field: draw(PLAUSIBLE | ODD) for field in sorted(fields)}
+    return path, {
+        field: draw(CONTENT if field == "content" else CONTENT_FIELDS.get(field, PLAUSIBLE | ODD))
+        for field in sorted(fields)
+    }
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -85,6 +110,31 @@ LIKELY = PLAUSIBLE | st.sampled_from(
         ),
     ]
 )
+
+
+GOOD = {
+    "/api/v1/slack": {"message": "hello"},
+    "/api/v1/mail": {"message": "hello", "send_to": "ann@example.com", "subject": "Hello"},
+    "/api/v1/notifications": {"channel": "email", "to": "ann@example.com", "message": "hello", "subject": "Hello"},
+}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_content_is_accepted_or_told_what_is_wrong_with_it(caller: Caller, data: st.DataObject) -> None:
+    """All else is good, so that it comes to that."""
+    path = data.draw(st.sampled_from(sorted(GOOD)))
+    content = data.draw(st.fixed_dictionaries({}, optional=CONTENT_FIELDS))
+    beyond = {"content": content} if path == "/api/v1/notifications" else content
+
+    answer = caller.post(path, {**GOOD[path], **beyond})
+
+    told = json.loads(answer.content)
+    if answer.status_code == 202:
+        assert json.loads(caller.get(told["links"]["self"]).content)["content"].keys() == content.keys()
+    else:
+        assert answer.status_code == 400, told
+        assert told["code"] == "malformed_json" or told["errors"]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

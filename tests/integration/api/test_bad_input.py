@@ -84,6 +84,11 @@ def test_a_channel_without_a_provider_is_refused(caller: Caller, settings: Setti
     assert set(faults(caller, "/api/v1/sms", SMS)) == {"channel"}
 
 
+def test_the_channel_of_further_destinations_is_refused_where_there_are_none(caller: Caller) -> None:
+    asked = {"channel": "apprise", "to": "phone", "message": "hello"}
+    assert faults(caller, "/api/v1/notifications", asked) == {"channel": "channel_not_configured"}
+
+
 def test_an_unknown_webhook_is_refused(caller: Caller) -> None:
     assert set(faults(caller, "/api/v1/notifications", {**SLACK, "to": "nobody"})) == {"to"}
 
@@ -201,3 +206,11 @@ def test_a_body_over_the_limit_is_too_large(caller: Caller, settings: Settings) 
 )
 def test_the_refusal_repeats_no_value(caller: Caller, path: str, body: dict[str, Any]) -> None:
     assert b"secret" not in caller.post(path, body).content
+
+
+def test_a_text_message_of_more_segments_than_allowed_is_refused(caller: Caller, settings: Settings) -> None:
+    known = settings.NOTIFIER_CHANNELS
+    settings.NOTIFIER_CHANNELS = {**known, "sms": {**known["sms"], "max_segments": 1}}
+
+    assert faults(caller, "/api/v1/sms", {**SMS, "message": "a" * 161}) == {"message": "too_many_segments"}
+    assert caller.post("/api/v1/sms", {**SMS, "message": "a" * 160}).status_code == 202

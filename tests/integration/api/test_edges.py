@@ -79,10 +79,11 @@ def test_an_end_comes_after_the_beginning(caller: Caller, send_at: str, expires_
     assert mended == ([] if status == 202 else ["expires_at"])
 
 
-@pytest.mark.parametrize(("path", "batch"), [("/api/v1/notifications", False), ("/api/v1/notifications/batch", True)])
-def test_a_body_has_its_limit_to_the_byte(caller: Caller, settings: Settings, path: str, batch: bool) -> None:
-    limit = settings.BODY_LIMITS[path] if batch else settings.REQUEST_BODY_LIMIT
-    body = json.dumps({"notifications": [SLACK]} if batch else SLACK).encode()
+@pytest.mark.parametrize("path", ["/api/v1/slack", "/api/v1/notifications", "/api/v1/notifications/batch"])
+def test_a_body_has_its_limit_to_the_byte(caller: Caller, settings: Settings, path: str) -> None:
+    limit = settings.BODY_LIMITS.get(path, settings.REQUEST_BODY_LIMIT)
+    bodies = {"/api/v1/slack": {"message": "hello"}, "/api/v1/notifications": SLACK}
+    body = json.dumps(bodies.get(path, {"notifications": [SLACK]})).encode()
 
     assert caller.post(path, body.ljust(limit)).status_code == 202
     assert caller.post(path, body.ljust(limit + 1)).status_code == 413

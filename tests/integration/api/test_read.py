@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pytest_django.fixtures import Settings
 from uuid_utils.compat import uuid7
 
 from notifications.states import Status
@@ -191,3 +192,40 @@ def test_what_was_done_by_hand_is_no_wait(caller: Caller) -> None:
         ("rescheduled", f"client {caller.client.name}"),
     ]
     assert found["next"]["what"] == "It is sent when it is due."
+
+
+@pytest.fixture
+def spare(settings: Settings) -> None:
+    """SMS has a second provider."""
+    known = settings.NOTIFIER_CHANNELS
+    backup = {**known["sms"], "name": "spare", "backend": "channels.slack.SlackWebhook"}
+    settings.NOTIFIER_CHANNELS = {**known, "sms": {**known["sms"], "backups": [backup]}}
+
+
+def test_the_story_tells_by_which_backend_it_is_sent_next(caller: Caller, spare: None) -> None:
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    row = NotificationFactory(client=caller.client, lane="sms@spare", attempt=1, due_at=ended + timedelta(hours=2))
+    AttemptFactory(
+        notification=row, number=1, started_at=ended, finished_at=ended, outcome="transient", backend="twilio_sms"
+    )
+
+    found = read(caller, f"{LIST}/{row.id}")
+
+    assert found["next"]["what"] == "It is tried again by slack_webhook, the backup spare, when it is due."
+    waits = [entry["detail"] for entry in found["timeline"] if entry["event"] == "wait"]
+    assert waits[-1] == "to try again after a passing trouble, by slack_webhook"
+
+
+@pytest.mark.parametrize(
+    ("channel", "body", "measures"),
+    [
+        ("sms", "a" * 161, {"encoding": "GSM-7", "segments": 2}),
+        ("sms", "жук", {"encoding": "UCS-2", "segments": 1}),
+        ("email", "hello", {}),
+        ("slack", "hello", {}),
+    ],
+)
+def test_one_tells_what_its_text_measures(caller: Caller, channel: str, body: str, measures: dict[str, object]) -> None:
+    one = NotificationFactory(client=caller.client, channel=channel, body=body)
+
+    assert read(caller, f"{LIST}/{one.id}")["measures"] == measures

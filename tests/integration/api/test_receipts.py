@@ -22,9 +22,9 @@ def public_url(settings: Settings) -> None:
     settings.PUBLIC_URL = PUBLIC
 
 
-def reported(id_: UUID, *, token: str = TOKEN, attempt: int = 1, **fields: str) -> int:
+def reported(id_: UUID, *, head: str = "sms", token: str = TOKEN, attempt: int = 1, **fields: str) -> int:
     fields = {"MessageSid": f"SM{'1' * 32}", "AccountSid": f"AC{'0' * 32}", "ErrorMessage": "", **fields}
-    path = f"/api/v1/receipts/sms/{id_}/{attempt}"
+    path = f"/api/v1/receipts/{head}/{id_}/{attempt}"
     signature = RequestValidator(token).compute_signature(PUBLIC + path, fields)
     answer = Browser().post(path, urlencode(fields), headers={"X-Twilio-Signature": signature}, content_type=FORM)
     return answer.status_code
@@ -90,3 +90,31 @@ def test_a_signature_for_another_notification_is_refused(sent: Notification) -> 
 def test_a_channel_without_reports_and_an_unknown_one_are_refused(sent: Notification) -> None:
     assert Browser().post(f"/api/v1/receipts/slack/{sent.id}/1", "", content_type=FORM).status_code == 403
     assert Browser().post(f"/api/v1/receipts/pigeon/{sent.id}/1", "", content_type=FORM).status_code == 404
+
+
+@pytest.fixture
+def spare(settings: Settings) -> str:
+    """The token of a second provider's account."""
+    token = "s" * 32
+    known = settings.NOTIFIER_CHANNELS
+    backup = {**known["sms"], "name": "spare", "backend": "channels.twilio_sms.TwilioSms", "auth_token": token}
+    settings.NOTIFIER_CHANNELS = {**known, "sms": {**known["sms"], "backups": [backup]}}
+    return token
+
+
+def test_what_a_backup_reports_is_read_by_it(sent: Notification, spare: str) -> None:
+    assert reported(sent.id, head="sms@spare", token=TOKEN, MessageStatus="delivered") == 403
+    assert reported(sent.id, head="sms", token=spare, MessageStatus="delivered") == 403
+    assert status(sent)[0] == "sent"
+
+    assert reported(sent.id, head="sms@spare", token=spare, MessageStatus="delivered") == 204
+    assert status(sent)[0] == "delivered"
+
+
+@pytest.mark.parametrize("head", ["sms@gone", "sms:ops", "~test:sms", "@spare"])
+def test_no_other_lane_passes_for_a_backend(sent: Notification, spare: str, settings: Settings, head: str) -> None:
+    known = settings.NOTIFIER_CHANNELS
+    settings.NOTIFIER_CHANNELS = {**known, "sms": {**known["sms"], "sandbox": known["sms"]}}
+
+    assert reported(sent.id, head=head, token=TOKEN, MessageStatus="delivered") == 404
+    assert status(sent)[0] == "sent"

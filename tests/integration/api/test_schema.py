@@ -81,7 +81,7 @@ def test_the_schema_says_what_webhooks_are_told(schema: Any) -> None:
 def test_clients_are_not_offered_the_channel_of_webhooks(schema: Any) -> None:
     offered = schema["components"]["schemas"]["NewNotificationRequest"]["discriminator"]["mapping"]
 
-    assert list(offered) == ["slack", "email", "sms"]
+    assert list(offered) == ["slack", "email", "sms", "apprise"]
 
 
 def test_every_operation_wants_an_api_key(schema: Any) -> None:

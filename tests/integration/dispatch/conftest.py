@@ -61,9 +61,9 @@ def post(client_row: Client, providers: dict[str, str]) -> Post:
     """Accept in-process: post("hello"), post("hello", channel="sms", to="+14155552671")."""
     from notifications.services import NotificationRequest, accept
 
-    def _post(text: str, *, channel: str = "slack", to: str = "default", **fields: Any) -> UUID:
+    def _post(text: str, *, channel: str = "slack", to: str = "default", key: str = "", **fields: Any) -> UUID:
         request = NotificationRequest(channel=channel, to=to, message=text, **fields)
-        return accept(client_row, request, key=f"{channel} {text}").notification_id
+        return accept(client_row, request, key=key or f"{channel} {text}").notification_id
 
     return _post
 

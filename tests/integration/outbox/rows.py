@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +21,9 @@ from notifications.states import Outcome
 
 RESEND = {
     "slack": Policy("slack_webhook", hold_unknown=False),
+    "slack@spare": Policy("spare_slack", hold_unknown=False),
     "sms": Policy("twilio_sms", hold_unknown=True),
+    "mail": Policy("keyed", hold_unknown=True, deduplicates_for=timedelta(hours=3)),
 }
 ANSWER = Answer(202, "/somewhere", b"{}")
 
@@ -57,7 +59,7 @@ def asked(
 def accepted(**fields: Any) -> UUID:
     """As `asked`."""
     one = asked(**fields)
-    assert insert([one]) == {one.first}
+    assert insert([one]).new == {one.first}
     return one.first
 
 

@@ -4,12 +4,14 @@ from uuid import UUID
 import pytest
 from django.db import connection, transaction
 
+from notifications import retry
 from notifications.models import Event, LaneState, Notification, Worker
-from notifications.outbox import lanes
+from notifications.outbox import books, lanes
 from notifications.outbox.operate import cancel, expire, replay, reschedule
 from notifications.outbox.statement import direct_connection, run
 from notifications.outbox.workers import sweep
-from notifications.states import Outcome
+from notifications.states import Event as Edge
+from notifications.states import Outcome, Status
 
 from . import rows
 
@@ -156,3 +158,41 @@ def test_a_paused_lane_is_due_when_the_pause_ends() -> None:
     lanes.pause("slack:ops", timedelta(seconds=40), "slow")
 
     assert sweep(rows.worker()).due_in["slack:ops"] == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("lane", "first"),
+    [
+        ("sms@spare", "sms"),
+        ("slack@spare:ops", "slack:ops"),
+        ("~test:slack@spare:ops", "~test:slack:ops"),
+        ("slack:ops@home", "slack:ops@home"),
+        ("sms", "sms"),
+    ],
+)
+def test_a_replay_begins_with_the_first_backend(lane: str, first: str) -> None:
+    id_ = failed()
+    Notification.objects.update(lane=lane, deduplicated_until=datetime.now(UTC))
+
+    assert replay([id_], actor="ada") == {id_: first}
+    assert (rows.row(id_).lane, rows.row(id_).deduplicated_until) == (first, None)
+
+
+def test_what_may_have_been_sent_under_a_key_is_unknown_when_its_life_ends() -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    doubtful = rows.accepted(expires_at=past)
+    doubt()
+    known = rows.accepted(expires_at=past)
+
+    assert expire() == 2
+    assert [rows.row(id_).status for id_ in (known, doubtful)] == ["failed", "unknown"]
+    row = rows.row(doubtful)
+    assert (row.possible_duplicate, row.deduplicated_until, row.finished_at) == (True, None, None)
+    assert books.audit().violations == []
+
+
+def doubt() -> None:
+    """The first send of the only one may have been taken, and its provider knows the key."""
+    (claimed,) = rows.claimed(rows.worker())
+    under_key = retry.Decision(Edge.IN_DOUBT, Status.PENDING, under_key=True)
+    rows.recorded(rows.result(claimed, Outcome.IN_DOUBT, decision=under_key, key_left=3600.0))

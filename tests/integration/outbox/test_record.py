@@ -9,6 +9,7 @@ from notifications.models import Attempt, Notification, Worker
 from notifications.outbox.record import record
 from notifications.outbox.recover import bury
 from notifications.states import Event, Outcome, Status
+from tests.factories import WebhookEndpointFactory
 
 from . import rows
 
@@ -227,3 +228,64 @@ def test_what_a_provider_says_is_kept_to_the_letter(text: str) -> None:
     assert (kept.code, kept.detail, kept.provider_id) == (text, text, text)
     other = Attempt.objects.get(notification_id=second.id)
     assert (other.code, other.detail, other.provider_id) == ("", "", "")
+
+
+def test_what_another_backend_is_to_try_goes_to_its_lane_and_says_so() -> None:
+    id_, other, worker = rows.accepted(), rows.accepted(), rows.worker()
+    claims = {claim.id: claim for claim in rows.claimed(worker)}
+    moves = retry.decide(Outcome.TRANSIENT, tries=0, hold_unknown=False, backends=("", "two"))
+
+    written = rows.recorded(
+        rows.result(claims[id_], Outcome.TRANSIENT, decision=moves, lane="slack@two:ops"),
+        rows.result(claims[other], Outcome.ACCEPTED),
+    )
+
+    assert (rows.row(id_).status, rows.row(id_).lane, rows.row(id_).tries) == ("pending", "slack@two:ops", 1)
+    assert (rows.row(other).status, rows.row(other).lane) == ("sent", "slack:ops")
+    assert written.moved == {"slack@two:ops"}
+    assert [claim.id for claim in rows.claimed(worker, lane="slack@two:ops")] == [id_]
+
+
+def test_a_late_result_moves_nothing() -> None:
+    id_, worker = rows.accepted(), rows.worker()
+    (claimed,) = rows.claimed(worker)
+    bury(worker, observed_beat=0, policies=rows.RESEND)
+    moves = retry.decide(Outcome.TRANSIENT, tries=0, hold_unknown=False, backends=("", "two"))
+
+    written = rows.recorded(rows.result(claimed, Outcome.TRANSIENT, decision=moves, lane="slack@two:ops"))
+
+    assert (written.late, rows.row(id_).lane) == ({id_}, "slack:ops")
+
+
+def test_a_doubt_that_a_key_settles_says_until_when_and_a_mark_ends_it() -> None:
+    id_, worker = rows.accepted(), rows.worker()
+    (first,) = rows.claimed(worker)
+    assert first.key_left is None
+    under_key = retry.Decision(Event.IN_DOUBT, Status.PENDING, costs_try=True, under_key=True)
+    rows.recorded(rows.result(first, Outcome.IN_DOUBT, decision=under_key, key_left=3600.0))
+
+    (second,) = rows.claimed(worker)
+    assert second.key_left == pytest.approx(3600, abs=5)
+    assert not second.possible_duplicate
+    # In doubt once more: what is left is less, and never becomes more.
+    rows.recorded(rows.result(second, Outcome.IN_DOUBT, decision=under_key, key_left=7200.0))
+    (third,) = rows.claimed(worker)
+    assert third.key_left == pytest.approx(3600, abs=5)
+
+    marked = retry.Decision(Event.RETRY, Status.PENDING, possible_duplicate=True)
+    rows.recorded(rows.result(third, Outcome.TRANSIENT, decision=marked))
+    (fourth,) = rows.claimed(worker)
+    assert (fourth.key_left, fourth.possible_duplicate) == (None, True)
+    assert rows.outcomes(id_) == [(1, "in_doubt", "", False), (2, "in_doubt", "", False), (3, "transient", "", False)]
+
+
+def test_while_somebody_is_told_of_results_they_move_just_so() -> None:
+    WebhookEndpointFactory()
+    rows.accepted()
+    worker = rows.worker()
+    (claimed,) = rows.claimed(worker)
+    moves = retry.decide(Outcome.TRANSIENT, tries=0, hold_unknown=False, backends=("", "two"))
+
+    written = rows.recorded(rows.result(claimed, Outcome.TRANSIENT, decision=moves, lane="slack@two:ops"))
+
+    assert (written.moved, Notification.objects.get().lane) == ({"slack@two:ops"}, "slack@two:ops")

@@ -1,12 +1,20 @@
-import pytest
+from datetime import timedelta
+from uuid import UUID
 
-from notifications.models import MAX_LOSSES, Event, Notification, Worker
-from notifications.outbox.recover import bury, recover_missing, retire, take_back
-from notifications.states import Outcome
+import pytest
+from django.utils import timezone
+
+from notifications import retry
+from notifications.models import MAX_LOSSES, Attempt, Event, Notification, Worker
+from notifications.outbox.recover import Policy, bury, recover_missing, retire, take_back
+from notifications.states import Event as Edge
+from notifications.states import Outcome, Status
 
 from . import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+PENDING = Status.PENDING
 
 
 def test_a_dead_workers_started_claims_are_lost_and_sent_again() -> None:
@@ -114,3 +122,91 @@ def test_more_than_one_statement_takes_are_all_recovered() -> None:
     assert taken is not None
     assert len(taken) == 1005
     assert set(Notification.objects.values_list("status", flat=True)) == {"pending"}
+
+
+BACKUPS = {
+    **rows.RESEND,
+    "slack@two": Policy("other_slack", hold_unknown=False),
+    "sms@keyed": Policy(
+        "keyed", hold_unknown=True, deduplicates_for=timedelta(hours=1), send_timeout=timedelta(seconds=10)
+    ),
+}
+
+
+@pytest.mark.parametrize("mark", ["", "~test:"])
+def test_the_attempt_of_a_dead_worker_names_the_backend_of_its_lane(mark: str) -> None:
+    lane = f"{mark}slack@two:ops"
+    id_, worker = rows.accepted(lane=lane, channel="slack"), rows.worker()
+    rows.claimed(worker, lane=lane)
+
+    bury(worker, observed_beat=0, policies=BACKUPS)
+
+    assert (Attempt.objects.get().backend, rows.row(id_).lane) == ("other_slack", lane)
+
+
+def lost_under_key() -> UUID:
+    """By a backend that takes keys, under `hold`."""
+    id_, worker = rows.accepted(lane="sms@keyed", channel="sms"), rows.worker()
+    (claimed,) = rows.claimed(worker, lane="sms@keyed", started=False)
+    rows.recorded(next_claim=claimed)
+    bury(worker, observed_beat=0, policies=BACKUPS)
+    return id_
+
+
+def test_what_was_lost_under_a_key_is_sent_again_without_a_mark() -> None:
+    row = rows.row(lost_under_key())
+
+    assert (row.status, row.losses, row.possible_duplicate) == ("pending", 1, False)
+    assert row.deduplicated_until == Attempt.objects.get().deduplicated_until
+    assert row.deduplicated_until == Attempt.objects.get().started_at + timedelta(hours=1)
+    (again,) = rows.claimed(rows.worker(), lane="sms@keyed")
+    assert again.key_left == pytest.approx(3600, abs=5)
+
+
+@pytest.mark.parametrize("ago", [timedelta(hours=1), timedelta(minutes=59, seconds=55)])
+def test_a_key_is_as_old_as_its_first_send_and_must_outlast_the_next(ago: timedelta) -> None:
+    id_ = rows.accepted(lane="sms@keyed", channel="sms")
+    worker = rows.worker()
+    (first,) = rows.claimed(worker, lane="sms@keyed", started=False)
+    rows.recorded(rows.result(first, Outcome.TRANSIENT, backend="keyed", decision=retry.Decision(Edge.RETRY, PENDING)))
+    Attempt.objects.update(started_at=timezone.now() - ago)
+    (second,) = rows.claimed(worker, lane="sms@keyed", started=False)
+    rows.recorded(next_claim=second)
+
+    bury(worker, observed_beat=0, policies=BACKUPS)
+
+    row = rows.row(id_)
+    assert (row.status, row.possible_duplicate, row.deduplicated_until) == ("unknown", True, None)
+
+
+def test_the_fifth_loss_asks_for_a_person_whatever_the_key() -> None:
+    id_, worker = rows.accepted(lane="sms@keyed", channel="sms"), rows.worker()
+    Notification.objects.update(losses=MAX_LOSSES - 1)
+    (claimed,) = rows.claimed(worker, lane="sms@keyed", started=False)
+    rows.recorded(next_claim=claimed)
+
+    bury(worker, observed_beat=0, policies=BACKUPS)
+
+    assert (rows.row(id_).status, rows.row(id_).possible_duplicate) == ("unknown", True)
+
+
+def test_what_was_not_begun_stays_under_its_key() -> None:
+    id_ = lost_under_key()
+    until, worker = rows.row(id_).deduplicated_until, rows.worker()
+    rows.claimed(worker, lane="sms@keyed", started=False)
+
+    bury(worker, observed_beat=0, policies=BACKUPS)
+
+    row = rows.row(id_)
+    assert (row.status, row.deduplicated_until, row.possible_duplicate) == ("pending", until, False)
+
+
+def test_a_backend_that_takes_no_keys_any_more_marks_what_was_lost_under_one() -> None:
+    id_, worker = lost_under_key(), rows.worker()
+    (claimed,) = rows.claimed(worker, lane="sms@keyed", started=False)
+    rows.recorded(next_claim=claimed)
+
+    bury(worker, observed_beat=0, policies={"sms@keyed": Policy("keyed", hold_unknown=False)})
+
+    row = rows.row(id_)
+    assert (row.status, row.possible_duplicate, row.deduplicated_until) == ("pending", True, None)

@@ -6,13 +6,19 @@ from typing import Any
 
 import pytest
 
+from channels.apprise import Apprise
 from channels.contract import Backend
+from channels.django_email import DjangoEmail
+from channels.resend import Resend
 from channels.slack import SlackWebhook
 from channels.smtp import SmtpEmail
 from channels.twilio_sms import TwilioSms
 
 TWILIO = {"account_sid": "AC" + "0" * 32, "auth_token": "t0ken", "from_number": "+15005550006"}
 SMTP = {"sender": "Shop <shop@example.com>", "host": "smtp.example.com", "port": 465, "security": "tls"}
+RESEND = {"api_key": "re_123", "sender": "Shop <shop@example.com>"}
+DJANGO = {"email_backend": "django.core.mail.backends.smtp.EmailBackend", "sender": "shop@example.com"}
+VONAGE = "vonage://key:secret@15005550006"
 SERVICE = "MG" + "0" * 32
 
 
@@ -28,7 +34,7 @@ def smtp(**changes: Any) -> SmtpEmail:
     return SmtpEmail.from_options({**SMTP, **changes})
 
 
-@pytest.mark.parametrize("backend", [SlackWebhook, TwilioSms, SmtpEmail])
+@pytest.mark.parametrize("backend", [SlackWebhook, TwilioSms, SmtpEmail, Resend, DjangoEmail, Apprise])
 def test_a_channel_with_no_options_is_unconfigured_and_no_problem(backend: type[Backend]) -> None:
     built = backend.from_options({})
     assert not built.configured
@@ -52,6 +58,14 @@ def test_a_channel_with_no_options_is_unconfigured_and_no_problem(backend: type[
         smtp(security="none"),
         smtp(security="none", host="127.0.0.1", username="shop", password="secret"),
         smtp(sender="shop@example.com"),
+        Resend.from_options(RESEND),
+        Resend.from_options({**RESEND, "base_url": "http://localhost:8025"}),
+        DjangoEmail.from_options(DJANGO),
+        DjangoEmail.from_options({**DJANGO, "email_options": {"host": "localhost", "use_tls": True}}),
+        Apprise(urls={"phone": "ntfy://alerts", "team": "discord://123456789012345678/aBcDeFgHiJ"}),
+        Apprise(urls={"phone": "json://localhost?retry=3&optional=yes"}),
+        Apprise(url=f"{VONAGE}/{{to}}"),
+        Apprise(url="mailto://shop:secret@example.com?to={to}", pattern="[^@,]+@[^@,]+"),
     ],
 )
 def test_settings_that_work_have_no_problem(backend: Backend) -> None:
@@ -121,12 +135,85 @@ def test_a_mail_setting_that_cannot_work_is_named(changes: dict[str, str], varia
     assert variables(smtp(**changes)) == [variable]
 
 
+@pytest.mark.parametrize(
+    ("changes", "variable"),
+    [
+        ({"api_key": "", "base_url": "https://api.resend.com"}, "RESEND_API_KEY"),
+        ({"api_key": "re_123 456"}, "RESEND_API_KEY"),
+        ({"sender": ""}, "EMAIL_SENDER"),
+        ({"sender": "Shop"}, "EMAIL_SENDER"),
+        ({"base_url": "http://api.resend.com"}, "RESEND_BASE_URL"),
+    ],
+)
+def test_a_setting_of_resend_that_cannot_work_is_named(changes: dict[str, str], variable: str) -> None:
+    assert variables(Resend.from_options({**RESEND, **changes})) == [variable]
+
+
+@pytest.mark.parametrize(
+    ("changes", "variable"),
+    [
+        ({"email_backend": "", "email_options": {"host": "localhost"}}, "email_backend"),
+        ({"email_backend": "nowhere.EmailBackend"}, "email_backend"),
+        ({"email_options": {"use_tls": True, "use_ssl": True}}, "email_backend"),
+        ({"sender": ""}, "EMAIL_SENDER"),
+        ({"sender": "a@example.com, b@example.com"}, "EMAIL_SENDER"),
+    ],
+)
+def test_an_option_of_a_django_backend_that_cannot_work_is_named(changes: dict[str, Any], variable: str) -> None:
+    assert variables(DjangoEmail.from_options({**DJANGO, **changes})) == [variable]
+
+
+@pytest.mark.parametrize("backend", [Resend, DjangoEmail])
+def test_a_sender_alone_may_be_another_backends(backend: type[Backend]) -> None:
+    assert variables(backend.from_options({"sender": "shop@example.com"})) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nosuch://localhost", "none that apprise knows"),
+        ("localhost", "none that apprise knows"),
+        ("file:///etc/passwd", "none that apprise knows"),
+        ("config://localhost/all", "none that apprise knows"),
+        ("json://localhost, json://localhost/other", "several services"),
+        ("ntfy://localhost/alerts/news", "several recipients"),
+        ("json://localhost?overflow=split", "overflow"),
+    ],
+)
+def test_a_url_that_is_not_one_service_is_told_by_its_name(url: str, words: str) -> None:
+    (problem,) = Apprise(urls={"phone": url}).problems()
+    assert problem.variable == "APPRISE_URLS"
+    assert "'phone'" in problem.detail
+    assert words in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"url": VONAGE}, "no {to}"),
+        ({"url": f"{VONAGE}/?x={{to}}"}, "takes no recipient"),
+        ({"url": "nosuch://{to}"}, "none that apprise knows"),
+        ({"url": f"{VONAGE}/{{to}}/15005550009"}, "several recipients"),
+        ({"url": f"{VONAGE}/{{to}}", "pattern": "("}, "no regular expression"),
+        ({"url": f"{VONAGE}/{{to}}", "urls": {"phone": "json://localhost"}}, "keep one"),
+    ],
+)
+def test_a_url_for_recipients_that_cannot_work_is_told(options: dict[str, Any], words: str) -> None:
+    (problem,) = Apprise.from_options(options).problems()
+    assert problem.variable == "url"
+    assert words in problem.detail
+    assert "secret" not in problem.detail
+
+
 def test_no_problem_shows_a_secret() -> None:
     backends = [
         SlackWebhook({"default": "http://hooks.slack.com/services/T/B/s3cret"}),
         twilio(auth_token="s3cret", account_sid="x"),
         smtp(security="none", username="shop", password="s3cret"),
+        Resend(api_key="s3cret s3cret", sender="shop@example.com"),
+        DjangoEmail(**{**DJANGO, "email_options": {"password": "s3cret", "use_tls": True, "use_ssl": True}}),
+        Apprise(urls={"phone": "nosuch://s3cret@localhost"}),
     ]
     shown = [problem.detail for backend in backends for problem in backend.problems()]
-    assert len(shown) == 3
+    assert len(shown) == 6
     assert [detail for detail in shown if "s3cret" in detail] == []

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from channels import sandbox
 from channels.contract import OnUnknown
-from channels.registry import channel, channel_for, channel_of, channels, is_test, twins
+from channels.registry import backends_of, channel, channel_for, channel_of, channels, is_test, twins
+from channels.slack import SlackWebhook
 
 WEBHOOK = "https://hooks.slack.com/services/T/B/x"
 SETTINGS = {
@@ -101,4 +105,101 @@ def test_an_entry_without_a_known_policy_is_refused_by_its_name(policy: dict[str
         override_settings(NOTIFIER_CHANNELS={"chat": entry}),
         pytest.raises(ImproperlyConfigured, match=r'"chat".*"on_unknown".*resend or hold'),
     ):
+        channels()
+
+
+SPARE = {"name": "spare", "backend": "channels.slack.SlackWebhook", "webhooks": {"ops": f"{WEBHOOK}2"}}
+OTHER = {**SPARE, "name": "other-2", "webhooks": {"dev": f"{WEBHOOK}3"}}
+WITH_BACKUPS = {**SETTINGS, "chat": {**SETTINGS["chat"], "backups": [SPARE, OTHER]}}
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_BACKUPS)
+def test_each_backend_of_a_channel_has_lanes_of_its_own_named_by_it() -> None:
+    first, spare, other = backends_of(channel("chat"))
+
+    assert list(channels()) == ["chat", "text"]
+    assert [each.head for each in (first, spare, other)] == ["chat", "chat@spare", "chat@other-2"]
+    assert spare.instead_of("chat:ops") == other.instead_of(first.lane("ops")).replace("other-2", "spare")
+    assert first.instead_of("chat@spare:ops") == first.lane("ops") == "chat:ops"
+    assert [channel_for(each.instead_of("chat:ops")) for each in (first, spare, other)] == [first, spare, other]
+    assert channel_for("chat@spare:ops") is spare
+    assert {channel_of(each.instead_of("chat:ops")) for each in (first, spare, other)} == {"chat"}
+    assert (spare.on_unknown, spare.batch) == (first.on_unknown, first.batch)
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_BACKUPS)
+def test_a_backend_that_the_settings_do_not_know_sends_nothing() -> None:
+    assert channel_for("chat@gone:ops") is None
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_BACKUPS)
+def test_a_backup_takes_what_it_can_send() -> None:
+    _, spare, other = backends_of(channel("chat"))
+
+    assert spare.takes(to="ops", subject="", body="hello")
+    assert not other.takes(to="ops", subject="", body="hello")
+
+
+class Broken(SlackWebhook):
+    def validate(self, *, to: str, subject: str, body: str) -> str:
+        raise ZeroDivisionError
+
+
+BROKEN = {**SPARE, "backend": f"{__name__}.Broken"}
+
+
+def test_a_backup_that_fails_to_say_so_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, ModuleType(__name__))
+    monkeypatch.setattr(sys.modules[__name__], "Broken", Broken, raising=False)
+    with override_settings(NOTIFIER_CHANNELS={"chat": {**SETTINGS["chat"], "backups": [BROKEN]}}):
+        assert not backends_of(channel("chat"))[1].takes(to="ops", subject="", body="hello")
+
+
+@override_settings(NOTIFIER_CHANNELS={"text": {**SETTINGS["text"], "backups": [{**SETTINGS["text"], "name": "b"}]}})
+def test_a_backup_without_a_provider_takes_nothing() -> None:
+    assert not backends_of(channel("text"))[1].takes(to="+14155552671", subject="", body="hello")
+
+
+@override_settings(NOTIFIER_CHANNELS=WITH_BACKUPS)
+def test_a_worker_that_knows_of_no_backups_finds_no_channel_for_their_lanes() -> None:
+    assert "chat@spare:ops".partition(":")[0] not in channels()  # as it reads them
+
+
+PLAYED_SPARE = {**SPARE, "sandbox": PLAYED["slack"]}
+
+
+@override_settings(
+    NOTIFIER_CHANNELS={"chat": {**WITH_SANDBOX["chat"], "backups": [OTHER, PLAYED_SPARE]}, "text": SETTINGS["text"]}
+)
+def test_a_test_goes_on_by_the_twins_of_backups_and_never_by_a_backup() -> None:
+    twin, spare = backends_of(twins()["chat"])
+
+    assert (twin.instead_of("~test:chat@spare:ops"), spare.instead_of("~test:chat:ops")) == (
+        "~test:chat:ops",
+        "~test:chat@spare:ops",
+    )
+    assert channel_for("~test:chat@spare:ops") is spare
+    assert channel_for("~test:chat@other-2:ops") is None
+    assert "8025" in vars(spare.backend)["_webhooks"]["ops"]
+
+
+@pytest.mark.parametrize("name", ["Spare", "a:b", "a@b", "", None, "x" * 31])
+def test_a_backup_needs_a_name_that_lanes_and_addresses_can_bear(name: str | None) -> None:
+    entry = {**SETTINGS["chat"], "backups": [{**SPARE, "name": name}]}
+    with (
+        override_settings(NOTIFIER_CHANNELS={"chat": entry}),
+        pytest.raises(ImproperlyConfigured, match=r'"chat".*"backups".*"name"'),
+    ):
+        channels()
+
+
+@pytest.mark.parametrize("name", ["chat@spare", "~test"])
+def test_no_channel_passes_for_a_backup(name: str) -> None:
+    with override_settings(NOTIFIER_CHANNELS={name: SETTINGS["chat"]}), pytest.raises(ImproperlyConfigured):
+        channels()
+
+
+def test_two_backups_of_one_name_are_refused() -> None:
+    entry = {**SETTINGS["chat"], "backups": [SPARE, SPARE]}
+    with override_settings(NOTIFIER_CHANNELS={"chat": entry}), pytest.raises(ImproperlyConfigured, match="of its own"):
         channels()

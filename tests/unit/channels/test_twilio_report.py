@@ -47,7 +47,7 @@ def test_a_status_says_how_far_the_message_has_come(status: str, progress: Progr
     assert report({"MessageSid": SID, "MessageStatus": status}).progress is progress
 
 
-@pytest.mark.parametrize("code", ["30003", "30004", "30005", "30006", "30007", "30008"])
+@pytest.mark.parametrize("code", ["21610", "30003", "30004", "30005", "30006", "30007", "30008"])
 def test_what_was_not_delivered_tells_twilios_code(code: str) -> None:
     fields = {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": code}
     assert report(fields) == DeliveryReport(provider_id=SID, progress=Progress.UNDELIVERED, code=code)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from channels.apprise import Apprise
 from channels.contract import Backend, Unacceptable
+from channels.django_email import DjangoEmail
+from channels.resend import Resend
 from channels.slack import SlackWebhook
 from channels.smtp import SmtpEmail
 from channels.twilio_sms import TwilioSms
@@ -12,6 +15,8 @@ from channels.twilio_sms import TwilioSms
 SLACK = SlackWebhook({"default": "https://hooks.slack.com/a", "ops": "https://hooks.slack.com/b"})
 SMS = TwilioSms()
 EMAIL = SmtpEmail()
+APPRISE = Apprise(urls={"phone": "json://localhost", "ops": "json://localhost/ops"})
+BACKUP = Apprise(url="vonage://key:secret@15005550006/{to}")
 
 
 def refusal(backend: Backend, *, to: str, subject: str = "", body: str = "hello") -> tuple[str, str]:
@@ -78,6 +83,8 @@ def test_a_subject_is_one_line_of_limited_length() -> None:
         (SMS, "+15005550010", "", "x" * 1600),
         (EMAIL, "ada@example.com", "Hello", "x" * 262_144),
         (EMAIL, "ada@example.com", "Hello", "ü" * 131_072),
+        (APPRISE, "phone", "", "x" * 32_768),
+        (BACKUP, "+15005550010", "", "x" * 32_768),
     ],
 )
 def test_a_message_has_a_longest_length(backend: Backend, to: str, subject: str, longest: str) -> None:
@@ -86,7 +93,8 @@ def test_a_message_has_a_longest_length(backend: Backend, to: str, subject: str,
 
 
 @pytest.mark.parametrize(
-    ("backend", "to", "subject"), [(SLACK, "", ""), (SMS, "+15005550010", ""), (EMAIL, "a@b.co", "s")]
+    ("backend", "to", "subject"),
+    [(SLACK, "", ""), (SMS, "+15005550010", ""), (EMAIL, "a@b.co", "s"), (APPRISE, "ops", "")],
 )
 @pytest.mark.parametrize(("body", "code"), [("", "blank"), (" \n", "blank"), ("a\x00", "invalid_characters")])
 def test_no_channel_sends_nothing(backend: Backend, to: str, subject: str, body: str, code: str) -> None:
@@ -132,3 +140,65 @@ def test_an_email_address_comes_back_normalised() -> None:
 
 def test_an_email_to_nobody_is_refused() -> None:
     assert refusal(EMAIL, to="ada", subject="Hello") == ("to", "invalid_email_address")
+
+
+@pytest.mark.parametrize("backend", [Resend(), DjangoEmail()])
+def test_every_email_backend_asks_the_same(backend: Backend) -> None:
+    assert backend.validate(to="Ada@Bücher.Example", subject="Hello", body="x") == "Ada@xn--bcher-kva.example"
+    assert refusal(backend, to="ada", subject="Hello") == ("to", "invalid_email_address")
+    assert refusal(backend, to="ada@example.com") == ("subject", "required")
+    assert backend.rules() == EMAIL.rules()
+    assert backend.destination("ada@example.com") == ""
+
+
+def test_apprise_sends_to_a_destination_by_its_name_and_each_is_a_lane_of_its_own() -> None:
+    assert APPRISE.validate(to="phone", subject="", body="hello") == APPRISE.destination("phone") == "phone"
+    assert Apprise(urls={"phone": "json://localhost"}).validate(to="", subject="", body="hello") == "phone"
+
+
+@pytest.mark.parametrize("to", ["", "default", "nobody", "Phone", "json://localhost", "+15005550010"])
+def test_apprise_refuses_a_name_that_no_destination_has(to: str) -> None:
+    assert refusal(APPRISE, to=to) == ("to", "unknown_destination")
+
+
+def test_apprise_takes_a_title_of_one_line() -> None:
+    assert APPRISE.validate(to="ops", subject="x" * 250, body="hello") == "ops"
+    assert refusal(APPRISE, to="ops", subject="x" * 251) == ("subject", "too_long")
+    assert refusal(APPRISE, to="ops", subject="a\nb") == ("subject", "invalid_characters")
+
+
+def test_apprise_as_a_backup_takes_a_number_in_e164_and_has_one_lane() -> None:
+    assert BACKUP.validate(to="+15005550010", subject="", body="hello") == "+15005550010"
+    assert BACKUP.destination("+15005550010") == ""
+
+
+@pytest.mark.parametrize("to", ["", "15005550010", "+1500", "+15005550010\n", "+15005550010,+15005550011", "phone"])
+def test_apprise_as_a_backup_refuses_what_its_pattern_does_not_match(to: str) -> None:
+    assert refusal(BACKUP, to=to) == ("to", "invalid_recipient")
+
+
+def test_the_pattern_of_a_backup_is_its_own() -> None:
+    mail = Apprise(url="mailto://shop:secret@example.com?to={to}", pattern="[a-z]+@example[.]com")
+    assert mail.validate(to="ada@example.com", subject="", body="hello") == "ada@example.com"
+    assert refusal(mail, to="ada@example.org") == ("to", "invalid_recipient")
+
+
+def test_an_sms_may_be_limited_in_segments_and_the_refusal_says_how_many_it_takes() -> None:
+    limited = TwilioSms(max_segments=2)
+    for longest in ("a" * 306, "ж" * 134):
+        assert limited.validate(to="+15005550010", subject="", body=longest)
+        assert refusal(limited, to="+15005550010", body=longest + longest[0]) == ("message", "too_many_segments")
+    with pytest.raises(
+        Unacceptable, match=r"takes 3 segments in UCS-2, and may take 2: .* leave out what GSM-7 has not"
+    ):
+        limited.validate(to="+15005550010", subject="", body="ж" * 135)
+
+
+def test_what_is_limited_in_segments_is_not_accepted_by_the_database_which_cannot_count_them() -> None:
+    assert SMS.rules() is not None
+    assert TwilioSms(max_segments=2).rules() is None
+
+
+def test_an_sms_is_measured_and_nothing_else_is() -> None:
+    assert SMS.measure("naïve") == {"encoding": "UCS-2", "segments": 1}
+    assert SLACK.measure("hello") == EMAIL.measure("hello") == {}
