@@ -83,6 +83,7 @@ def test_what_puts_one_recipient_off_says_nothing_of_the_relay(
         (b"553 not like that\r\n", Refused.MESSAGE),
         (b"550 5.1.1 no such user\r\n", Refused.RECIPIENT),
         (b"550 5.1.2 no such host\r\n", Refused.MESSAGE),
+        (b"556 5.1.10 no mail here\r\n", Refused.RECIPIENT),
         (b"552 5.2.2 mailbox full\r\n", Refused.MESSAGE),
         (b"554 5.7.1 go away\r\n", Refused.MESSAGE),
         (b"550 5.7.26 unauthenticated\r\n", Refused.MESSAGE),
