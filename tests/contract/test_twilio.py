@@ -97,10 +97,10 @@ def test_a_message_created_as_failed_is_permanent(twilio: HttpStandIn, code: int
     assert error.code == str(code)
 
 
-def test_a_message_created_as_failed_for_an_opted_out_recipient_refuses_the_recipient(twilio: HttpStandIn) -> None:
+def test_a_message_created_as_failed_for_an_opted_out_recipient_says_that_it_opted_out(twilio: HttpStandIn) -> None:
     error = answered(twilio, says(201, {"sid": SID, "status": "failed", "error_code": 21610}))
     assert isinstance(error, PermanentError)
-    assert (error.code, error.refuses) == ("21610", Refused.RECIPIENT)
+    assert (error.code, error.refuses) == ("21610", Refused.OPTED_OUT)
 
 
 def test_a_message_created_and_dropped_by_a_full_queue_is_tried_again(twilio: HttpStandIn) -> None:
