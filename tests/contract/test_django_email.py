@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import requests
 from anymail.backends.test import EmailBackend as AnymailTestBackend
 from anymail.exceptions import (
     AnymailAPIError,
@@ -88,6 +89,7 @@ def raised(error: BaseException) -> Receipt | ChannelError:
         (AnymailConfigurationError("no"), "configuration"),
         (AnymailAPIError("no"), "unknown"),
         (ConnectionRefusedError(111, "refused"), "not sent"),
+        (requests.ConnectTimeout(), "not sent"),
         (ConnectionResetError(104, "reset"), "unknown"),
         (TimeoutError(), "unknown"),
         (KeyError("s3cr3tTok3n"), "unknown"),
