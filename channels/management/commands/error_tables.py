@@ -21,8 +21,8 @@ INTRODUCTION = """\
 
 What comes of each answer, by the tables that the backends raise their errors from. The contract suite has every row
 said at the wire that is said there. An attempt records the backend and the code; the row decides that says most: the
-provider's own word, then the status or the reply, then a form of them (`4xx`, `5yz`). What each kind leads to is told in
-[channels](channels.md). Written by `make errors`; a test compares it with the code.
+provider's own word, then the status or the reply, then a form of them (`4xx`, `5yz`). What each kind leads to is
+told in [channels](channels.md). Written by `make errors`; a test compares it with the code.
 """
 NETWORK = """\
 What happens before any answer, or instead of one, whatever the protocol. *In doubt*: over HTTP as soon as a byte of the
