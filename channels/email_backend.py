@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.utils import getaddresses
 from functools import cache
+from typing import Any, ClassVar
 
-from channels import text
-from channels.contract import Backend, Message, Unacceptable
+from channels import mail_content, text
+from channels.contract import Backend, Content, Message, Unacceptable
 from channels.rules import Recipient, Rules, Subject
 
 MESSAGE_LIMIT = 256 * 1024  # bytes of UTF-8
@@ -16,6 +18,8 @@ HEADER_LIMIT = 998  # characters of a line: https://www.rfc-editor.org/rfc/rfc53
 
 class EmailBackend(Backend):
     """One vendor's way to send a mail to one recipient."""
+
+    carries: ClassVar = mail_content.NAMES
 
     def validate(self, *, to: str, subject: str, body: str) -> str:
         """`to` is one bare address. Its domain comes back in lower-case ASCII (IDNA 2008)."""
@@ -27,6 +31,9 @@ class EmailBackend(Backend):
             detail = f"must be at most {MESSAGE_LIMIT} bytes of UTF-8, not {size}"
             raise Unacceptable("message", "too_long", detail)
         return text.normal_address("to", to)
+
+    def validate_content(self, given: Mapping[str, Any]) -> Content:
+        return mail_content.content(given)
 
     def rules(self) -> Rules:
         """Stricter in one thing: a domain in ASCII. No database knows how IDNA writes ß."""

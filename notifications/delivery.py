@@ -27,7 +27,6 @@ from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
 from notifications.recorder import Ledger, Recorder, is_quick
-from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
 
@@ -178,7 +177,7 @@ class Delivery:
                     if failure is not None:
                         if self.gate.failed(entry, failure):
                             break
-                    elif (state.failures or entry.probing) and result.outcome is Outcome.ACCEPTED:
+                    elif (state.failures or entry.probing) and sending.is_success(result, known):
                         self.gate.succeeded(entry)
                     took = result.finished - result.started
                     pace.sent(took)

@@ -196,7 +196,7 @@ def doubtful(post: Post, providers: dict[str, str]) -> tuple[Claim, Channel]:
 def test_what_expires_during_its_look_up_is_not_sent(doubtful: tuple[Claim, Channel], sandbox: Sandbox) -> None:
     claim, known = doubtful
     with known.backend.session() as session:
-        result, failure = sending.send(session, claim, known, left=timedelta(microseconds=1))
+        result, failure = sending.send(session, claim, "sms", known, left=timedelta(microseconds=1))
 
     assert (result.outcome, result.decision.status, result.code) == (Outcome.RELEASED, Status.FAILED, "expired")
     assert (failure, sandbox.mailbox.messages()) == (None, [])
@@ -208,7 +208,7 @@ def test_a_claim_that_was_taken_away_during_its_look_up_is_not_sent(
     claim, known = doubtful
     Notification.objects.update(attempt=claim.attempt + 1)
     with known.backend.session() as session:
-        result, failure = sending.send(session, claim, known, left=None)
+        result, failure = sending.send(session, claim, "sms", known, left=None)
 
     assert isinstance(failure, TransientError)
     assert (result.outcome, failure.code, failure.isolated) == (Outcome.TRANSIENT, "claim_lost", True)
