@@ -73,6 +73,9 @@ def _taken(message: Message, claim: Claim, each: Channel, known: Channel, *, sin
     except (ChannelError, Unacceptable) as error:
         log.warning("look_up.not_answered", backend=each.head, code=error.code)
         return []
+    except Exception:  # our bug, and none of the one that sends
+        log.exception("look_up.unexpected", backend=each.head)
+        return []
     return [receipt.provider_id for receipt in receipts if not receipt.code]
 
 
