@@ -14,7 +14,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from channels.contract import ConfigurationError, OnUnknown, Session
-from channels.registry import Channel, by_head, channel_for, is_test
+from channels.registry import Channel, backends_of, by_head, channel_for, is_test
 from notifications import content, nudge, pauses, sending
 from notifications.content import Octets
 from notifications.cursors import Cursors
@@ -63,7 +63,11 @@ class Delivery:
         self.gate = Gate()
         self.cursors = Cursors()
         self._paces: dict[str, Pace] = defaultdict(Pace)
-        self._ledgers = {head: Ledger(reported=known.backend.gives_reports) for head, known in by_head().items()}
+        # By any backend of its channel: what one sends may turn out to be another's.
+        self._ledgers = {
+            head: Ledger(reported=any(each.backend.gives_reports for each in backends_of(known)))
+            for head, known in by_head().items()
+        }
 
     def drain(self, lane: str) -> Drained:
         """Work on a lane until nothing is due, it may send no more, the time is up or the process stops."""

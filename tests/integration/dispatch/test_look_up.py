@@ -187,7 +187,7 @@ def doubtful(post: Post, providers: dict[str, str]) -> tuple[Claim, Channel]:
     post("hello", **SMS)
     worker = rows.worker()
     (first,) = rows.claimed(worker, lane="sms")
-    rows.recorded(rows.result(first, Outcome.IN_DOUBT, hold=True))
+    rows.recorded(rows.result(first, Outcome.IN_DOUBT, hold=True, backend="twilio_sms"))
     operate.replay([first.id], actor="a test")
     (again,) = rows.claimed(worker, lane="sms")
     return again, channels()["sms"]
