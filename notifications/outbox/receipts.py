@@ -43,10 +43,11 @@ FROM (
 WITH_RECEIPTS: Final = "SELECT DISTINCT notification_id FROM receipt WHERE notification_id = ANY(%(ids)s::uuid[])"
 
 # Settles the notification. If its claim is still open, the receipt ends it: the attempt row is written here, and the
-# worker's own record finds it. Index: primary key. Rows: (id).
+# worker's own record finds it; marked, where its provider may have forgotten its key. Index: primary key. Rows: (id).
 SETTLE: Final = f"""
 WITH before AS (
-    SELECT id, attempt, status, worker_id, coalesce(started_at, claimed_at) AS began, possible_duplicate
+    SELECT id, attempt, status, worker_id, coalesce(started_at, claimed_at) AS began,
+           coalesce(possible_duplicate OR deduplicated_until <= now(), false) AS possible_duplicate
     FROM notification WHERE id = %(id)s
 ), ended AS (
     INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,

@@ -32,7 +32,7 @@ REASON: Final[LiteralString] = f"CASE WHEN (SELECT EXISTS (SELECT 1 FROM suppres
 REASON_IN_LANE: Final[LiteralString] = f"""CASE WHEN (
         SELECT starts_with((
             SELECT s.address FROM suppression AS s WHERE s.address >= c.begins ORDER BY s.address LIMIT 1
-        ), c.begins) FROM (SELECT substring({{lane}}::text FROM '^(?:{MARK})?[^:]*') || ':' AS begins OFFSET 0) AS c
+        ), c.begins) FROM (SELECT substring({{lane}}::text FROM '^(?:{MARK})?[^:@]*') || ':' AS begins OFFSET 0) AS c
     ) THEN {_REASON} END"""
 
 # Puts recipients on the list; one that is there stays as it is. Index: suppression_once. Rows: (address) of each that

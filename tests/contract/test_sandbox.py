@@ -16,11 +16,12 @@ import requests
 
 from channels import mail_content
 from channels.contract import Backend, Content, File, PermanentError, Receipt
+from channels.email_backend import MESSAGE_LIMIT
 from channels.sandbox.faults import Fault, Kind, Stage
 from channels.sandbox.mailbox import KEPT_CHARACTERS, Mailbox
 from channels.sandbox.server import Sandbox
 from channels.slack import SlackWebhook
-from channels.smtp import MESSAGE_LIMIT, SmtpEmail
+from channels.smtp import SmtpEmail
 from channels.twilio_sms import TwilioSms
 from tests.contract.providers import MESSAGE, kind, outcome
 from tests.ports import free_port

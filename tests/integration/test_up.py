@@ -399,6 +399,13 @@ def test_a_configured_provider_is_not_played_by_the_sandbox(folder: Path) -> Non
         assert f"SANDBOX_URL=http://127.0.0.1:{up.sandbox_port}".encode() in environment
 
 
+def test_what_the_sandbox_plays_is_paced_as_the_settings_say(folder: Path) -> None:
+    with running(folder / "paced", WORKER_PROCESSES="0", SLACK_RATE="7/s", SLACK_ON_UNKNOWN="hold") as up:
+        assert "plays the providers of slack, email, sms" in up.await_ready()
+        environment = Path(f"/proc/{min(up.children('granian'))}/environ").read_bytes().split(b"\0")
+        assert {b"SLACK_RATE=7/s", b"SLACK_ON_UNKNOWN=hold"} <= set(environment)
+
+
 def test_with_every_provider_configured_the_sandbox_takes_what_test_keys_send(folder: Path) -> None:
     providers = {
         "SLACK_WEB_HOOK_URL": "https://hooks.slack.example/services/T1/B1/secret",

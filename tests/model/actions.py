@@ -446,7 +446,7 @@ class Diverting(Action):
         return set(divert.divert(self.lane, dict.fromkeys(self.ids, self.to), hold_unknown=False))
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, set[UUID]]:
-        if self.lane not in before.stopped or self.to in before.paused:
+        if self.lane not in before.stopped or self.to in before.paused | before.half_open:
             return before, set()
         ids = [
             row.id

@@ -137,7 +137,8 @@ def settled(row: Row) -> Row:
     if status is None:
         return row
     if row.status is Status.SENDING:
-        attempts = (*attempts, Ended(row.attempt, Outcome.ACCEPTED, marked=row.marked))
+        forgotten = row.key is not None and row.key <= 0
+        attempts = (*attempts, Ended(row.attempt, Outcome.ACCEPTED, marked=row.marked or forgotten))
     return replace(row, status=status, attempts=attempts, finished=0, worker=None, started=False)
 
 

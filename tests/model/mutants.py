@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from notifications.outbox import claim, divert, operate, purge, receipts, record, recover, suppress
+from notifications.outbox.statement import squeezed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,9 @@ class Mutant:
     def live(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Raises: AssertionError where a clause is not in the statement, and nothing would be broken."""
         sql: str = getattr(self.module, self.statement)
-        for clause, instead in self.clauses.items():
-            assert clause in sql, f"{clause!r} is not in {self.statement}"
+        for readable, instead in self.clauses.items():
+            clause = readable if readable in sql else squeezed(readable)
+            assert clause in sql, f"{readable!r} is not in {self.statement}"
             sql = sql.replace(clause, instead)
         monkeypatch.setattr(self.module, self.statement, sql)
 

@@ -125,7 +125,7 @@ def a_key_has_one_answer(step: Step) -> None:
 
 
 def the_books_balance(step: Step) -> None:
-    assert step.after.broken == ()
+    assert step.after.broken == (), step.after.broken
 
 
 PROMISES: Final[tuple[Callable[[Step], None], ...]] = (
