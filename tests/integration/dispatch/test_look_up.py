@@ -78,6 +78,19 @@ def test_what_the_provider_has_is_not_sent_again(post: Post, sandbox: Sandbox, p
     assert books()
 
 
+def test_whose_attempt_nobody_wrote_down_is_asked_for_as_well(
+    post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    id_ = held(post, sandbox, providers, TAKEN)
+    Attempt.objects.update(backend="")  # as of a dead worker, buried by one that does not know the lane
+    resend(id_)
+    with processes.worker(**providers):
+        eventually(lambda: status(id_) == "sent", what="found")
+
+    assert len(sandbox.mailbox.messages()) == 1
+    assert attempts(id_) == [(1, "in_doubt", ""), (2, "accepted", FOUND)]
+
+
 def test_what_the_provider_has_not_is_sent_once_and_marked(
     post: Post, sandbox: Sandbox, providers: dict[str, str]
 ) -> None:
