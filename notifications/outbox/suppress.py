@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, LiteralString
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from channels.registry import MARK
 from notifications.models import Notification, Suppression
 from notifications.outbox.statement import run, storable
 from notifications.states import Reason
+
+TRUSTED_FOR: Final = 1.0  # seconds: what is known of the list as a whole, as of an API key
 
 # Parts of other statements. `address` of a notification {row} (channel, recipient, lane), as the table has it.
 ADDRESS: Final[LiteralString] = (
@@ -34,6 +37,13 @@ REASON_IN_LANE: Final[LiteralString] = f"""CASE WHEN (
             SELECT s.address FROM suppression AS s WHERE s.address >= c.begins ORDER BY s.address LIMIT 1
         ), c.begins) FROM (SELECT substring({{lane}}::text FROM '^(?:{MARK})?[^:@]*') || ':' AS begins OFFSET 0) AS c
     ) THEN {_REASON} END"""
+
+# Which of %(channels)s, a test's behind its mark, have anybody on the list. Index: suppression_once. Rows: (channel).
+LISTED: Final = """
+SELECT c FROM unnest(%(channels)s::text[]) AS c WHERE starts_with(
+    (SELECT s.address FROM suppression AS s WHERE s.address >= c || ':' ORDER BY s.address LIMIT 1), c || ':'
+)
+"""
 
 # Puts recipients on the list; one that is there stays as it is. Index: suppression_once. Rows: (address) of each that
 # was not there.
@@ -93,6 +103,23 @@ def address(channel: str, recipient: str, *, test: bool) -> str:
     return f"{MARK if test else ''}{channel}:{recipient}"
 
 
+# By channel, a test's behind its mark: whether anybody is on the list for it, and until when that is believed.
+_listed: dict[str, tuple[bool, float]] = {}
+
+
+def any_in(channels: Collection[str]) -> bool:
+    """Whether anybody is on the list for any of these channels, a test's behind its mark.
+
+    A second ago, at the most: a look each time would cost a round trip. Who comes on the list of a channel that had
+    nobody may be asked for until then, and is stopped when a worker claims it.
+    """
+    asked = monotonic()
+    if old := [channel for channel in channels if channel not in _listed or _listed[channel][1] < asked]:
+        some = {channel for (channel,) in run(LISTED, {"channels": old})}
+        _listed.update({channel: (channel in some, asked + TRUSTED_FOR) for channel in old})
+    return any(_listed[channel][0] for channel in channels)
+
+
 def is_suppressed(notification: Notification) -> bool:
     """Whether nothing is sent to its recipient, now."""
     wanted = address(notification.channel, notification.recipient, test=notification.is_test)
@@ -113,6 +140,7 @@ def add(recipients: Iterable[Suppressed]) -> set[str]:
         "notifications": [each.notification_id for each in rows],
         "actors": [each.created_by for each in rows],
     }
+    _listed.clear()  # this process knows better now, though the transaction may be undone
     return {address for (address,) in run(ADD, parameters)}
 
 

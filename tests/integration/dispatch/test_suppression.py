@@ -54,6 +54,7 @@ def test_who_has_opted_out_is_suppressed_until_an_operator_lets_it_through(
         )
         assert str(row.notification_id) == json.loads(first.content)["id"]
         assert OPTED_OUT not in row.detail
+        eventually(lambda: suppress.any_in({"sms"}), what="this process has looked at the list again")
         refused = caller.post("/api/v1/sms", body, key="second")
         assert (refused.status_code, json.loads(refused.content)["code"]) == (409, "suppressed")
         assert caller.post("/api/v1/sms", body, key="first").content == first.content
@@ -143,5 +144,6 @@ def test_what_the_sandbox_refuses_to_a_test_stops_nothing_live(
 
     assert Suppression.objects.get().address == f"~test:sms:{OPTED_OUT}"
     services.accept(client_row, request, key="live")
+    eventually(lambda: suppress.any_in({"~test:sms"}), what="this process has looked at the list again")
     with pytest.raises(services.Refused):
         services.accept(client_row, request, key="another test", test=True)
