@@ -46,22 +46,25 @@ class Apprise(Backend):
     """One service, for each destination or for each recipient.
 
     Options: `urls`, of names to Apprise URLs, and `to` is a name; or `url`, one with `{to}` where the recipient goes,
-    and `pattern`, which a recipient matches as a whole (a phone number in E.164 where there is none). No URL, and no
-    part of one but the recipient, ever comes from a request.
+    and `pattern`, which a recipient matches as a whole (a phone number in E.164 where there is none). `variable`: where
+    they were set. No URL, and no part of one but the recipient, ever comes from a request.
     """
 
     name = "apprise"
     send_timeout = timedelta(seconds=20)  # some services want several requests for one message
     errors: ClassVar = ERRORS
 
-    def __init__(self, *, urls: Mapping[str, str] | None = None, url: str = "", pattern: str = "") -> None:
+    def __init__(
+        self, *, urls: Mapping[str, str] | None = None, url: str = "", pattern: str = "", variable: str = ""
+    ) -> None:
         self._urls = dict(urls or {})
         self._url = url
         self._pattern = pattern or NUMBER
+        self._variable = variable or ("url" if url else "APPRISE_URLS")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Apprise:
-        return cls(**{name: options[name] for name in ("urls", "url", "pattern") if name in options})
+        return cls(**{name: options[name] for name in ("urls", "url", "pattern", "variable") if name in options})
 
     @property
     def configured(self) -> bool:
@@ -72,13 +75,13 @@ class Apprise(Backend):
         for name, url in self._urls.items():
             if not NAME.fullmatch(name):
                 detail = f"the name {name!r} must be at most 50 letters, digits, dots, dashes or underscores"
-                found.append(SettingProblem("APPRISE_URLS", detail))
+                found.append(SettingProblem(self._variable, detail))
             try:
                 service_of(url)
             except NotOne as wrong:
-                found.append(SettingProblem("APPRISE_URLS", f"the URL of {name!r} {wrong}"))
+                found.append(SettingProblem(self._variable, f"the URL of {name!r} {wrong}"))
         if self._url and (detail := self._wrong_url()):
-            found.append(SettingProblem("url", detail))
+            found.append(SettingProblem(self._variable, detail))
         return found
 
     def validate(self, *, to: str, subject: str, body: str) -> str:

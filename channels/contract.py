@@ -78,6 +78,15 @@ class Progress(enum.IntEnum):
     DELIVERED = 3  # final, whatever else is said
 
 
+class Refused(enum.StrEnum):
+    """What else a permanent refusal says no to."""
+
+    MESSAGE = "message"  # nothing else: this text to this recipient
+    RECIPIENT = "recipient"  # anything to this recipient, who is not there (no such mailbox): suppress it
+    OPTED_OUT = "opted_out"  # anything to this recipient, who wants no more: suppress it
+    DESTINATION = "destination"  # anything to this destination (an archived channel): pause its lane
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
     """What a provider says of a message after it took it."""
@@ -85,6 +94,7 @@ class DeliveryReport:
     provider_id: str
     progress: Progress
     code: str = ""  # the provider's own, where it was not delivered
+    refuses: Refused = Refused.MESSAGE  # what else that code says no to
 
 
 class Forged(Exception):
@@ -102,15 +112,6 @@ class ChannelError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
-
-
-class Refused(enum.StrEnum):
-    """What else a permanent refusal says no to."""
-
-    MESSAGE = "message"  # nothing else: this text to this recipient
-    RECIPIENT = "recipient"  # anything to this recipient, who is not there (no such mailbox): suppress it
-    OPTED_OUT = "opted_out"  # anything to this recipient, who wants no more: suppress it
-    DESTINATION = "destination"  # anything to this destination (an archived channel): pause its lane
 
 
 class PermanentError(ChannelError):
@@ -197,6 +198,8 @@ class Backend(ABC):
     # How long the provider knows a notification's own key, by which a second send is none; None: it takes no key.
     deduplicates_for: ClassVar[timedelta | None] = None
     errors: ClassVar[Table | None] = None  # what its codes mean
+    # Of what `validate_content` takes the names that do arrive. As a backup it is given no message that has any other.
+    carries: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     @abstractmethod

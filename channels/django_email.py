@@ -74,7 +74,8 @@ ERRORS = Table(
 class DjangoEmail(EmailBackend):
     """Mail from one sender.
 
-    Options: `email_backend`, the dotted path of the class; `email_options`, its keyword arguments; `sender`.
+    Options: `email_backend`, the dotted path of the class; `email_options`, its keyword arguments; `sender`;
+    `variable`, where the first two were set.
     """
 
     name = "django_email"
@@ -82,15 +83,21 @@ class DjangoEmail(EmailBackend):
     errors: ClassVar = ERRORS
 
     def __init__(
-        self, *, email_backend: str = "", email_options: Mapping[str, Any] | None = None, sender: str = ""
+        self,
+        *,
+        email_backend: str = "",
+        email_options: Mapping[str, Any] | None = None,
+        sender: str = "",
+        variable: str = "email_backend",
     ) -> None:
         self.email_backend = email_backend
         self.email_options = dict(email_options or {})
         self.sender = sender
+        self._variable = variable
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> DjangoEmail:
-        names = ("email_backend", "email_options", "sender")
+        names = ("email_backend", "email_options", "sender", "variable")
         return cls(**{name: options[name] for name in names if name in options})
 
     @property
@@ -101,7 +108,7 @@ class DjangoEmail(EmailBackend):
         if not (self.email_backend or self.email_options):
             return []  # EMAIL_SENDER alone may be another backend's
         if not self.email_backend:
-            return [SettingProblem("email_backend", "is missing beside email_options")]
+            return [SettingProblem(self._variable, "is missing beside email_options")]
         found = []
         if not self.sender:
             found.append(SettingProblem("EMAIL_SENDER", "is missing beside email_backend"))
@@ -110,7 +117,7 @@ class DjangoEmail(EmailBackend):
         try:
             self.connection()
         except ConfigurationError as error:
-            found.append(SettingProblem("email_backend", error.detail))
+            found.append(SettingProblem(self._variable, error.detail))
         return found
 
     @contextmanager

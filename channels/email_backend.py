@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import getaddresses
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from channels import mail_content, text
 from channels.contract import Backend, ConfigurationError, Content, Unacceptable
@@ -17,6 +17,8 @@ SUBJECT_LIMIT = 255  # characters
 
 class EmailBackend(Backend):
     """One vendor's way to send a mail to one recipient."""
+
+    carries: ClassVar = mail_content.NAMES
 
     def validate(self, *, to: str, subject: str, body: str) -> str:
         """`to` is one bare address. Its domain comes back in lower-case ASCII (IDNA 2008)."""

@@ -35,6 +35,8 @@ ONE_CLICK: Final = "List-Unsubscribe=One-Click"  # https://www.rfc-editor.org/rf
 OWN_HEADERS: Final = frozenset({"x-correlation-id", "x-smtpapi"})
 OWN_HEADERS_BEGIN: Final = "x-mc-"
 
+NAMES: Final = frozenset({"html", "reply_to", "headers", "attachments"})  # of all that a mail may have
+
 Fields = Mapping[str, Any]
 
 

@@ -1,8 +1,9 @@
 """The channels of this installation, built once from settings.NOTIFIER_CHANNELS: the live ones, and their twins.
 
-A twin is the same channel with the same backend, given the options of the entry's `sandbox` and none of the provider's:
-it sends what test keys ask for. Its lanes have a mark in their names: live notifications and tests are claimed, paced
-and paused apart, and none ever changes from the one to the other. The mark stands where others have the channel's name:
+A twin is the same channel, given the options of the entry's `sandbox` and none of the provider's: it sends what test
+keys ask for. Its backend is the same, unless those options name another, because the sandbox does not play every
+provider. Its lanes have a mark in their names: live notifications and tests are claimed, paced and paused apart, and
+none ever changes from the one to the other. The mark stands where others have the channel's name:
 a worker that knows no twins (of an earlier version, in the middle of an upgrade) finds no channel for such a lane and
 leaves it alone, where it would otherwise send what is in it to the provider.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -66,8 +67,13 @@ class Channel:
         """Its own lane for what waits in another of the channel: the destination is as the first backend has it."""
         return self._lane(lane.removeprefix(MARK).partition(":")[2])
 
-    def takes(self, *, to: str, subject: str, body: str) -> bool:
-        """Whether this backend could send what another one of the channel has accepted; raises nothing."""
+    def takes(self, *, to: str, subject: str, body: str, content: Collection[str] = ()) -> bool:
+        """Whether this backend could send what another one of the channel has accepted; raises nothing.
+
+        `content`: the names of what it has beyond its text, all of which must arrive.
+        """
+        if not self.backend.carries.issuperset(content):
+            return False
         try:
             self.backend.validate(to=to, subject=subject, body=body)
         except Unacceptable:
@@ -170,10 +176,11 @@ def _build(name: str, options: Mapping[str, Any], own: Mapping[str, Any], *, tes
     """`options`: the channel's entry; `own`: the backend's, which is the same for the first."""
     if "@" in name or f"{name}:".startswith(MARK):
         raise ImproperlyConfigured(f'No channel can be named "{name}": it is the mark of test lanes, or of backups.')
-    backend_class: type[Backend] = import_string(own["backend"])
+    given = own["sandbox"] if test else own
+    backend_class: type[Backend] = import_string(given.get("backend", own["backend"]))
     return Channel(
         name=name,
-        backend=backend_class.from_options(own["sandbox"] if test else own),
+        backend=backend_class.from_options(given),
         on_unknown=_policy(name, options.get("on_unknown")),
         batch=options["batch"],
         max_tries=options.get("max_tries"),

@@ -85,6 +85,7 @@ class SlackWebhook(Backend):
     name = "slack_webhook"
     send_timeout = timedelta(seconds=10)  # Slack answers in well under one, and asks others to within 3
     errors: ClassVar = ERRORS
+    carries: ClassVar = slack_content.NAMES
 
     def __init__(self, webhooks: Mapping[str, str]) -> None:
         self._webhooks = webhooks

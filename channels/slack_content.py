@@ -15,6 +15,7 @@ from typing import Any, Final
 from channels import text
 from channels.contract import Content, Unacceptable
 
+NAMES: Final = frozenset({"blocks", "attachments"})
 BLOCKS_LIMIT: Final = 50
 BLOCK_ID_LIMIT: Final = 255  # characters
 TYPE_LIMIT: Final = 100  # characters; the longest that there is has 20

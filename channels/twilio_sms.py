@@ -221,11 +221,12 @@ class TwilioSms(Backend):
             progress = Progress.UNDELIVERED
         else:
             progress = Progress.TAKEN  # queued, sending, sent: and whatever Twilio may add between
-        code = _code(fields.get("ErrorCode", ""))
+        code = _code(fields.get("ErrorCode", "")) or status if progress is Progress.UNDELIVERED else ""
         return DeliveryReport(
             provider_id=fields.get("MessageSid", ""),
             progress=progress,
-            code=code or status if progress is Progress.UNDELIVERED else "",
+            code=code,
+            refuses=ERRORS[code].refuses if code in ERRORS else Refused.MESSAGE,
         )
 
     def look_up(self, message: Message, *, since: datetime) -> Sequence[Receipt]:

@@ -41,6 +41,17 @@ def digests(stored: Kept | None) -> list[bytes]:
     return [bytes.fromhex(file["digest"]) for file in stored["files"]] if stored else []
 
 
+def names(written: str | None) -> frozenset[str]:
+    """Of what it has, as its channel calls it (`html`, `attachments`), from JSON. Raises nothing: what is not ours has
+    one name, which no backend carries.
+    """
+    try:
+        stored = read(written)
+        return frozenset({*stored["fields"], *(["attachments"] if stored["files"] else [])}) if stored else frozenset()
+    except (KeyError, TypeError, ValueError):
+        return frozenset({""})
+
+
 def restored(stored: Kept | None, octets: Octets) -> Content:
     """As its channel has accepted it. Raises: KeyError where a file is not among `octets`."""
     if not stored:

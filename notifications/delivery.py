@@ -14,7 +14,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from channels.contract import ConfigurationError, OnUnknown, Session
-from channels.registry import Channel, by_head, channel_for, is_test
+from channels.registry import Channel, backends_of, by_head, channel_for, is_test
 from notifications import content, nudge, pauses, sending
 from notifications.content import Octets
 from notifications.cursors import Cursors
@@ -27,7 +27,6 @@ from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
 from notifications.recorder import Ledger, Recorder, is_quick
-from notifications.states import Outcome
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
 
@@ -64,7 +63,11 @@ class Delivery:
         self.gate = Gate()
         self.cursors = Cursors()
         self._paces: dict[str, Pace] = defaultdict(Pace)
-        self._ledgers = {head: Ledger(reported=known.backend.gives_reports) for head, known in by_head().items()}
+        # By any backend of its channel: what one sends may turn out to be another's.
+        self._ledgers = {
+            head: Ledger(reported=any(each.backend.gives_reports for each in backends_of(known)))
+            for head, known in by_head().items()
+        }
 
     def drain(self, lane: str) -> Drained:
         """Work on a lane until nothing is due, it may send no more, the time is up or the process stops."""
@@ -178,7 +181,7 @@ class Delivery:
                     if failure is not None:
                         if self.gate.failed(entry, failure):
                             break
-                    elif (state.failures or entry.probing) and result.outcome is Outcome.ACCEPTED:
+                    elif (state.failures or entry.probing) and sending.is_success(result, known):
                         self.gate.succeeded(entry)
                     took = result.finished - result.started
                     pace.sent(took)

@@ -75,5 +75,5 @@ def _after(known: Channel) -> list[Channel]:
 
 
 def _taker(backends: Iterable[Channel], waiting: divert.Waiting) -> Channel | None:
-    takes = (each for each in backends if each.takes(to=waiting.recipient, subject=waiting.subject, body=waiting.body))
-    return next(takes, None)
+    _, to, subject, body, content = waiting
+    return next((each for each in backends if each.takes(to=to, subject=subject, body=body, content=content)), None)

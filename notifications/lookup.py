@@ -1,4 +1,4 @@
-"""Before one that may have been sent is sent again: the provider is asked whether it has it.
+"""Before one that may have been sent is sent again: each provider that may have it is asked, whoever sends it now.
 
 A wrong yes would lose a message, a wrong no doubles one and marks it: in doubt the answer is no.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from django.db import Error as DatabaseError
 
-from channels.contract import Message, PermanentError, Receipt, TransientError
-from channels.registry import Channel
+from channels.contract import ChannelError, Message, PermanentError, Receipt, TransientError, Unacceptable
+from channels.registry import Channel, backends_of
 from notifications.outbox import found
 from notifications.outbox.claim import Claim
 from notifications.outbox.statement import give_back
@@ -25,20 +25,34 @@ DETAIL: Final = "found at the provider: an earlier attempt had sent it"
 log = structlog.get_logger(__name__)
 
 
-def find(claim: Claim, message: Message, known: Channel) -> Receipt | None:
-    """The message of an earlier attempt, at the provider; None: send it.
+class Found(NamedTuple):
+    """What came of it, and the name of the backend whose provider has it: of the one that sends, where none has."""
 
-    Raises: ChannelError where it cannot be known, with nothing sent by this attempt. No transaction is open while the
-    provider is waited for.
+    receipt: Receipt | None
+    backend: str
+
+
+def find(claim: Claim, message: Message, known: Channel) -> Found:
+    """The message of an earlier attempt, at the provider of that attempt; None: send it.
+
+    Raises: ChannelError where it cannot be known, with nothing sent by this attempt. Another backend's provider that
+    cannot be asked is passed over: it may be away for as long as that other one is there to send. No transaction is
+    open while a provider is waited for.
     """
     try:
-        began = found.doubtful_since(claim.id)
+        doubtful = found.doubtful_since(claim.id)
         give_back()
-        if began is None:
-            return None
-        since = began - SKEW
-        taken = [each.provider_id for each in _asked(message, known, since=since) if not each.code]
-        provider_id = found.keep(claim, taken, since=since)
+        for each in backends_of(known):
+            began = [doubtful[name] for name in (each.backend.name, found.UNNAMED) if name in doubtful]
+            if not began or not each.backend.looks_up:
+                continue
+            since = min(began) - SKEW
+            taken = _taken(message, claim, each, known, since=since)
+            if provider_id := found.keep(claim, taken, since=since):
+                log.info("look_up.finished", backend=each.head, candidates=len(taken), is_there=True)
+                return Found(Receipt(provider_id=provider_id, code=found.CODE, detail=DETAIL), each.backend.name)
+            give_back()
+            log.info("look_up.finished", backend=each.head, candidates=len(taken), is_there=False)
     except DatabaseError as error:
         log.warning("look_up.failed", error=type(error).__name__)
         raise _not_now("database", "the database could not say whose the provider's messages are") from None
@@ -46,8 +60,23 @@ def find(claim: Claim, message: Message, known: Channel) -> Receipt | None:
         raise _not_now("claim_lost", "the claim was taken away during the look-up") from None
     finally:
         give_back()
-    log.info("look_up.finished", candidates=len(taken), is_there=bool(provider_id))
-    return Receipt(provider_id=provider_id, code=found.CODE, detail=DETAIL) if provider_id else None
+    return Found(None, known.backend.name)
+
+
+def _taken(message: Message, claim: Claim, each: Channel, known: Channel, *, since: datetime) -> list[str]:
+    """The provider's names for what it has and has not given up. Raises: as `find`."""
+    if each is known:
+        return [receipt.provider_id for receipt in _asked(message, known, since=since) if not receipt.code]
+    try:
+        to = each.backend.validate(to=claim.recipient, subject=claim.subject, body=claim.body)
+        receipts = each.backend.look_up(message._replace(to=to), since=since)
+    except (ChannelError, Unacceptable) as error:
+        log.warning("look_up.not_answered", backend=each.head, code=error.code)
+        return []
+    except Exception:  # our bug, and none of the one that sends
+        log.exception("look_up.unexpected", backend=each.head)
+        return []
+    return [receipt.provider_id for receipt in receipts if not receipt.code]
 
 
 def _asked(message: Message, known: Channel, *, since: datetime) -> Sequence[Receipt]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from types import MappingProxyType
@@ -19,7 +18,6 @@ from channels.contract import (
     OnUnknown,
     PermanentError,
     RateLimited,
-    Refused,
     Session,
     TransientError,
     Unacceptable,
@@ -30,13 +28,8 @@ from notifications.outbox import keys
 from notifications.outbox.claim import Claim
 from notifications.outbox.record import Result
 from notifications.outbox.statement import give_back
-from notifications.outbox.suppress import Suppressed
-from notifications.states import Event, Outcome, Reason, Status
-
-SUPPRESSING: Final[Mapping[Refused, Reason]] = {
-    Refused.RECIPIENT: Reason.HARD_BOUNCE,
-    Refused.OPTED_OUT: Reason.OPT_OUT,
-}
+from notifications.outbox.suppress import SUPPRESSING, Suppressed
+from notifications.states import Event, Outcome, Status
 
 NO_FILES: Final[content.Octets] = MappingProxyType({})
 
@@ -61,12 +54,13 @@ def send(
     """
     began = monotonic()
     code = detail = provider_id = ""
+    backend = known.backend.name
     failure: ChannelError | None = None
     try:
         message = _message(claim, known, files)
         receipt = None
-        if claim.possible_duplicate and known.backend.looks_up:
-            receipt = lookup.find(claim, message, known)
+        if claim.possible_duplicate and any(each.backend.looks_up for each in backends_of(known)):
+            receipt, backend = lookup.find(claim, message, known)
             if receipt is None and left is not None and monotonic() - began >= left.total_seconds():
                 return expired(claim, known), None
         receipt = receipt or session.send(message)
@@ -76,10 +70,10 @@ def send(
         failure = error
         outcome, code, detail = _outcome(error), error.code, error.detail
     except Exception as error:
-        log.exception("send.unexpected", backend=known.backend.name)
+        log.exception("send.unexpected", backend=backend)
         outcome, code, detail = Outcome.UNEXPECTED, type(error).__name__, "the backend failed; see the log"
     finished = monotonic()
-    result = Result(claim, outcome, retry.ACCEPTED, known.backend.name, began, finished, code, detail, provider_id)
+    result = Result(claim, outcome, retry.ACCEPTED, backend, began, finished, code, detail, provider_id)
     return result if outcome is Outcome.ACCEPTED else _decided(result, failure, lane, known, left, key_left), failure
 
 
@@ -122,10 +116,11 @@ def _takers(claim: Claim, known: Channel, failure: ChannelError | None) -> list[
     """The names of the channel's backends that would take it, this one among them; none where no other has its turn."""
     if isinstance(failure, TransientError) and failure.isolated:
         return []  # no other provider would do better
+    has = content.names(claim.content)
     return [
         each.backup
         for each in backends_of(known)
-        if each is known or each.takes(to=claim.recipient, subject=claim.subject, body=claim.body)
+        if each is known or each.takes(to=claim.recipient, subject=claim.subject, body=claim.body, content=has)
     ]
 
 
@@ -167,6 +162,11 @@ def suppressed_by(failure: ChannelError, claim: Claim, known: Channel) -> Suppre
         notification_id=claim.id,
         created_by=known.backend.name,
     )
+
+
+def is_success(result: Result, known: Channel) -> bool:
+    """Whether its own provider has taken it; what another one's was found to have says nothing of that."""
+    return result.outcome is Outcome.ACCEPTED and result.backend == known.backend.name
 
 
 def log_result(result: Result) -> None:
@@ -233,6 +233,9 @@ def _message(claim: Claim, known: Channel, files: content.Octets) -> Message:
         except Unacceptable as error:  # the settings have changed since it was given to this one
             refusal = TransientError(error.code, "this backend does not take it", outcome_unknown=False)
             raise refusal from None
+        if lost := content.names(claim.content) - known.backend.carries:  # or it was, by a worker that did not look
+            detail = f"this backend would leave out what it has beyond its text: {', '.join(sorted(lost))}"
+            raise TransientError("not_carried", detail, outcome_unknown=False)
     return Message(
         notification_id=claim.id,
         attempt=claim.attempt,

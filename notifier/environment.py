@@ -8,12 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import rate as rates
+
+Options = Mapping[str, Any]  # of a backend, "backend" among them
+# By its kind, what makes a backend's options from the text behind a colon; the kind has the colon where it wants one.
+Kinds = Mapping[str, Callable[[str], Options]]
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -70,20 +75,22 @@ def pairs(name: str) -> dict[str, str]:
     return found
 
 
-def backups(name: str, known: Mapping[str, Callable[[str], Mapping[str, object]]]) -> list[dict[str, object]]:
-    """A comma-separated list of names, or of `name:what it needs`, as entries of a channel's `backups`, in its order.
+def backends(name: str, default: str, kinds: Kinds) -> list[Options]:
+    """A comma-separated list of kinds, or of `kind:what it needs`, as options of a channel's backends in its order.
 
-    `known`: what makes each one's options, its "backend" among them, from the text behind the colon ("" for none).
+    Each has the name of its kind, a second one of the kind with its number behind it.
     """
-    found: dict[str, dict[str, object]] = {}
-    for word in words(name):
-        backup, _, needs = word.partition(":")
-        if backup not in known or backup in found:
+    found: list[Options] = []
+    given = words(name) or [default]
+    for word in given:
+        kind, colon, needs = word.partition(":")
+        if kind + colon not in kinds or bool(colon) != bool(needs) or given.count(word) > 1:
             # What it needs is a secret more often than not: say what may be named, and show nothing of what is.
-            names = ", ".join(known) or "nothing, as yet"
-            raise ImproperlyConfigured(f"{name} must be a list of different ones of: {names}.")
-        found[backup] = {"name": backup, **known[backup](needs)}
-    return list(found.values())
+            known = ", ".join(f"{each}…" if each.endswith(":") else each for each in kinds)
+            raise ImproperlyConfigured(f"{name} must be a list of different ones of: {known}.")
+        before = sum(1 for each in given[: len(found)] if each.partition(":")[0] == kind)
+        found.append({"name": f"{kind}{before + 1}" if before else kind, **kinds[kind + colon](needs)})
+    return found
 
 
 def choice(name: str, options: tuple[str, ...], default: str) -> str:

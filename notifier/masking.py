@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -55,8 +56,9 @@ def literals(secrets: Iterable[str]) -> Sequence[str]:
     for secret in secrets:
         found.add(secret)
         if "://" in secret:
-            parts = urlsplit(secret)
-            found.update((parts.path, parts.password or ""))
+            with suppress(ValueError):  # no URL after all; whoever wants one says so
+                parts = urlsplit(secret)
+                found.update((parts.path, parts.password or ""))
     found |= {quote(secret, safe="") for secret in found}
     return sorted((word for word in found if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import sandbox
-from notifier import embedded, environment, first_run, log
+from notifier import backends, embedded, environment, first_run, log
 from notifier.environment import BASE_DIR as BASE_DIR
 
 # --- what runs -------------------------------------------------------------------------------------------
@@ -260,60 +259,42 @@ if environment.text("SLACK_WEB_HOOK_URL"):
         )
     _webhooks["default"] = environment.text("SLACK_WEB_HOOK_URL")
 
-_apprise_urls = environment.pairs("APPRISE_URLS")
-
 # What test keys send goes to the sandbox: to the same destinations by name, and with nothing of the providers' options.
 _sandbox = sandbox.options(SANDBOX_URL, SANDBOX_SMTP_PORT, _webhooks or ("default",)) if SANDBOX_URL else {}
 
 _ON_UNKNOWN = ("resend", "hold")  # what becomes of a send that nobody knows the outcome of
 _max_segments = environment.number("SMS_MAX_SEGMENTS", 0)  # each is paid for; 0 for no limit but Twilio's own
-_smtp_security = environment.choice("SMTP_SECURITY", ("tls", "starttls", "none"), "tls")
-
-# What a list of backups may name, by channel: each makes its entry's options, "backend" among them, from the text
-# behind the name's colon.
-_BACKUPS: dict[str, dict[str, Callable[[str], Mapping[str, object]]]] = {"slack": {}, "email": {}, "sms": {}}
 
 NOTIFIER_CHANNELS = {
     "slack": {
-        "backend": "channels.slack.SlackWebhook",
+        **backends.entry(
+            environment.backends("SLACK_BACKENDS", "webhooks", backends.slack(_webhooks)),
+            # Each webhook takes one message a second, and short bursts; whoever goes on past that may lose it.
+            # https://docs.slack.dev/apis/web-api/rate-limits
+            rate=environment.rate("SLACK_RATE", "1/s"),
+        ),
         "on_unknown": environment.choice("SLACK_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 20,
-        # Each webhook takes one message a second, and short bursts; whoever goes on past that may lose it.
-        # https://docs.slack.dev/apis/web-api/rate-limits
-        "rate": environment.rate("SLACK_RATE", "1/s"),
-        "webhooks": _webhooks,
         "sandbox": _sandbox.get("slack"),
-        "backups": environment.backups("SLACK_BACKUPS", _BACKUPS["slack"]),
     },
     "email": {
-        "backend": "channels.smtp.SmtpEmail",
+        **backends.entry(
+            environment.backends("EMAIL_BACKENDS", "smtp", backends.email()),
+            rate=environment.rate("EMAIL_RATE", "off"),
+        ),
         "on_unknown": environment.choice("EMAIL_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 50,
-        "rate": environment.rate("EMAIL_RATE", "off"),
-        "sender": environment.text("EMAIL_SENDER"),
-        "host": environment.text("SMTP_HOST"),
-        "port": environment.number("SMTP_PORT", {"tls": 465, "starttls": 587, "none": 25}[_smtp_security]),
-        "username": environment.text("SMTP_USERNAME"),
-        "password": environment.text("SMTP_PASSWORD"),
-        "security": _smtp_security,
-        "ca_file": environment.text("SMTP_CA_FILE"),
         "sandbox": _sandbox.get("email"),
-        "backups": environment.backups("EMAIL_BACKUPS", _BACKUPS["email"]),
     },
     "sms": {
-        "backend": "channels.twilio_sms.TwilioSms",
+        **backends.entry(
+            environment.backends("SMS_BACKENDS", "twilio", backends.sms(_max_segments)),
+            rate=environment.rate("SMS_RATE", "off"),
+        ),
         # An SMS costs money, and Twilio cannot deduplicate.
         "on_unknown": environment.choice("SMS_ON_UNKNOWN", _ON_UNKNOWN, "hold"),
         "batch": 10,
-        "rate": environment.rate("SMS_RATE", "off"),
-        "account_sid": environment.text("TWILIO_ACCOUNT_SID"),
-        "auth_token": environment.text("TWILIO_AUTH_TOKEN"),
-        "from_number": environment.text("TWILIO_FROM_NUMBER"),
-        "messaging_service_sid": environment.text("TWILIO_MESSAGING_SERVICE_SID"),
-        "base_url": environment.text("TWILIO_BASE_URL"),
-        "max_segments": _max_segments,
         "sandbox": {**_sandbox["sms"], "max_segments": _max_segments} if _sandbox else None,
-        "backups": environment.backups("SMS_BACKUPS", _BACKUPS["sms"]),
     },
     # Wherever else: each destination is a URL that apprise knows.
     "apprise": {
@@ -321,7 +302,7 @@ NOTIFIER_CHANNELS = {
         "on_unknown": environment.choice("APPRISE_ON_UNKNOWN", _ON_UNKNOWN, "resend"),
         "batch": 5,
         "optional": True,  # where it has no destinations there is no warning, and no thread waits for it
-        "urls": _apprise_urls,
+        "urls": environment.pairs("APPRISE_URLS"),
     },
     # What becomes of all those, told to the clients' own receivers; nobody can post to it.
     "webhook": {
@@ -343,7 +324,7 @@ log.configure(
     form=LOG_FORMAT,
     secrets=[
         *_webhooks.values(),
-        *_apprise_urls.values(),
+        *backends.secrets(NOTIFIER_CHANNELS),
         SECRET_KEY,
         BROKER_URL,
         str(DATABASES["default"].get("PASSWORD") or ""),

@@ -35,15 +35,25 @@ def environment(http_port: int, smtp_port: int, host: str = "127.0.0.1") -> dict
 
 
 def options(url: str, smtp_port: int, webhooks: Iterable[str]) -> dict[str, Mapping[str, object]]:
-    """Of each channel that the sandbox at this address plays, all the options its backend needs to send there.
+    """Of each channel that the sandbox at this address plays, the backend, and all the options it needs to send there.
 
     They are nobody's credentials: whatever else may answer at the address, no account is opened by them.
     """
     base_url = url.rstrip("/")
     return {
-        "slack": {"webhooks": {name: f"{base_url}{WEBHOOKS}{quote(name, safe='')}" for name in webhooks}},
-        "email": {"sender": SENDER, "host": urlsplit(url).hostname or "", "port": smtp_port, "security": "none"},
+        "slack": {
+            "backend": "channels.slack.SlackWebhook",
+            "webhooks": {name: f"{base_url}{WEBHOOKS}{quote(name, safe='')}" for name in webhooks},
+        },
+        "email": {
+            "backend": "channels.smtp.SmtpEmail",
+            "sender": SENDER,
+            "host": urlsplit(url).hostname or "",
+            "port": smtp_port,
+            "security": "none",
+        },
         "sms": {
+            "backend": "channels.twilio_sms.TwilioSms",
             "account_sid": ACCOUNT_SID,
             "auth_token": AUTH_TOKEN,
             "from_number": FROM_NUMBER,

@@ -38,5 +38,5 @@ def receipt(request: Request, head: str, notification_id: UUID, attempt: int) ->
         )
     except Forged:
         raise Problem("forged_receipt", "The signature is not the provider's.") from None
-    services.receive_report(known.name, notification_id, attempt, report)
+    services.receive_report(known, notification_id, attempt, report)
     return Response(status=204)

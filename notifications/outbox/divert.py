@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -21,15 +21,22 @@ CLOSED: Final[LiteralString] = "(o.reason <> '' OR coalesce(o.stopped_until > no
 
 UNDER_KEY: Final[LiteralString] = "%(hold)s::bool AND n.deduplicated_until IS NOT NULL"
 
+# The names of what a notification, `n`, has beyond its text, as notifications/content.py has them: not all of it, which
+# may be more than its text. What is not ours has none, and its own send says so.
+CONTENT: Final[LiteralString] = """
+    ARRAY(SELECT jsonb_path_query(n.content, '$.fields.keyvalue().key', silent => true) #>> '{}')
+    || CASE WHEN n.content @? '$.files[*]' THEN ARRAY['attachments'] ELSE '{}' END
+"""
+
 # Due notifications of such a lane, but for %(staying)s: of each priority and client its oldest. %(hold)s: the channel's
 # policy, by which what may have been sent under the backend's key stays with it. Index: notification_ready.
 # Rows: as Waiting, AT_ONCE at most.
 FIND: Final = f"""
-SELECT own.id, own.recipient, own.subject, own.body
+SELECT own.id, own.recipient, own.subject, own.body, own.content
 FROM unnest({ARRAYS}) AS s ({COLUMNS})
 CROSS JOIN LATERAL ({WAITING.replace("{lane}", "%(lane)s")}) AS w
 CROSS JOIN LATERAL (
-    SELECT n.id, n.recipient, n.subject, n.body FROM notification n
+    SELECT n.id, n.recipient, n.subject, n.body, {CONTENT} AS content FROM notification n
     WHERE n.lane = %(lane)s AND n.priority = s.priority AND n.client_id = w.client_id AND n.status = 'pending'
       AND n.due_at <= now() AND n.id <> ALL (%(staying)s::uuid[]) AND NOT ({UNDER_KEY})
     ORDER BY n.due_at, n.id LIMIT {AT_ONCE}
@@ -77,6 +84,7 @@ class Waiting(NamedTuple):
     recipient: str
     subject: str
     body: str
+    content: Sequence[str] = ()  # the names of what it has beyond its text
 
 
 def find(lane: str, *, hold_unknown: bool, staying: Collection[UUID] = ()) -> list[Waiting]:

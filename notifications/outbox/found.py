@@ -12,13 +12,15 @@ from django.db import transaction
 from notifications.outbox.claim import Claim
 from notifications.outbox.statement import run
 
+UNNAMED: Final = ""  # the backend of an attempt that was lost and taken back by who did not know its lane
 CODE: Final = "found"  # the code of an attempt that sent nothing: an earlier one's message was at the provider
 _DOUBTFUL: Final = "'in_doubt', 'lost', 'unexpected'"
 _SPACE: Final = "E' \\t\\n\\r\\x0b\\f'"  # around a text: a provider may have dropped it
 
-# When the first attempt in doubt began. Index: primary key of attempt. Rows: (moment), null where there is none.
+# When the first attempt in doubt of each backend began. Index: primary key of attempt. Rows: (backend, moment).
 DOUBTFUL_SINCE: Final = f"""
-SELECT min(started_at) FROM attempt WHERE notification_id = %(id)s AND outcome IN ({_DOUBTFUL})
+SELECT backend, min(started_at) FROM attempt WHERE notification_id = %(id)s AND outcome IN ({_DOUBTFUL})
+GROUP BY backend ORDER BY min(started_at)
 """
 
 # Look-ups for one recipient decide one after another, whoever's they are. What follows is quick, however much of it the
@@ -84,10 +86,9 @@ class NotOurs(Exception):
     """Raised when the claim was taken away in the meantime: it must not be sent by us."""
 
 
-def doubtful_since(notification_id: UUID) -> datetime | None:
-    """When the first attempt in doubt began; None where none is."""
-    moment: datetime | None = run(DOUBTFUL_SINCE, {"id": notification_id})[0][0]
-    return moment
+def doubtful_since(notification_id: UUID) -> dict[str, datetime]:
+    """By the backends (or UNNAMED) that made attempts in doubt: when the first of these began."""
+    return dict(run(DOUBTFUL_SINCE, {"id": notification_id}))
 
 
 def keep(claim: Claim, provider_ids: Sequence[str], *, since: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, LiteralString
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import BooleanField, Case, Exists, Func, OuterRef, TextField, Value, When
 from django.db.models.functions import Concat
 
+from channels.contract import Refused
 from channels.registry import MARK
 from notifications.models import Notification, Suppression
 from notifications.outbox.statement import run, storable
@@ -58,6 +59,13 @@ RETURNING address
 
 # Takes recipients from it. Index: suppression_once. Rows: (address) of each that was there.
 REMOVE: Final = "DELETE FROM suppression WHERE address = ANY(%(addresses)s::text[]) RETURNING address"
+
+
+# What of a provider's refusals puts a recipient on the list, and why.
+SUPPRESSING: Final[Mapping[Refused, Reason]] = {
+    Refused.RECIPIENT: Reason.HARD_BOUNCE,
+    Refused.OPTED_OUT: Reason.OPT_OUT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ import structlog
 from django.db import transaction
 
 from channels.contract import DeliveryReport
+from channels.registry import Channel
 from notifications import credentials, nudge
 from notifications.credentials import Scope
-from notifications.models import ApiKey, Client
-from notifications.outbox import operate, receipts
+from notifications.models import ApiKey, Client, Notification
+from notifications.outbox import operate, receipts, suppress
+from notifications.outbox.suppress import SUPPRESSING, Suppressed
 from notifications.states import Status
 
 log = structlog.get_logger(__name__)
@@ -41,21 +43,57 @@ def reschedule(ids: Collection[UUID], *, send_at: datetime, actor: str, detail: 
     return set(rescheduled)
 
 
-def receive_report(channel: str, notification_id: UUID, attempt: int, report: DeliveryReport) -> Status | None:
-    """Store and apply a provider's later word; the new status, or None where nothing changed. Safe to repeat."""
-    settled = receipts.receive(
-        notification_id, attempt=attempt, provider_id=report.provider_id, progress=report.progress, code=report.code
-    )
+def receive_report(known: Channel, notification_id: UUID, attempt: int, report: DeliveryReport) -> Status | None:
+    """Store and apply a provider's later word, with whom it says to send nothing more; the new status, or None where
+    nothing changed. Safe to repeat.
+    """
+    with transaction.atomic():
+        # Before the notification's row is locked, in which order a worker does it as well.
+        _suppress_refused(known, notification_id, report)
+        settled = receipts.receive(
+            notification_id, attempt=attempt, provider_id=report.provider_id, progress=report.progress, code=report.code
+        )
     if settled is not None:
         log.info(
             "receipt.applied",
-            channel=channel,
+            channel=known.name,
             notification_id=str(notification_id),
             attempt=attempt,
             status=settled.value,
             code=report.code,
         )
     return settled
+
+
+def _suppress_refused(known: Channel, notification_id: UUID, report: DeliveryReport) -> None:
+    """Put the recipient on the list, where what the provider could not deliver says no to all for it."""
+    if report.refuses not in SUPPRESSING:
+        return
+    reported = Notification.objects.filter(pk=notification_id, channel=known.name).only("channel", "recipient", "lane")
+    for notification in reported:
+        refused = Suppressed(
+            channel=known.name,
+            recipient=notification.recipient,
+            test=notification.is_test,
+            reason=SUPPRESSING[report.refuses],
+            detail="reported by its provider, which had taken the message before",
+            source=report.code,
+            notification_id=notification_id,
+            created_by=known.backend.name,
+        )
+        if suppress.add([refused]):
+            transaction.on_commit(partial(_log_suppressed, refused))
+
+
+def _log_suppressed(refused: Suppressed) -> None:
+    log.warning(
+        "recipient.suppressed",
+        channel=refused.channel,
+        test=refused.test,
+        reason=refused.reason.value,
+        code=refused.source,
+        notification_id=str(refused.notification_id),
+    )
 
 
 def create_api_key(

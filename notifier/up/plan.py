@@ -20,7 +20,11 @@ from notifier.up.commands import WEB_GRACE, WORKER_GRACE, web_command, worker_co
 from notifier.up.program import Program
 
 # The variables of each channel that the sandbox can play.
-_VARIABLES = {"slack": ("SLACK_",), "sms": ("TWILIO_",), "email": ("EMAIL_", "SMTP_")}
+_VARIABLES = {
+    "slack": ("SLACK_",),
+    "sms": ("TWILIO_", "SMS_BACKENDS"),
+    "email": ("EMAIL_", "SMTP_", "RESEND_"),
+}
 _OURS = ("_ON_UNKNOWN", "_RATE")  # not the provider's word but ours: they hold with the sandbox, too
 
 
@@ -123,8 +127,8 @@ class Plan:
 
     def _curl(self, base: str) -> str:
         slack: Mapping[str, Any] = settings.NOTIFIER_CHANNELS["slack"]
-        webhooks = slack["webhooks"]
-        destination = "default" if "default" in webhooks or not webhooks else next(iter(webhooks))
+        names = slack.get("webhooks") or slack.get("urls") or ("default",)
+        destination = "default" if "default" in names else next(iter(names))
         body = {"channel": "slack", "to": destination, "message": "Hello from the outbox"}
         key = self.api_key_file.read_text(encoding="utf-8").strip()
         return (

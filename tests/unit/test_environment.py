@@ -223,22 +223,31 @@ def test_a_wrong_setting_is_named_in_one_line(variables: dict[str, str], named: 
     assert len(told.strip().splitlines()) == 1
 
 
-KNOWN = {"resend": lambda _: {"backend": "a.B"}, "apprise": lambda url: {"backend": "c.D", "url": url}}
+KINDS = {"resend": lambda _: {"backend": "a.B"}, "apprise:": lambda url: {"backend": "c.D", "url": url}}
 
 
-def test_backups_are_entries_in_the_order_of_the_list(value: pytest.MonkeyPatch) -> None:
-    value.setenv(NAME, "apprise:sns://key:secret@eu, resend")
+def test_backends_are_named_by_their_kind_in_the_order_of_the_list(value: pytest.MonkeyPatch) -> None:
+    value.setenv(NAME, "apprise:sns://key:secret@eu, resend, apprise:sns://key:secret@us")
 
-    assert environment.backups(NAME, KNOWN) == [
+    assert environment.backends(NAME, "resend", KINDS) == [
         {"name": "apprise", "backend": "c.D", "url": "sns://key:secret@eu"},
         {"name": "resend", "backend": "a.B"},
+        {"name": "apprise2", "backend": "c.D", "url": "sns://key:secret@us"},
     ]
 
 
-@pytest.mark.parametrize("wrong", ["sns://key:secret@eu", "resend,resend", "secret"])
-def test_a_wrong_backup_is_refused_by_what_may_be_named_and_is_not_shown(value: pytest.MonkeyPatch, wrong: str) -> None:
+def test_without_a_list_there_is_the_usual_backend(value: pytest.MonkeyPatch) -> None:
+    assert environment.backends(NAME, "resend", KINDS) == [{"name": "resend", "backend": "a.B"}]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["sns://key:secret@eu", "resend,resend", "secret", "resend:secret", "apprise", "apprise:", "Resend"]
+)
+def test_a_wrong_backend_is_refused_by_what_may_be_named_and_is_not_shown(
+    value: pytest.MonkeyPatch, wrong: str
+) -> None:
     value.setenv(NAME, wrong)
 
-    with pytest.raises(ImproperlyConfigured, match=f"{NAME}.*resend, apprise") as refused:
-        environment.backups(NAME, KNOWN)
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME}.*resend, apprise:…") as refused:
+        environment.backends(NAME, "resend", KINDS)
     assert "secret" not in str(refused.value)

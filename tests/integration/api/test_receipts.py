@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from pytest_django.fixtures import Settings
 from twilio.request_validator import RequestValidator
 
-from notifications.models import Notification, Receipt
+from notifications.models import Notification, Receipt, Suppression
 from tests.factories import AttemptFactory, NotificationFactory
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +90,31 @@ def test_a_signature_for_another_notification_is_refused(sent: Notification) -> 
 def test_a_channel_without_reports_and_an_unknown_one_are_refused(sent: Notification) -> None:
     assert Browser().post(f"/api/v1/receipts/slack/{sent.id}/1", "", content_type=FORM).status_code == 403
     assert Browser().post(f"/api/v1/receipts/pigeon/{sent.id}/1", "", content_type=FORM).status_code == 404
+
+
+def test_a_late_opt_out_suppresses_the_recipient(sent: Notification) -> None:
+    for _ in range(2):
+        assert reported(sent.id, MessageStatus="undelivered", ErrorCode="21610") == 204
+
+    assert status(sent) == ("failed", "21610")
+    (row,) = Suppression.objects.all()
+    assert (row.channel, row.recipient, row.test) == ("sms", sent.recipient, False)
+    assert (row.reason, row.source, row.created_by) == ("opt_out", "21610", "twilio_sms")
+    assert row.notification_id == sent.id
+
+
+@pytest.mark.parametrize(("told", "code"), [("undelivered", "30003"), ("sent", "21610")])
+def test_what_says_no_to_this_message_alone_suppresses_nobody(sent: Notification, told: str, code: str) -> None:
+    assert reported(sent.id, MessageStatus=told, ErrorCode=code) == 204
+    assert not Suppression.objects.exists()
+
+
+def test_a_forged_opt_out_and_one_of_another_channels_notification_suppress_nobody(sent: Notification) -> None:
+    mail = NotificationFactory(channel="email", status="sent")
+    assert reported(sent.id, token="another", MessageStatus="undelivered", ErrorCode="21610") == 403
+    assert reported(mail.id, MessageStatus="undelivered", ErrorCode="21610") == 204
+    assert reported(UUID(int=7), MessageStatus="undelivered", ErrorCode="21610") == 204
+    assert not Suppression.objects.exists()
 
 
 @pytest.fixture

@@ -78,6 +78,19 @@ def test_what_the_provider_has_is_not_sent_again(post: Post, sandbox: Sandbox, p
     assert books()
 
 
+def test_whose_attempt_nobody_wrote_down_is_asked_for_as_well(
+    post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    id_ = held(post, sandbox, providers, TAKEN)
+    Attempt.objects.update(backend="")  # as of a dead worker, buried by one that does not know the lane
+    resend(id_)
+    with processes.worker(**providers):
+        eventually(lambda: status(id_) == "sent", what="found")
+
+    assert len(sandbox.mailbox.messages()) == 1
+    assert attempts(id_) == [(1, "in_doubt", ""), (2, "accepted", FOUND)]
+
+
 def test_what_the_provider_has_not_is_sent_once_and_marked(
     post: Post, sandbox: Sandbox, providers: dict[str, str]
 ) -> None:
@@ -187,7 +200,7 @@ def doubtful(post: Post, providers: dict[str, str]) -> tuple[Claim, Channel]:
     post("hello", **SMS)
     worker = rows.worker()
     (first,) = rows.claimed(worker, lane="sms")
-    rows.recorded(rows.result(first, Outcome.IN_DOUBT, hold=True))
+    rows.recorded(rows.result(first, Outcome.IN_DOUBT, hold=True, backend="twilio_sms"))
     operate.replay([first.id], actor="a test")
     (again,) = rows.claimed(worker, lane="sms")
     return again, channels()["sms"]
@@ -196,7 +209,7 @@ def doubtful(post: Post, providers: dict[str, str]) -> tuple[Claim, Channel]:
 def test_what_expires_during_its_look_up_is_not_sent(doubtful: tuple[Claim, Channel], sandbox: Sandbox) -> None:
     claim, known = doubtful
     with known.backend.session() as session:
-        result, failure = sending.send(session, claim, known, left=timedelta(microseconds=1))
+        result, failure = sending.send(session, claim, "sms", known, left=timedelta(microseconds=1))
 
     assert (result.outcome, result.decision.status, result.code) == (Outcome.RELEASED, Status.FAILED, "expired")
     assert (failure, sandbox.mailbox.messages()) == (None, [])
@@ -208,7 +221,7 @@ def test_a_claim_that_was_taken_away_during_its_look_up_is_not_sent(
     claim, known = doubtful
     Notification.objects.update(attempt=claim.attempt + 1)
     with known.backend.session() as session:
-        result, failure = sending.send(session, claim, known, left=None)
+        result, failure = sending.send(session, claim, "sms", known, left=None)
 
     assert isinstance(failure, TransientError)
     assert (result.outcome, failure.code, failure.isolated) == (Outcome.TRANSIENT, "claim_lost", True)

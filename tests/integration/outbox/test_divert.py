@@ -82,6 +82,39 @@ def test_a_backend_that_refuses_the_recipient_is_passed_over() -> None:
     assert lane_of(id_) == "slack@three:dev"
 
 
+CONTENTS: dict[str, dict[str, Any]] = {
+    "blocks": {"fields": {"blocks": [{"type": "divider"}]}, "files": []},
+    "files": {"fields": {}, "files": [{"name": "a", "content_type": "text/plain", "size": 1, "digest": "00"}]},
+}
+
+
+@pytest.mark.parametrize("has", CONTENTS)
+def test_what_a_backend_would_leave_something_out_of_stays_or_goes_to_one_that_would_not(
+    settings: Settings, has: str
+) -> None:
+    known = settings.NOTIFIER_CHANNELS["slack"]
+    text_only = {"name": "two", "backend": "channels.apprise.Apprise", "urls": {"ops": "json://127.0.0.1:9"}}
+    settings.NOTIFIER_CHANNELS = {"slack": {**known, "backups": [text_only]}}
+    plain, whole = rows.accepted(), rows.accepted()
+    Notification.objects.filter(pk=whole).update(content=CONTENTS[has])
+    stop("slack:ops")
+    assert attend() == {"slack@two:ops": 1}
+    assert (lane_of(plain), lane_of(whole)) == ("slack@two:ops", "slack:ops")
+
+    settings.NOTIFIER_CHANNELS = {"slack": {**known, "backups": [text_only, {"name": "three", **slack("ops")}]}}
+    assert attend() == {"slack@three:ops": 1}
+    assert lane_of(whole) == "slack@three:ops"
+
+
+def test_a_content_that_is_none_of_ours_stands_in_nobodys_way() -> None:
+    ids = [rows.accepted() for _ in range(4)]
+    for id_, wrong in zip(ids, ["a text", [1], {"fields": 1, "files": 2}, {"fields": [1]}], strict=True):
+        Notification.objects.filter(pk=id_).update(content=wrong)
+    stop("slack:ops")
+
+    assert sum(attend().values()) == 4
+
+
 def test_a_backend_that_stands_still_itself_is_passed_over_for_whatever_reason() -> None:
     rows.accepted()
     stop("slack:ops")

@@ -70,11 +70,11 @@ def test_the_doubt_begins_with_the_first_attempt_that_left_one(client_row: Clien
     first = Attempt.objects.get(notification_id=id_).started_at
     rows.recorded(rows.result(replayed(id_), Outcome.IN_DOUBT, hold=True))
 
-    assert found.doubtful_since(id_) == first
+    assert list(found.doubtful_since(id_).values()) == [first]
 
 
 def test_what_was_certainly_not_sent_leaves_none(client_row: Client) -> None:
-    assert found.doubtful_since(ended(client_row, Outcome.TRANSIENT)) is None
+    assert found.doubtful_since(ended(client_row, Outcome.TRANSIENT)) == {}
 
 
 def test_the_only_message_is_its_own_and_kept_at_once(client_row: Client) -> None:

@@ -163,6 +163,19 @@ def test_an_option_of_a_django_backend_that_cannot_work_is_named(changes: dict[s
     assert variables(DjangoEmail.from_options({**DJANGO, **changes})) == [variable]
 
 
+@pytest.mark.parametrize(
+    "backend",
+    [
+        DjangoEmail.from_options({**DJANGO, "email_backend": "nowhere.EmailBackend", "variable": "EMAIL_BACKENDS"}),
+        Apprise.from_options({"url": VONAGE, "variable": "EMAIL_BACKENDS"}),
+        Apprise.from_options({"urls": {"ops": "nosuch://localhost"}, "variable": "EMAIL_BACKENDS"}),
+    ],
+    ids=["django", "apprise for each", "apprise by name"],
+)
+def test_what_a_list_has_set_is_told_by_the_list(backend: Backend) -> None:
+    assert variables(backend) == ["EMAIL_BACKENDS"]
+
+
 @pytest.mark.parametrize("backend", [Resend, DjangoEmail])
 def test_a_sender_alone_may_be_another_backends(backend: type[Backend]) -> None:
     assert variables(backend.from_options({"sender": "shop@example.com"})) == []

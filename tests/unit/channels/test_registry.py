@@ -67,6 +67,12 @@ def test_a_twin_has_its_channels_backend_and_policy_and_none_of_its_options() ->
     assert vars(twin.backend)["_webhooks"] == {"ops": "http://127.0.0.1:8025/services/T00000000/B00000000/ops"}
 
 
+def test_a_twin_may_have_another_backend_where_the_sandbox_does_not_play_the_channels() -> None:
+    entry = {**SETTINGS["text"], "backend": "channels.apprise.Apprise", "sandbox": PLAYED["sms"]}
+    with override_settings(NOTIFIER_CHANNELS={"text": entry}):
+        assert (channel("text").backend.name, twins()["text"].backend.name) == ("apprise", "twilio_sms")
+
+
 @override_settings(NOTIFIER_CHANNELS=WITH_SANDBOX)
 def test_a_lane_says_whether_it_is_for_tests_and_who_sends_them() -> None:
     live, test = channel("chat").lane("ops"), twins()["chat"].lane("ops")
@@ -138,6 +144,17 @@ def test_a_backup_takes_what_it_can_send() -> None:
 
     assert spare.takes(to="ops", subject="", body="hello")
     assert not other.takes(to="ops", subject="", body="hello")
+
+
+def test_a_backup_takes_no_message_of_which_it_would_leave_something_out() -> None:
+    text_only = {"name": "apprise", "backend": "channels.apprise.Apprise", "urls": {"ops": "json://localhost"}}
+    with override_settings(NOTIFIER_CHANNELS={"chat": {**SETTINGS["chat"], "backups": [SPARE, text_only]}}):
+        _, spare, apprise = backends_of(channel("chat"))
+        given = {"to": "ops", "subject": "", "body": "hello"}
+
+        assert (spare.takes(**given), apprise.takes(**given)) == (True, True)
+        assert (spare.takes(**given, content=["blocks"]), apprise.takes(**given, content=["blocks"])) == (True, False)
+        assert not spare.takes(**given, content=["blocks", "html"])
 
 
 class Broken(SlackWebhook):

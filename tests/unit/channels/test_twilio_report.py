@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from channels.contract import DeliveryReport, Forged, Progress
+from channels.contract import DeliveryReport, Forged, Progress, Refused
 from channels.slack import SlackWebhook
 from channels.twilio_sms import TwilioSms
 
@@ -47,10 +47,19 @@ def test_a_status_says_how_far_the_message_has_come(status: str, progress: Progr
     assert report({"MessageSid": SID, "MessageStatus": status}).progress is progress
 
 
-@pytest.mark.parametrize("code", ["21610", "30003", "30004", "30005", "30006", "30007", "30008"])
+@pytest.mark.parametrize("code", ["30003", "30004", "30005", "30006", "30007", "30008"])
 def test_what_was_not_delivered_tells_twilios_code(code: str) -> None:
     fields = {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": code}
     assert report(fields) == DeliveryReport(provider_id=SID, progress=Progress.UNDELIVERED, code=code)
+
+
+def test_who_opted_out_after_all_is_told_with_the_code() -> None:
+    fields = {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": "21610"}
+    assert (report(fields).code, report(fields).refuses) == ("21610", Refused.OPTED_OUT)
+
+
+def test_a_code_beside_a_message_on_its_way_refuses_nobody() -> None:
+    assert report({"MessageSid": SID, "MessageStatus": "sent", "ErrorCode": "21610"}).refuses is Refused.MESSAGE
 
 
 @pytest.mark.parametrize(
