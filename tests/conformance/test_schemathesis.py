@@ -40,7 +40,7 @@ def schemathesis(tmp_path: Path, *arguments: str, seconds: int) -> str:
     keys = {name: credentials.new_key().text for name in ("shop", "rival")}
     shop, _ = [ApiKeyFactory(text=key).client for key in keys.values()]
     text = {"message": "Hello"}
-    template({"slack": text, "sms": text, "email": {"subject": "Hello", **text}}, name="known")
+    template({"slack": text, "sms": text, "apprise": text, "email": {"subject": "Hello", **text}}, name="known")
     ids = "\n".join(f'"{id_}"' for id_ in _rows(shop))
     headers = {name: [{"name": "Authorization", "value": f"Bearer {key}"}] for name, key in keys.items()}
     clients = {"auth": [{"name": name, "fixedHeaders": header} for name, header in headers.items()]}
