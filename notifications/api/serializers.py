@@ -61,6 +61,8 @@ class Acceptable(StrictSerializer):
     names: ClassVar[Mapping[str, str]] = {}
     # What a body has at its top that is the channel's content.
     in_content: ClassVar[Sequence[str]] = ()
+    # Fields that are others where a template writes the texts.
+    beside_template: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def read(cls, posted: Mapping[str, Any]) -> Any:
@@ -84,9 +86,10 @@ class Acceptable(StrictSerializer):
 @cache
 def templated(body: type[Acceptable]) -> type[Acceptable]:
     """The same body, with a template in the place of its texts."""
-    taken = dict.fromkeys(WRITTEN)  # a field that is None is none: DRF's way to leave one out
+    # A field that is None is none: DRF's way to leave one out.
+    fields = {**dict.fromkeys(WRITTEN), **body.beside_template}
     return type(
-        f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": f"{body.__doc__} A template writes it.", **taken}
+        f"Templated{body.__name__}", (ByTemplate, body), {"__doc__": f"{body.__doc__} A template writes it.", **fields}
     )
 
 

@@ -97,11 +97,13 @@ ABOUT_FILES: Final = (
     f"Files in base64, {mail_content.FILES_SIZE_LIMIT // 2**20} MiB of them at most. "
     "`content_type` is guessed from the name where it is left out."
 )
+_BESIDE_HTML: Final[Shape] = {"reply_to": REPLY_TO, "headers": HEADERS, "attachments": FILES}
 MAIL_CONTENT: Final[Shape] = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"html": HTML, "reply_to": REPLY_TO, "headers": HEADERS, "attachments": FILES},
+    "properties": {"html": HTML, **_BESIDE_HTML},
 }
+MAIL_CONTENT_BESIDE_TEMPLATE: Final[Shape] = {**MAIL_CONTENT, "properties": _BESIDE_HTML}
 
 # And what a Slack message has: sizes and shapes, of which each kind of block has some more.
 SLACK_BLOCKS: Final[Shape] = {

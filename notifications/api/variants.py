@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import PolymorphicProxySerializer
@@ -13,6 +13,8 @@ from notifications.api import shapes
 from notifications.api.fields import Anything, OpenChannelName, Text
 from notifications.api.serializers import Acceptable, NewNotification, templated
 from notifications.services import MOST_IN_BATCH
+
+ABOUT_MAIL: Final = f"{shapes.ABOUT_HEADERS} {shapes.ABOUT_FILES}"
 
 
 class SlackNotification(NewNotification):
@@ -37,9 +39,10 @@ class EmailNotification(NewNotification):
     to = Text(help_text="One bare address.", shape=shapes.EMAIL)
     message = Text(help_text="The limit is in bytes of UTF-8.", shape=shapes.MAIL_MESSAGE)
     subject = Text(shape=shapes.SUBJECT)
-    content = Anything(
-        dict, required=False, help_text=f"{shapes.ABOUT_HEADERS} {shapes.ABOUT_FILES}", shape=shapes.MAIL_CONTENT
-    )
+    content = Anything(dict, required=False, help_text=ABOUT_MAIL, shape=shapes.MAIL_CONTENT)
+    beside_template: ClassVar = {
+        "content": Anything(dict, required=False, help_text=ABOUT_MAIL, shape=shapes.MAIL_CONTENT_BESIDE_TEMPLATE)
+    }
 
 
 class SmsNotification(NewNotification):
@@ -64,6 +67,7 @@ class AppriseNotification(NewNotification):
     )
     message = Text(shape=shapes.APPRISE_MESSAGE)
     subject = Text(default="", allow_blank=True, help_text="The title, if any.", shape=shapes.TITLE)
+    content = Anything(dict, required=False, help_text="There is none.", shape=shapes.NO_CONTENT)
 
 
 VARIANTS: Mapping[str, type[NewNotification]] = {
