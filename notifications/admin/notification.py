@@ -107,8 +107,8 @@ class NotificationAdmin(Watched[Notification]):
         return format_html('<pre class="notifier-text">{}</pre>{}', notification.body, facts)
 
     @admin.display(description="beyond the text")
-    def beyond(self, notification: Notification) -> SafeString | None:
-        return content.rendered(notification)
+    def beyond(self, notification: Notification) -> SafeString | str:
+        return content.rendered(notification) or "-"
 
     @admin.display(description="metadata")
     def pretty_metadata(self, notification: Notification) -> SafeString:

@@ -10,7 +10,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from channels.registry import MARK, channel_of, channels, is_test, twins
+from channels.registry import MARK, by_head, channel_of, channels, is_test, twins_by_head
 from notifications import nudge
 from notifications.intake import Problem, Refused
 from notifications.outbox import lanes
@@ -61,13 +61,18 @@ def check_pause(lane: str, *, reason: str, until: datetime | None) -> list[Probl
 
 def _wrong_lane(lane: str) -> str:
     """Why it can be none: a name that is mistyped would pause nothing, and nobody would know."""
-    known = (twins() if is_test(lane) else channels()).get(channel_of(lane))
+    mark = MARK if is_test(lane) else ""
+    heads = twins_by_head() if is_test(lane) else by_head()
+    head, colon, destination = lane.removeprefix(MARK).partition(":")
+    known = heads.get(channel_of(lane))
     if known is None:
-        mark = MARK if is_test(lane) else ""
         return f"must begin with a channel: {', '.join(mark + name for name in channels())}"
+    if head not in heads:
+        return f"must begin with {' or '.join(mark + each for each in heads if channel_of(each) == known.name)}"
     rules = known.backend.rules()
-    _, colon, destination = lane.removeprefix(MARK).partition(":")
-    if not colon or rules is None or (rules.lane_for_each and destination in rules.names):
+    # Which destinations there are is not for settings to say that have no provider.
+    is_destination = rules is not None and (destination in rules.names or not known.backend.configured)
+    if not colon or rules is None or (rules.lane_for_each and is_destination):
         return ""
     if not rules.lane_for_each:
         return f"must be {known.name}: this channel has no other lanes"

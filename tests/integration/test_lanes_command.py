@@ -60,6 +60,10 @@ def test_a_lane_is_paused_listed_and_resumed() -> None:
     assert "paused by" not in run()
 
 
+def test_where_the_settings_have_no_provider_any_destination_may_be_paused() -> None:
+    assert run("--pause", LANE, "--reason", "moving house") == f"{LANE} is paused until it is resumed.\n"
+
+
 @pytest.mark.usefixtures("slack")
 def test_a_whole_channel_is_paused_until_a_time() -> None:
     rows.accepted(lane=LANE)
@@ -79,6 +83,7 @@ def test_a_whole_channel_is_paused_until_a_time() -> None:
         (["--pause", "slak", "--reason", "x"], "--pause must begin with a channel: slack, email, sms"),
         (["--pause", "slack:gone", "--reason", "x"], "--pause must be slack or one of its lanes: slack:default"),
         (["--pause", "sms:all", "--reason", "x"], "--pause must be sms"),
+        (["--pause", "slack@spare:default", "--reason", "x"], "--pause must begin with slack"),
         (["--pause", "", "--reason", "x"], "--pause must begin with a channel"),
         (["--pause", "~test:sms", "--reason", "x"], "--pause must begin with a channel"),
         (["--pause", LANE], "--reason"),
