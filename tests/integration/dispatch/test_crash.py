@@ -24,6 +24,10 @@ def all_sent() -> bool:
     return not Notification.objects.exclude(status="sent").exists()
 
 
+def in_hand() -> int:
+    return Notification.objects.filter(status="sending", started_at=None).count()
+
+
 def test_a_killed_workers_claims_are_taken_back_within_five_seconds_and_all_are_delivered(
     post: Post, sandbox: Sandbox, providers: dict[str, str]
 ) -> None:
@@ -58,6 +62,8 @@ def test_sigterm_in_the_middle_of_a_batch_doubles_nothing_and_releases_the_rest(
         post(f"message {n}")
     with processes.worker(**providers) as worker:
         sandbox.mailbox.wait(2, seconds=30)
+        # The first batches are of any size: of one there would be no middle.
+        eventually(lambda: in_hand() >= 5, seconds=30, what="some were claimed, and their sends have not begun")
         worker.terminate()
         assert worker.wait(30) == 0
         assert "worker.retired" in worker.log
