@@ -23,6 +23,8 @@ ANSWER_WAIT: Final = timedelta(seconds=6)
 CANCEL_WAIT: Final = timedelta(seconds=1)  # for a server that is there, but slow, to hear that nobody waits any more
 ASK_EVERY: Final = timedelta(seconds=1)  # while it is silent
 
+SILENT: Final = "the database was silent a moment ago"
+
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,11 @@ class Silence:
         self._asked = 0.0
         self._asking = threading.Lock()
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it was noticed, and nobody has had an answer since."""
+        return self._since is not None
+
     def noticed(self) -> None:
         self._asked = monotonic()
         if self._since is None:
@@ -47,7 +54,7 @@ class Silence:
         """Connect within the block. Raises: OperationalError where it is not this thread's turn."""
         alone = self._since is not None
         if alone and (self._too_soon() or not self._asking.acquire(blocking=False)):
-            raise OperationalError("the database was silent a moment ago")
+            raise OperationalError(SILENT)
         try:
             yield
         except ConnectionTimeout:
@@ -88,6 +95,10 @@ class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
+        if _silence.lasts:
+            # One from before it: each thread that has such a one would wait its own time, behind the clients' backs.
+            self.close()
+            raise OperationalError(SILENT)
         try:
             return super().wait(gen, interval, ANSWER_WAIT.total_seconds())
         except _WaitTimeout:

@@ -93,6 +93,17 @@ def test_while_a_server_is_silent_one_thread_asks_and_the_others_fail_at_once(
     assert sorted(took > 1.5 for took in seconds) == [False, False, False, True]
 
 
+def test_a_connection_from_before_the_silence_is_given_up_at_once(nobody: str) -> None:
+    idle = Connection.connect(database_url(), autocommit=True)
+    with pytest.raises(psycopg.errors.ConnectionTimeout):
+        Connection.connect(nobody)
+
+    with pytest.raises(psycopg.OperationalError, match="silent a moment ago"):
+        idle.execute("SELECT 1")
+
+    assert idle.closed
+
+
 def test_a_server_that_was_silent_is_asked_again_in_a_while_and_by_all_once_it_answers(nobody: str) -> None:
     with pytest.raises(psycopg.errors.ConnectionTimeout):
         Connection.connect(nobody)
