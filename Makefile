@@ -47,10 +47,10 @@ ifneq ($(ARGS)$(DATABASE_URL),)
 	@exec $(PY) -m pytest $(ARGS)
 else
 	@# Tests that wait for clocks and processes leave a processor to those that do not. Each half has a Postgres of its own.
-	@told=$$(mktemp); trap 'rm -f "$$told"' EXIT; \
+	@told=$$(mktemp); trap 'rm -f "$$told"; kill $$busy 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(PY) -m pytest $(BUSY_TESTS) >"$$told" 2>&1 & busy=$$!; \
 	failed=0; $(PY) -m pytest $(addprefix --ignore=,$(BUSY_TESTS)) || failed=1; \
-	wait $$busy || failed=1; cat "$$told"; exit $$failed
+	wait $$busy || failed=1; cat "$$told"; busy=; exit $$failed
 endif
 
 faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
