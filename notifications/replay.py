@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
 from notifications.models import Notification
-from notifications.outbox.suppress import SUPPRESSED
+from notifications.outbox.suppressed import SUPPRESSED
 from notifications.states import Event, Status, sources
 
 BATCH: Final = 500  # ids in one `services.resend`: one short transaction

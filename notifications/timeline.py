@@ -13,7 +13,7 @@ from channels.contract import Progress
 from channels.registry import backends_of, channel_for, channel_row
 from notifications.models import Attempt, Event, LaneState, Notification, Receipt, Worker
 from notifications.outbox.lanes import FOREVER
-from notifications.outbox.suppress import is_suppressed
+from notifications.outbox.suppressed import is_suppressed
 from notifications.states import Outcome, Status
 
 LATEST: Final = 200  # of each kind: a lane that was rate limited for a day leaves thousands of attempts

@@ -44,7 +44,7 @@ from notifications.admin.paging import (
 from notifications.admin.story import lines
 from notifications.models import Notification
 from notifications.outbox.patience import TookTooLong, at_most
-from notifications.outbox.suppress import is_suppressed
+from notifications.outbox.suppressed import is_suppressed
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
 

@@ -21,7 +21,7 @@ from notifications import services
 from notifications.admin.base import note
 from notifications.admin.paging import MOST
 from notifications.models import Notification
-from notifications.outbox.suppress import SUPPRESSED
+from notifications.outbox.suppressed import SUPPRESSED
 from notifications.replay import BATCH
 from notifications.states import Event, Status, sources
 

@@ -8,12 +8,8 @@ from time import monotonic
 from typing import Final, LiteralString
 from uuid import UUID
 
-from django.db.models import BooleanField, Case, Exists, Func, OuterRef, TextField, Value, When
-from django.db.models.functions import Concat
-
 from channels.contract import Refused
 from channels.registry import MARK
-from notifications.models import Notification, Suppression
 from notifications.outbox.statement import run, storable
 from notifications.states import Reason
 
@@ -86,18 +82,6 @@ class Suppressed:
         return address(self.channel, self.recipient, test=self.test)
 
 
-_MARK_OF_LANE: Final = Case(
-    When(Func(OuterRef("lane"), Value(MARK), function="starts_with", output_field=BooleanField()), then=Value(MARK)),
-    default=Value(""),
-)
-# Whether a notification's recipient is on the list, for the ORM. Index: suppression_once.
-SUPPRESSED: Final = Exists(
-    Suppression.objects.filter(
-        address=Concat(_MARK_OF_LANE, OuterRef("channel"), Value(":"), OuterRef("recipient"), output_field=TextField())
-    )
-)
-
-
 def address(channel: str, recipient: str, *, test: bool) -> str:
     """What the list is searched by."""
     return f"{MARK if test else ''}{channel}:{recipient}"
@@ -118,12 +102,6 @@ def any_in(channels: Collection[str]) -> bool:
         some = {channel for (channel,) in run(LISTED, {"channels": old})}
         _listed.update({channel: (channel in some, asked + TRUSTED_FOR) for channel in old})
     return any(_listed[channel][0] for channel in channels)
-
-
-def is_suppressed(notification: Notification) -> bool:
-    """Whether nothing is sent to its recipient, now."""
-    wanted = address(notification.channel, notification.recipient, test=notification.is_test)
-    return Suppression.objects.filter(address=wanted).exists()
 
 
 def add(recipients: Iterable[Suppressed]) -> set[str]:

@@ -19,7 +19,7 @@ from notifications.intake import Refused
 from notifications.models import Client, Notification
 from notifications.outbox import accept as outbox
 from notifications.outbox.accept import Answer, Use
-from notifications.outbox.suppress import is_suppressed
+from notifications.outbox.suppressed import is_suppressed
 from notifications.selectors import Wanted
 from notifications.services import operating
 from notifications.services.errors import Unavailable, WrongState, translated

@@ -41,7 +41,7 @@ class Caller:
     def delete(self, path: str) -> HttpResponse:
         return self.http.delete(path, headers={"Authorization": f"Bearer {self.key}"})
 
-    def get(self, path: str, **query: str) -> HttpResponse:
+    def get(self, path: str, /, **query: str) -> HttpResponse:
         return self.http.get(path, query, headers={"Authorization": f"Bearer {self.key}"})
 
 

@@ -16,6 +16,7 @@ from notifications.outbox import listing, suppress
 from notifications.outbox.operate import replay
 from notifications.outbox.purge import purge
 from notifications.outbox.suppress import Suppressed
+from notifications.outbox.suppressed import SUPPRESSED, is_suppressed
 from notifications.recorder import Ledger, Recorder
 from notifications.retry import Decision
 from notifications.states import Event as Edge
@@ -177,10 +178,10 @@ def test_the_orm_finds_the_same_ones_as_the_statements() -> None:
     test = failed(lane=f"{MARK}slack:ops", channel="slack")
     failed(recipient="dev")
     suppress.add([one()])
-    found = Notification.objects.filter(suppress.SUPPRESSED)
+    found = Notification.objects.filter(SUPPRESSED)
 
     assert [row.id for row in found] == [suppressed]
-    assert [suppress.is_suppressed(rows.row(id_)) for id_ in (suppressed, test)] == [True, False]
+    assert [is_suppressed(rows.row(id_)) for id_ in (suppressed, test)] == [True, False]
     suppress.add([one(test=True)])
     assert {row.id for row in found.all()} == {suppressed, test}
 
