@@ -61,6 +61,8 @@ def _script() -> str:
     claim = _filled(
         CLAIM,
         lane="'slack'",
+        channel="'slack'",
+        probing="false",
         batch=str(BATCH),
         started="true",
         worker="lpad(to_hex(:client_id + 1), 32, '0')::uuid",
@@ -79,10 +81,10 @@ def _script() -> str:
         **dict.fromkeys(["outcomes", "statuses", "delays", "tries", "doubles", "doubled"], nothing),
         **dict.fromkeys(["codes", "details", "provider_ids"], nothing),
     )
-    found, taken = claim.split("\nUPDATE notification n")
+    found, taken = claim.split("UPDATE notification n ")
     return f"""
 {found},
-claimed AS (UPDATE notification n{taken}, n.worker_id)
+claimed AS (UPDATE notification n {taken}, n.worker_id)
 SELECT coalesce(array_agg(id)::text, '{{}}') AS ids, coalesce(array_agg(attempt)::text, '{{}}') AS attempts,
        coalesce(array_agg(worker_id)::text, '{{}}') AS workers, array_fill(0.0, ARRAY[count(*)::int])::text AS ages,
        coalesce((array_agg(id ORDER BY sending DESC))[1]::text, :last) AS last, coalesce(max(due_at)::text, :due) AS due
