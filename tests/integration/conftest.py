@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pytest_django.fixtures import Settings
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.test import Client as Browser
 
 
 @pytest.fixture
@@ -12,3 +18,20 @@ def slack(settings: Settings) -> None:
     known = settings.NOTIFIER_CHANNELS
     webhooks = {"default": "https://hooks.slack.com/services/x"}
     settings.NOTIFIER_CHANNELS = {**known, "slack": {**known["slack"], "webhooks": webhooks}}
+
+
+@pytest.fixture
+def operator() -> User:
+    from django.contrib.auth.models import User
+
+    return User.objects.create_superuser("ada", password="a long enough password")
+
+
+@pytest.fixture
+def browser(operator: User) -> Browser:
+    """The operator's, in the admin."""
+    from django.test import Client
+
+    browser = Client()
+    browser.force_login(operator)
+    return browser

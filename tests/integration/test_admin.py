@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client as Browser
@@ -31,6 +31,7 @@ from notifications.outbox import lanes, operate, receipts
 from notifications.states import Outcome
 from tests.factories import WebhookEndpointFactory
 from tests.integration.outbox import rows
+from tests.integration.staff import only_looking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,32 +40,12 @@ KEYS = "/admin/notifications/apikey/"
 WEBHOOKS = "/admin/notifications/webhookendpoint/"
 
 
-@pytest.fixture
-def operator() -> User:
-    return User.objects.create_superuser("ada", password="a long enough password")
-
-
-@pytest.fixture
-def browser(operator: User) -> Browser:
-    browser = Browser()
-    browser.force_login(operator)
-    return browser
-
-
 @pytest.fixture(autouse=True)
 def poster() -> Client:
     """Whose notifications the rows are."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval(pg_get_serial_sequence('client', 'id'), 1)")
     return Client.objects.create(id=1, name="shop")
-
-
-def only_looking() -> Browser:
-    user = User.objects.create_user("bob", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    browser = Browser()
-    browser.force_login(user)
-    return browser
 
 
 def ended(outcome: Outcome, *, lane: str | None = None, hold: bool = False, **fields: object) -> UUID:

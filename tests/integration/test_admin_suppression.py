@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import Client as Browser
@@ -20,32 +20,13 @@ from notifications.models import Client, Suppression
 from notifications.outbox import suppress
 from notifications.states import Outcome, Reason
 from tests.integration.outbox import rows
+from tests.integration.staff import only_looking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/notifications/suppression/"
 NOTIFICATIONS = "/admin/notifications/notification/"
 ANN = "+14155552671"
-
-
-@pytest.fixture
-def operator() -> User:
-    return User.objects.create_superuser("ada", password="a long enough password")
-
-
-@pytest.fixture
-def browser(operator: User) -> Browser:
-    browser = Browser()
-    browser.force_login(operator)
-    return browser
-
-
-def only_looking() -> Browser:
-    user = User.objects.create_user("bob", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    browser = Browser()
-    browser.force_login(user)
-    return browser
 
 
 def suppressed(to: str = ANN, channel: str = "sms", **fields: object) -> Suppression:
