@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from django.db.models.functions import Now
 
 from notifications.models import Notification
 from notifications.outbox.suppressed import SUPPRESSED
+from notifications.selection import Selection
 from notifications.states import Event, Status, sources
 
 BATCH: Final = 500  # ids in one `services.resend`: one short transaction
@@ -20,17 +20,6 @@ REPLAYABLE: Final = sources(Event.REPLAY)
 _ALIVE: Final = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
 # Sending it again may reach the recipient twice.
 _DOUBTFUL: Final = Q(status=Status.UNKNOWN) | Q(possible_duplicate=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What to replay; an empty `channels` or `ids` does not narrow."""
-
-    statuses: frozenset[Status] = frozenset({Status.FAILED})
-    channels: frozenset[str] = frozenset()
-    since: datetime | None = None  # accepted at or after; aware
-    until: datetime | None = None  # accepted before; aware
-    ids: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +33,6 @@ class Group:
     expired: int  # left alone: they would only fail again
     suppressed: int  # left alone, too: not expired, but nothing is sent to their recipients
     doubtful: int  # of the rest: may reach the recipient twice
-
-
-def frozen(selection: Selection, at: datetime) -> Selection:
-    """The same without what is accepted after `at`: a slow replay must not pick up what fails while it runs."""
-    return replace(selection, until=min(at, selection.until or at))
 
 
 def plan(selection: Selection) -> list[Group]:
@@ -93,15 +77,8 @@ def channels_in_need() -> list[str]:
 
 def _selected(selection: Selection) -> Iterator[QuerySet[Notification]]:
     """Querysets that each walk the attention index (channel, id), or the primary key where ids are given."""
-    rows = Notification.objects.filter(status__in=selection.statuses)
-    if selection.since:
-        rows = rows.filter(created_at__gte=selection.since)
-    if selection.until:
-        rows = rows.filter(created_at__lt=selection.until)
     if selection.ids:
-        if selection.channels:
-            rows = rows.filter(channel__in=selection.channels)
-        yield rows.filter(id__in=selection.ids)
-    else:
-        for channel in sorted(selection.channels) or channels_in_need():
-            yield rows.filter(channel=channel)
+        yield selection.rows()
+        return
+    for channel in sorted(selection.channels) or channels_in_need():
+        yield replace(selection, channels=frozenset({channel})).rows()

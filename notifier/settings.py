@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import sandbox
-from notifier import backends, embedded, environment, first_run, log
+from notifier import backends, embedded, environment, first_run, log, looks
 from notifier.environment import BASE_DIR as BASE_DIR
 
 # --- what runs -------------------------------------------------------------------------------------------
@@ -55,6 +55,7 @@ ALLOWED_HOSTS = [
 # --- Django ----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it has its own of
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -108,6 +109,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+UNFOLD = looks.UNFOLD
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -18,8 +18,9 @@ from django.utils.text import capfirst
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
 else:
+    from unfold.admin import ModelAdmin as Themed
 
-    class ModelAdmin(admin.ModelAdmin):
+    class ModelAdmin(Themed):
         """Takes a type parameter, as Django's own does for type checkers alone."""
 
         def __class_getitem__(cls, _: object) -> type:

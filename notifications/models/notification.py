@@ -28,6 +28,7 @@ class Notification(models.Model):
     content = models.JSONField(null=True)  # what there is beyond the text, as notifications/content.py has it
     # `order-shipped@3`; most have none, and old rows know nothing of it.
     template = models.TextField(null=True)  # noqa: DJ001
+    traceparent = models.TextField(null=True)  # noqa: DJ001  # of the request, where traces are kept
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
@@ -47,6 +48,8 @@ class Notification(models.Model):
     finished_at = models.DateTimeField(null=True)
     # An earlier send may have been taken; until then the provider knows the key, by which another is none. No mark yet.
     deduplicated_until = models.DateTimeField(null=True)
+
+    redacted_at = models.DateTimeField(null=True)  # since then nobody can read to whom it went, and what it said
 
     class Meta:
         db_table = "notification"

@@ -20,6 +20,7 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
+from notifications.services.operations import ask, note
 from notifications.services.storing import Accepted
 from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
 from notifications.services.templates import (
@@ -57,6 +58,7 @@ __all__ = [
     "accept",
     "accept_batch",
     "add_template_version",
+    "ask",
     "cancel",
     "cancel_own",
     "change_webhook",
@@ -65,6 +67,7 @@ __all__ = [
     "create_webhook",
     "delete_webhook",
     "normal_bodies",
+    "note",
     "pause_lane",
     "preview_template",
     "receive_report",

@@ -23,7 +23,7 @@ from notifications import replay, services
 from notifications.models import Event, Notification
 from notifications.outbox import suppress
 from notifications.outbox.suppress import Suppressed
-from notifications.replay import Selection
+from notifications.selection import Selection
 from notifications.states import Outcome, Reason, Status
 from tests.integration.outbox import rows
 
@@ -225,7 +225,7 @@ def test_many_go_in_batches_each_one_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_fails_again_while_it_runs_is_not_replayed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     id_ = failed()
-    selection = replay.frozen(Selection(), datetime.now(UTC))
+    selection = Selection(statuses=frozenset({Status.FAILED})).frozen(datetime.now(UTC))
     for count, ids in enumerate(replay.batches(selection, 1)):
         assert (count, ids) == (0, [id_])
         assert services.resend(ids, actor="ada") == {id_}

@@ -15,7 +15,8 @@ from django.core.management.base import CommandError
 from channels.registry import channels
 from notifications import replay, services
 from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
-from notifications.replay import Group, Selection
+from notifications.replay import Group
+from notifications.selection import Selection
 from notifications.states import Status
 
 NOTHING_REPLAYED: Final = 1
@@ -50,7 +51,7 @@ class Command(OperatorsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         chosen = _selection(options)
-        selection = replay.frozen(chosen, datetime.now(UTC))
+        selection = chosen.frozen(datetime.now(UTC))
         groups = replay.plan(selection)
         self.total = sum(group.count - group.expired - group.suppressed for group in groups)
         self._describe(chosen, groups)

@@ -1,0 +1,67 @@
+"""How the admin looks: the theme's name, colours and sidebar. Its scripts and fonts are served from here."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.urls import reverse_lazy
+
+
+def _link(title: str, icon: str, page: str, permission: str = "") -> dict[str, Any]:
+    link: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}")}
+    if permission:
+        link["permission"] = lambda request: request.user.has_perm(permission)
+    return link
+
+
+def _list(title: str, icon: str, model: str) -> dict[str, Any]:
+    return _link(title, icon, f"notifications_{model}_changelist", f"notifications.view_{model}")
+
+
+UNFOLD: Final[dict[str, Any]] = {
+    "SITE_TITLE": "Notifier",
+    "SITE_HEADER": "Notifier",
+    "SITE_SUBHEADER": "transactional outbox",
+    "SITE_SYMBOL": "outbox",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {
+                "items": [
+                    _link("Dashboard", "monitoring", "index"),
+                    _list("Notifications", "mail", "notification"),
+                ]
+            },
+            {
+                "title": "Sending",
+                "separator": True,
+                "items": [
+                    _list("Channels and lanes", "alt_route", "lanestate"),
+                    _list("Workers", "memory", "worker"),
+                    _list("Suppressions", "block", "suppression"),
+                    _list("Templates", "article", "template"),
+                ],
+            },
+            {
+                "title": "Who asks",
+                "separator": True,
+                "items": [
+                    _list("Clients", "apartment", "client"),
+                    _list("API keys", "key", "apikey"),
+                    _list("Webhooks", "webhook", "webhookendpoint"),
+                ],
+            },
+            {
+                "title": "Who may look",
+                "separator": True,
+                "items": [
+                    _link("Users", "person", "auth_user_changelist", "auth.view_user"),
+                    _link("Groups", "group", "auth_group_changelist", "auth.view_group"),
+                ],
+            },
+        ],
+    },
+}
