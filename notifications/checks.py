@@ -88,11 +88,12 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 
 @register("notifier")
 def metrics_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    if not settings.METRICS_TROUBLE:
+    trouble: str = getattr(settings, "METRICS_TROUBLE", "")
+    if not trouble:
         return []
     return [
         checks.Warning(
-            f"METRICS_DIR: {settings.METRICS_TROUBLE} /metrics then shows the counts of one process alone.",
+            f"METRICS_DIR: {trouble} /metrics then shows the counts of one process alone.",
             hint="Name a folder that belongs to the user that web and worker run as.",
             id="notifier.W003",
         )

@@ -13,9 +13,10 @@ log = structlog.get_logger(__name__)
 
 def start() -> None:
     """Listen, if that is wanted. A port that is taken is said, and changes nothing of what is sent."""
-    host, port = settings.METRICS_HOST, settings.METRICS_PORT
+    port: int = getattr(settings, "METRICS_PORT", 0)
     if not port:
         return
+    host: str = settings.METRICS_HOST
     try:
         start_http_server(port, addr=host, registry=metrics.registry())
     except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
+from multiprocessing.util import Finalize
 from time import time
 from typing import Final
 
@@ -61,6 +62,9 @@ class Tally:
             self._stop = threading.Event()
             self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
         self._thread.start()
+        Finalize(
+            None, self.stop, exitpriority=0
+        )  # at the end of a child of a web server, too, where no atexit is heard
 
     def stop(self) -> None:
         """Write what is left, and no more."""
