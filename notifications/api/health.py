@@ -101,10 +101,18 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return _answer({"status": status, **report, "reasons": unready + degraded}, 503 if refused else 200)
 
 
+def workers_alive() -> int:
+    """How many beat, as far as this process has seen: the lease of the last to die lies there until another buries it.
+
+    Raises: django.db's errors.
+    """
+    return _beats.beating(selectors.worker_beats())
+
+
 def _dispatch(report: dict[str, object]) -> list[str]:
     """Whether what is accepted is sent; adds what it found to the report. Returns what is wrong, in sentences."""
     wrong = []
-    report["workers"] = workers = _beats.beating(selectors.worker_beats())
+    report["workers"] = workers = workers_alive()
     if not workers:
         wrong.append(
             "No worker is alive, so what is accepted waits: start one (`dramatiq notifier.worker`), "

@@ -19,6 +19,7 @@ from notifications.api import health
 from notifications.models import Notification, Worker
 from notifications.outbox import lanes
 from tests import processes
+from tests.eventually import eventually
 from tests.factories import NotificationFactory
 from tests.ports import free_port
 
@@ -185,3 +186,18 @@ def test_a_broker_that_is_away_degrades() -> None:
 
         assert (report["status"], report["broker"]) == ("degraded", "unreachable")
         assert any("BROKER_URL" in reason for reason in report["reasons"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_worker_that_was_killed_is_missed_though_nobody_buries_it() -> None:
+    def report() -> dict[str, Any]:
+        found: dict[str, Any] = json.load(urlopen(f"{url}/readyz"))
+        return found
+
+    with processes.web() as (_, url), processes.worker() as last:
+        assert report()["status"] == "ready"
+        last.end()
+        eventually(lambda: report()["workers"] == 0, what="its absence")
+
+        assert Worker.objects.count() == 1
+        assert report()["status"] == "degraded"
