@@ -86,6 +86,19 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     return found
 
 
+@register("notifier")
+def metrics_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.METRICS_TROUBLE:
+        return []
+    return [
+        checks.Warning(
+            f"METRICS_DIR: {settings.METRICS_TROUBLE} /metrics then shows the counts of one process alone.",
+            hint="Name a folder that belongs to the user that web and worker run as.",
+            id="notifier.W003",
+        )
+    ]
+
+
 def _channels_with_threads() -> int:
     try:
         return sum(not known.unused for known in channels().values())

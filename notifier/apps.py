@@ -7,8 +7,11 @@ class NotifierConfig(AppConfig):
 
     def ready(self) -> None:
         import dramatiq
+        import structlog
 
         from notifier import broker
 
+        if settings.METRICS_TROUBLE:  # said at every start: servers run no checks
+            structlog.get_logger(__name__).warning("metrics.of_one_process", reason=settings.METRICS_TROUBLE)
         # Web and worker alike send nudges; the actors that receive them are declared by notifier.worker alone.
         dramatiq.set_broker(broker.build(settings.BROKER_URL, settings.NOTIFIER_CHANNELS))

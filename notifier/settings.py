@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import sandbox
-from notifier import backends, embedded, environment, first_run, log, looks
+from notifier import backends, embedded, environment, first_run, log, looks, metrics_dir
 from notifier.environment import BASE_DIR as BASE_DIR
 
 # --- what runs -------------------------------------------------------------------------------------------
@@ -237,6 +237,15 @@ SPECTACULAR_SETTINGS = {
         {"name": "webhooks", "description": "Be told what becomes of your notifications."},
     ],
 }
+
+# --- metrics ---------------------------------------------------------------------------------------------
+
+METRICS_DIR = metrics_dir.choose(environment.text("METRICS_DIR"), DATA_DIR, DATABASE_URL)
+METRICS_TROUBLE = metrics_dir.prepare(METRICS_DIR)  # "" where every process can write there; a check says what else
+METRICS_PORT = environment.number("METRICS_PORT", 0)  # of a worker's own exporter; 0 for none
+METRICS_HOST = environment.text("METRICS_HOST", "0.0.0.0")  # noqa: S104 - for Prometheus, who comes from elsewhere
+if METRICS_PORT > 65535:
+    raise ImproperlyConfigured(f"METRICS_PORT must be a port up to 65535, or 0 for none, not {METRICS_PORT}.")
 
 # --- the service -----------------------------------------------------------------------------------------
 
