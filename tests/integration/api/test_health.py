@@ -201,3 +201,4 @@ def test_the_last_worker_that_was_killed_is_missed_though_nobody_buries_it() -> 
 
         assert Worker.objects.count() == 1
         assert report()["status"] == "degraded"
+        assert "notifier_workers 0.0" in urlopen(f"{url}/metrics").read().decode()
