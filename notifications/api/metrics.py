@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from notifications import metrics as counted
+from notifications.api.health import workers_alive
 from notifications.outbox import gauges
 from notifications.outbox.gauges import MOST_COUNTED, Gauges
 
@@ -41,6 +42,7 @@ class Standing:
             if began >= self._until:
                 try:
                     self._last = gauges.read()
+                    self._last.workers = workers_alive()
                 except (DatabaseError, InterfaceError) as error:
                     log.warning("metrics.no_database", error=type(error).__name__)
                     self._last = None
@@ -89,7 +91,7 @@ def _families(seen: Gauges) -> Iterator[Metric]:
     for lane, by in sorted(seen.paused):
         paused.add_metric([lane, by], 1)
     yield from (waiting, oldest, attention, paused)
-    yield GaugeMetricFamily("notifier_workers", "Worker processes that have a lease.", seen.workers)
+    yield GaugeMetricFamily("notifier_workers", "Worker processes whose beat rises.", seen.workers)
     yield GaugeMetricFamily(
         "notifier_operations_unfinished", "Operators' acts on many notifications that go on.", seen.operations
     )

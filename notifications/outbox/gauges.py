@@ -35,7 +35,7 @@ WAITING_LANES: Final[LiteralString] = f"""waiting AS (
     ) AS counted
 )"""
 
-# Indexes: notification_ready, notification_attention, operation_unfinished; worker and lane_state are short.
+# Indexes: notification_ready, notification_attention, operation_unfinished; lane_state is short.
 # Rows: (what, lane or channel, status or by, number).
 GAUGES: Final = f"""
 WITH RECURSIVE {WAITING_LANES}, attending AS (
@@ -55,8 +55,6 @@ FROM attending a CROSS JOIN LATERAL (
     WHERE n.status IN ('failed', 'unknown') AND n.channel = a.channel ORDER BY n.id DESC LIMIT {_MOST}
 ) AS few GROUP BY a.channel, few.test, few.status
 UNION ALL
-SELECT 'workers', '', '', count(*)::float8 FROM worker
-UNION ALL
 SELECT 'paused', lane, 'provider', 1 FROM lane_state WHERE reason <> ''
 UNION ALL
 SELECT 'paused', lane, 'operator', 1 FROM lane_state WHERE stopped_until > now()
@@ -73,7 +71,7 @@ class Gauges:
     oldest: dict[str, float] = field(default_factory=dict)  # seconds, by lane
     attention: dict[tuple[str, str], float] = field(default_factory=dict)  # by channel and status
     paused: set[tuple[str, str]] = field(default_factory=set)  # lane, by whom
-    workers: float = 0
+    workers: float = 0  # not of the statement: a beat tells only by a second look
     operations: float = 0
 
 
@@ -89,8 +87,6 @@ def read() -> Gauges:
                 found.attention[of, which] = number
             case "paused":
                 found.paused.add((of, which))
-            case "workers":
-                found.workers = number
             case "operations":
                 found.operations = number
     return found

@@ -154,7 +154,8 @@ class Service:
             report = await asyncio.wait_for(self._readiness(), 5)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
             return "the web server does not answer"
-        if report.get("status") != "ready":
+        # What waited while nobody ran is old at a start, and makes it `degraded`: workers are what it needs.
+        if report.get("status") not in {"ready", "degraded"}:
             return " ".join(report.get("reasons", ())) or "the web server is not ready"
         if self._plan.workers() and not report.get("workers"):
             return "no worker has begun"
