@@ -9,4 +9,3 @@ __all__ = ["audit", "clients", "lanes", "notification", "suppression", "template
 admin.site.site_header = admin.site.site_title = "Notifier"
 admin.site.index_title = "Operations"
 admin.site.site_url = None  # there is no other site to view
-admin.site.enable_nav_sidebar = False  # the lists need the width

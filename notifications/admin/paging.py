@@ -67,7 +67,7 @@ class Found(NewestFirst):
         self.more = bool(self.found.older or self.found.newer)
         # One more than are shown, where there are more: then the actions offer all that match.
         self.result_count = len(self.found.rows) + self.more
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # else the theme says both, beside the title
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False
