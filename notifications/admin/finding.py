@@ -21,7 +21,7 @@ from notifications.states import Event, Status, sources
 
 ATTENTION: Final = "attention"
 LOOK: Final = 5_000  # rows that a page looks at in search of those it shows: what is rare is spread over several
-LOOK_FOR_PART: Final = 20_000  # newest rows whose recipients are searched for a part
+LOOK_FOR_PART: Final = 10_000  # newest rows whose recipients are searched for a part
 AGES: Final[Mapping[str, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
