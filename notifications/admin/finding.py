@@ -20,8 +20,7 @@ from notifications.selection import Selection
 from notifications.states import Event, Status, sources
 
 ATTENTION: Final = "attention"
-LOOK: Final = 5_000  # rows that a page looks at in search of those it shows: what is rare is spread over several
-LOOK_FOR_PART: Final = 10_000  # newest rows whose recipients are searched for a part
+LOOK: Final = 5_000  # rows that a page, or the search for a part of a recipient, looks at: what is rare comes later
 AGES: Final[Mapping[str, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -84,9 +83,10 @@ def _found(selection: Selection, term: str) -> Selection:
     exact = Notification.objects.filter(named, id__in=ids).values_list("id", flat=True)
     found = set(exact) if ids else set()
     if not found:
-        window = _window(Notification.objects.all(), *_bounds(selection), newest=True, most=LOOK_FOR_PART)[0]
-        like = named | Q(recipient__icontains=term)
-        newest = selection.rows().filter(like, id__in=window.order_by().values("id")).order_by("-id")
+        low, high = _bounds(selection)
+        _, edge = _window(Notification.objects.all(), low, high, newest=True, most=LOOK)
+        like = selection.rows().filter(named | Q(recipient__icontains=term))
+        newest = _between(like, low, high, edge, newest=True).order_by("-id")
         found = set(newest.values_list("id", flat=True)[: searching.FOUND])
     return replace(selection, ids=frozenset(found or {_FIRST}))
 

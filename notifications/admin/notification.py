@@ -82,7 +82,7 @@ class NotificationAdmin(Watched[Notification]):
     search_fields = ["id"]  # that there is a search; what it finds is `selection_of`'s to say
     search_help_text = (
         "A whole id, recipient, correlation id or idempotency key, of any time. "
-        f"A part of a recipient is looked for among the newest {finding.LOOK_FOR_PART:,} only, "
+        f"A part of a recipient is looked for among the newest {finding.LOOK:,} only, "
         "or of those accepted before a time that is given."
     )
     actions = ["resend_selected", "cancel_selected", "pause_selected", "resume_selected"]
