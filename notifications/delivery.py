@@ -23,7 +23,6 @@ from notifications.holdings import Holdings
 from notifications.lease import Lease
 from notifications.outbox.attachments import read_files
 from notifications.outbox.claim import Claim, claim
-from notifications.outbox.recover import Policy
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
 from notifications.recorder import Ledger, Recorder, is_quick
@@ -32,19 +31,6 @@ from notifications.traced import Traced, traced
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
 
 log = structlog.get_logger(__name__)
-
-
-def policies() -> dict[str, Policy]:
-    """What recovery must know of each backend, by what its lanes are named by."""
-    return {
-        head: Policy(
-            known.backend.name,
-            hold_unknown=known.on_unknown is OnUnknown.HOLD,
-            deduplicates_for=known.backend.deduplicates_for,
-            send_timeout=known.backend.send_timeout,
-        )
-        for head, known in by_head().items()
-    }
 
 
 class Drained(NamedTuple):

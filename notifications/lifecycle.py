@@ -12,7 +12,7 @@ from dramatiq.middleware import Middleware
 from channels.registry import by_head, twins_by_head
 from notifications import exporter, tally, tracing
 from notifications.actors import Actors
-from notifications.delivery import Delivery, policies
+from notifications.delivery import Delivery
 from notifications.lease import Lease
 from notifications.outbox import recover
 from notifications.outbox.statement import give_back
@@ -67,7 +67,7 @@ class WorkerLife(Middleware):
             return
         try:
             # An actor may run still, past the shutdown's patience: the row goes together with its claims.
-            left = recover.retire(worker_id, policies())
+            left = recover.retire(worker_id, recover.policies())
             log.info("worker.retired", worker_id=str(worker_id), claims=len(left))
         except DatabaseError as error:
             log.warning("worker.retire_failed", error=type(error).__name__)  # the others will bury it

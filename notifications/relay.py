@@ -1,4 +1,5 @@
-"""The thread of each worker that wakes it for what falls due, recovers abandoned claims and fails what expired.
+"""The thread of each worker that wakes it for what falls due, recovers abandoned claims, fails what expired, and has
+done what operators asked for.
 
 It needs no broker: with every nudge lost, each lane is looked at once a second all the same.
 """
@@ -17,8 +18,9 @@ from django.db import Error as DatabaseError
 from notifications import counting, nudge
 from notifications.actors import Actors
 from notifications.cursors import WHOLE_SHARE
-from notifications.delivery import Delivery, policies
+from notifications.delivery import Delivery
 from notifications.diversion import AT_MOST, Diversion
+from notifications.operations import Operator
 from notifications.outbox import channel_rules, operate, recover, workers
 from notifications.outbox.statement import give_back
 
@@ -42,10 +44,12 @@ class Relay:
         self._token_in: dict[str, float] = {}  # seconds, of lanes that had no token at the last look
         self._published = False
         self._diversion = Diversion()
+        self._operator = Operator()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     def start(self) -> None:
+        self._operator.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -53,6 +57,7 @@ class Relay:
         self._lease.news.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        self._operator.stop()
 
     def _run(self) -> None:
         wait, looked = 0.0, monotonic()
@@ -81,7 +86,7 @@ class Relay:
     def _look(self) -> float:
         """One round; the seconds until the next is worth while."""
         for dead, beat in self._lease.dead():
-            buried = recover.bury(dead, observed_beat=beat, policies=policies())
+            buried = recover.bury(dead, observed_beat=beat, policies=recover.policies())
             if buried is not None:
                 log.warning("worker.buried", worker_id=str(dead), claims=len(buried))
                 self._wake(buried)
@@ -135,10 +140,14 @@ class Relay:
     def _attend(self, seen: workers.Sweep, worker_id: UUID) -> None:
         self._token_in = seen.token_in
         self._delivery.gate.learn(seen.troubled)
+        if seen.operations:
+            self._operator.wake()
         if seen.workers_missing:
-            self._wake(recover.recover_missing(policies()))
+            self._wake(recover.recover_missing(recover.policies()))
         if abandoned := self._delivery.holdings.abandoned(seen.own_claims):
-            taken = recover.take_back([worker_id], policies(), detail="its claim was never answered", only=abandoned)
+            taken = recover.take_back(
+                [worker_id], recover.policies(), detail="its claim was never answered", only=abandoned
+            )
             if taken:
                 log.warning("claims.abandoned", claims=len(taken))
                 self._wake(taken)

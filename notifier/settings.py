@@ -115,6 +115,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 UNFOLD = looks.UNFOLD
+LOGIN_REDIRECT_URL = "admin:index"  # of who came to the login by itself
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from channels.registry import backends_of, channels
+from notifications import services
 from notifications.admin import attempts
-from notifications.admin.base import Watched, label, moment
+from notifications.admin.base import Watched, label, moment, note
 from notifications.models import Operation
 from notifications.states import Outcome
 
@@ -62,11 +65,39 @@ class OperationAdmin(Watched[Operation]):
     ) -> HttpResponse:
         operation = self.get_object(request, object_id)
         running = operation is not None and operation.state in _UNFINISHED
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "refreshes": running})
+        stopped = operation is not None and operation.state == Operation.State.STOPPED
+        of_relays = operation is not None and operation.via == Operation.Via.ADMIN and self.has_act_permission(request)
+        changing = {"refreshes": running, "can_stop": running and of_relays, "can_resume": stopped and of_relays}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **changing})
+
+    def _change(self, request: HttpRequest, object_id: str, change: Callable[..., bool], done: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        operation = self.get_object(request, object_id)
+        if operation is None:
+            raise Http404
+        with transaction.atomic():
+            changed = change(operation.pk, actor=request.user.get_username())
+            note(request, [operation] if changed else [], f"{done}.")
+        said = f"It was {done.lower()}." if changed else "It was left alone: it has changed meanwhile."
+        self.message_user(request, said, messages.SUCCESS if changed else messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:notifications_operation_change", args=[operation.pk]))
+
+    def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, services.stop_operation, "Stopped")
+
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, services.resume_operation, "Resumed")
 
     def get_urls(self) -> list[URLPattern]:
         newest = path("attempts/", self.admin_site.admin_view(self.attempts), name="notifications_attempt_newest")
-        return [newest, *super().get_urls()]
+        changes = [
+            path(f"<path:object_id>/{name}/", self.admin_site.admin_view(view), name=f"notifications_operation_{name}")
+            for name, view in (("stop", self.stop), ("resume", self.resume))
+        ]
+        return [newest, *changes, *super().get_urls()]
 
     def attempts(self, request: HttpRequest) -> HttpResponse:
         """Attempts have a key of two columns, for which Django's admin has no list."""

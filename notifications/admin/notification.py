@@ -29,6 +29,7 @@ from notifications.admin.operations import (
     ACTS,
     AT_ONCE,
     CANCEL,
+    RELEASE,
     RESEND,
     Act,
     Forecast,
@@ -57,6 +58,7 @@ from notifications.selection import Selection
 from notifications.services import operations as audit
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
+from notifications.walking import LOOK
 
 LOOK_FOR: Final = timedelta(seconds=5)  # each look is bounded; this is the belt for a database that is busy
 CONFIRMED: Final = "confirmed"
@@ -82,10 +84,10 @@ class NotificationAdmin(Watched[Notification]):
     search_fields = ["id"]  # that there is a search; what it finds is `selection_of`'s to say
     search_help_text = (
         "A whole id, recipient, correlation id or idempotency key, of any time. "
-        f"A part of a recipient is looked for among the newest {finding.LOOK_FOR_PART:,} only, "
+        f"A part of a recipient is looked for among the newest {LOOK:,} only, "
         "or of those accepted before a time that is given."
     )
-    actions = ["resend_selected", "cancel_selected", "pause_selected", "resume_selected"]
+    actions = ["resend_selected", "cancel_selected", "release_selected", "pause_selected", "resume_selected"]
     change_form_template = "admin/notifications/notification/change_form.html"
 
     created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
@@ -176,6 +178,10 @@ class NotificationAdmin(Watched[Notification]):
     @admin.action(description="Cancel selected", permissions=["act"])
     def cancel_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
         return self._many(CANCEL, request, rows)
+
+    @admin.action(description="Release selected", permissions=["act"])
+    def release_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._many(RELEASE, request, rows)
 
     @admin.action(description="Pause the lane of selected", permissions=["lanes"])
     def pause_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:

@@ -1,4 +1,4 @@
-"""Resend and cancel, one notification or many: asked before where it cannot be undone, and noted in the audit.
+"""Resend, cancel and release, one notification or many: asked before where it cannot be undone, and noted in the audit.
 
 The outbox writes an event with the user's name for each. What few were chosen is done at once, and the admin's own log
 has it too, in the same transaction; many, or all that match a filter, are asked for and done by a relay.
@@ -60,7 +60,14 @@ RESEND: Final = Act("resend", "resent", Event.REPLAY, services.resend)
 CANCEL: Final = Act(
     "cancel", "canceled", Event.CANCEL, services.cancel, "A canceled notification is never sent, and cannot be resent."
 )
-ACTS: Final = (RESEND, CANCEL)
+RELEASE: Final = Act(
+    "release",
+    "released",
+    Event.RELEASE,
+    services.release,
+    "Only where a worker is stuck: what it has begun may have been sent already.",
+)
+ACTS: Final = (RESEND, CANCEL, RELEASE)
 
 
 @dataclass(slots=True)
@@ -129,12 +136,15 @@ def ask(act: Act, selection: Selection, request: HttpRequest, *, chosen: int, su
         for earlier in Operation.objects.filter(actor=actor).order_by("-id")[:ASKED_LATELY]:
             if earlier.detail.startswith(detail):
                 return earlier
-        asked = audit.ask(
-            act.name, selection, actor=actor, via=Operation.Via.ADMIN, chosen=chosen, subject=subject[:500]
+        return audit.ask(
+            act.name,
+            selection,
+            actor=actor,
+            via=Operation.Via.ADMIN,
+            chosen=chosen,
+            subject=subject[:500],
+            detail=detail,
         )
-        asked.detail = detail
-        asked.save(update_fields=["detail"])
-    return asked
 
 
 def new_form() -> str:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from channels.registry import MARK
+from channels.contract import OnUnknown
+from channels.registry import MARK, by_head
 from notifications.models import MAX_LOSSES
 from notifications.outbox import receipts, tell
 from notifications.outbox.statement import Row, run
@@ -109,6 +110,19 @@ class Policy:
     hold_unknown: bool
     deduplicates_for: timedelta | None = None  # as the contract of backends has it
     send_timeout: timedelta = timedelta(0)
+
+
+def policies() -> dict[str, Policy]:
+    """What recovery must know of each backend, by what its lanes are named by."""
+    return {
+        head: Policy(
+            known.backend.name,
+            hold_unknown=known.on_unknown is OnUnknown.HOLD,
+            deduplicates_for=known.backend.deduplicates_for,
+            send_timeout=known.backend.send_timeout,
+        )
+        for head, known in by_head().items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

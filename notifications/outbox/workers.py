@@ -51,12 +51,12 @@ FIRSTS: Final[LiteralString] = """waiting AS (
 
 # What wants doing now. One statement, so that an idle worker costs little.
 # While some session holds an old snapshot it walks every dead entry of these indexes: see GLANCE.
-# Indexes: notification_ready, notification_claimed, notification_expiring.
+# Indexes: notification_ready, notification_claimed, notification_expiring, operation_unfinished.
 # Rows: ('lane', lane, null, seconds until due, 0 or negative when due), ('paced', lane, null, seconds until it has a
 # token again) for each lane that has none, and ('claim', lane, id, attempt) for each claim
 # that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
 # ('troubled', lane, null, 0) for each lane that an answer closed and no success has opened since, and
-# ('overdue', '', null, 0) if something pending has expired.
+# ('overdue', '', null, 0) if something pending has expired, and ('operation', '', null, 0) if operators wait for one.
 SWEEP: Final = f"""
 WITH RECURSIVE {FIRSTS}
 SELECT 'lane', first.lane, NULL::uuid, {_OPEN}
@@ -73,6 +73,9 @@ SELECT 'troubled', lane, NULL::uuid, 0::float8 FROM lane_state WHERE reason <> '
 UNION ALL
 SELECT 'overdue', '', NULL::uuid, 0::float8
 WHERE EXISTS (SELECT 1 FROM notification WHERE status = 'pending' AND expires_at <= now())
+UNION ALL
+SELECT 'operation', '', NULL::uuid, 0::float8
+WHERE EXISTS (SELECT 1 FROM operation WHERE state IN ('asked', 'running') AND via = 'admin')
 """
 
 # When lanes that this process knows are due, from the places behind which it has claimed: dead entries lie before that.
@@ -114,6 +117,7 @@ class Sweep:
     own_claims: dict[UUID, int]  # id → attempt
     workers_missing: bool
     overdue: bool  # whether something pending has expired
+    operations: bool  # whether operators have asked for what is not done
     troubled: frozenset[str]  # lanes that an answer closed, and no success has opened
 
 
@@ -146,6 +150,7 @@ def sweep(worker_id: UUID) -> Sweep:
         own_claims={row[2]: int(row[3]) for row in rows if row[0] == "claim"},
         workers_missing=any(row[0] == "missing" for row in rows),
         overdue=any(row[0] == "overdue" for row in rows),
+        operations=any(row[0] == "operation" for row in rows),
         troubled=frozenset(row[1] for row in rows if row[0] == "troubled"),
     )
 

@@ -19,8 +19,8 @@ from notifications.services.accepting import (
 from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_own, resend_matching, resend_own
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
-from notifications.services.operating import cancel, create_api_key, receive_report, reschedule, resend
-from notifications.services.operations import ask, note
+from notifications.services.operating import cancel, create_api_key, receive_report, release, reschedule, resend
+from notifications.services.operations import ask, note, resume_operation, stop_operation
 from notifications.services.storing import Accepted
 from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
 from notifications.services.templates import (
@@ -71,6 +71,7 @@ __all__ = [
     "pause_lane",
     "preview_template",
     "receive_report",
+    "release",
     "replay_answer",
     "reschedule",
     "reschedule_own",
@@ -78,7 +79,9 @@ __all__ = [
     "resend_matching",
     "resend_own",
     "resume_lane",
+    "resume_operation",
     "rotate_webhook",
+    "stop_operation",
     "suppress",
     "switch_off_webhooks",
     "unsuppress",

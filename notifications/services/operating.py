@@ -9,13 +9,14 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.utils import timezone
 
 from channels.contract import DeliveryReport
 from channels.registry import Channel
 from notifications import counting, credentials, nudge
 from notifications.credentials import Scope
-from notifications.models import ApiKey, Client, Notification
-from notifications.outbox import operate, receipts, suppress
+from notifications.models import ApiKey, Client, Event, Notification
+from notifications.outbox import operate, receipts, recover, suppress
 from notifications.outbox.suppress import SUPPRESSING, Suppressed
 from notifications.states import Status
 
@@ -33,6 +34,30 @@ def resend(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
 def cancel(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
     """Cancel pending, failed and unknown notifications; the ids that were. Safe to repeat."""
     return operate.cancel(ids, actor=actor, detail=detail)
+
+
+def release(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]:
+    """Take notifications away from workers that are sending them, however alive those are; the ids that were.
+
+    What was not begun is pending again; the rest is treated as when its worker dies: sent again and marked, or unknown.
+    What the worker still finds out comes too late and changes nothing. Others are left alone. Safe to repeat.
+    """
+    with transaction.atomic():
+        held = Notification.objects.filter(id__in=ids, status=Status.SENDING).order_by("id")
+        claims = list(held.values_list("id", "attempt", "worker_id"))
+        taken = recover.take_back(
+            {worker for _, _, worker in claims if worker},
+            recover.policies(),
+            detail="taken back by an operator",
+            only=[(id_, attempt) for id_, attempt, _ in claims],
+        )
+        now = timezone.now()
+        Event.objects.bulk_create(
+            Event(notification_id=each.id, at=now, kind="released", actor=actor, detail=detail) for each in taken
+        )
+    for lane in {each.lane for each in taken}:
+        transaction.on_commit(partial(nudge.request, lane))
+    return {each.id for each in taken}
 
 
 def reschedule(ids: Collection[UUID], *, send_at: datetime, actor: str, detail: str = "") -> set[UUID]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import structlog
 from django.utils import timezone
 
 from notifications.models import Operation
 from notifications.selection import Selection
 
-ON_NOTIFICATIONS = ("resend", "cancel", "release")
+log = structlog.get_logger(__name__)
 
 
 def ask(
-    act: str,
-    selection: Selection,
-    *,
-    actor: str,
-    via: Operation.Via,
-    chosen: int,
-    subject: str,
-    rate: float | None = None,
+    act: str, selection: Selection, *, actor: str, via: Operation.Via, chosen: int, subject: str, detail: str = ""
 ) -> Operation:
-    """Have one of ON_NOTIFICATIONS done to a selection by the relays, in batches; it is begun within a second.
+    """Have `resend`, `cancel` or `release` done to a selection by the relays, in batches, begun within a second.
 
-    `chosen`: how many were counted. `subject`: which they are, in words. `rate`: notifications a second at most.
-    What is accepted later is not touched.
+    `chosen`: how many were counted. `subject`: which they are, in words. What is accepted later is not touched.
     """
     return Operation.objects.create(
         act=act,
@@ -33,7 +26,7 @@ def ask(
         state=Operation.State.ASKED,
         chosen=chosen,
         subject=subject,
-        rate=rate,
+        detail=detail,
     )
 
 
@@ -42,3 +35,24 @@ def note(act: str, *, actor: str, via: Operation.Via, subject: str, touched: int
     return Operation.objects.create(
         act=act, actor=actor, via=via, subject=subject, touched=touched, detail=detail, finished_at=timezone.now()
     )
+
+
+def stop_operation(id_: int, *, actor: str) -> bool:
+    """End one that relays are doing, after the batch that is under way; whether it was. Safe to repeat."""
+    unfinished = [Operation.State.ASKED, Operation.State.RUNNING]
+    stopped = Operation.objects.filter(pk=id_, via=Operation.Via.ADMIN, state__in=unfinished).update(
+        state=Operation.State.STOPPED, finished_at=timezone.now()
+    )
+    if stopped:
+        log.warning("operation.stopped", operation=id_, by=actor)
+    return bool(stopped)
+
+
+def resume_operation(id_: int, *, actor: str) -> bool:
+    """Go on with one that was stopped, where it was; whether it was. Safe to repeat."""
+    resumed = Operation.objects.filter(
+        pk=id_, via=Operation.Via.ADMIN, state=Operation.State.STOPPED, selection__isnull=False
+    ).update(state=Operation.State.ASKED, finished_at=None)
+    if resumed:
+        log.warning("operation.resumed", operation=id_, by=actor)
+    return bool(resumed)

@@ -24,9 +24,9 @@ from pytest_django import Settings
 
 from channels import sandbox
 from channels.contract import Progress
-from notifications import selectors
-from notifications.admin import finding, operations
+from notifications import selectors, walking
 from notifications.admin import notification as page
+from notifications.admin import operations
 from notifications.credentials import digest
 from notifications.models import ApiKey, Attachment, Client, Event, LaneState, Notification, Worker
 from notifications.models import Operation as OperationRow
@@ -225,7 +225,7 @@ def test_the_list_counts_and_skips_nothing(browser: Browser) -> None:
     about = [query["sql"] for query in queries if 'FROM "notification"' in query["sql"]]
     assert about
     assert not [sql for sql in about if "COUNT" in sql]
-    assert {found for sql in about for found in re.findall(r"OFFSET (\d+)", sql)} <= {str(finding.LOOK - 1)}
+    assert {found for sql in about for found in re.findall(r"OFFSET (\d+)", sql)} <= {str(walking.LOOK - 1)}
 
 
 def test_a_page_costs_the_same_however_many_rows_it_has(browser: Browser) -> None:
@@ -270,7 +270,7 @@ def test_what_is_rare_among_many_is_looked_for_page_by_page(browser: Browser, mo
     rare = rows.accepted(lane="sms")
     for _ in range(5):
         rows.accepted()
-    monkeypatch.setattr(finding, "LOOK", 3)
+    monkeypatch.setattr(walking, "LOOK", 3)
 
     first = shown(browser, f"{LIST}?channel=sms")
 

@@ -28,6 +28,7 @@ CLIENTS = (BUSY, 2, 3, 4)  # who have anything pending
 OPERATION = "POST /api/v1/sms"
 TABLES = (
     "notification, attempt, idempotency_record, api_key, client, client_quota, webhook_endpoint, worker, lane_state,"
+    "operation,"
     " event, receipt, listing, label, suppression, attachment, attachment_link"
 )
 
@@ -207,6 +208,10 @@ def _fill_others() -> None:
         f"""INSERT INTO suppression (channel, recipient, test, reason, detail, source, created_by, created_at)
             SELECT split_part({_A_LANE}, ':', 1), 'somebody else ' || n, n % 10 = 0, 'opt_out', '', '', '', now()
             FROM generate_series(1, {HISTORY}) AS n"""
+    )
+    _run(
+        """INSERT INTO operation (at, actor, via, act, subject, state, touched, left_alone, detail, finished_at)
+           SELECT now(), 'ada', 'admin', 'resend', 'one', 'done', 1, 0, '', now() FROM generate_series(1, 5000)"""
     )
     _run(
         f"""INSERT INTO worker (id, beat, host, pid, started_at)

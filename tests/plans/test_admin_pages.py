@@ -15,7 +15,8 @@ SMALL, LARGE = 5_000, 5_000_000
 TIMES = 40
 LIST = "/admin/notifications/notification/"
 
-# Three of a hundred failed, over three channels and two clients; each with its own recipient, and keys for the newest.
+# A quarter failed, so that the small table fills each page as well: else a page of more lines is all that is measured.
+# Over three channels and two clients; each with its own recipient, and keys for the newest.
 ROWS = """
 INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority, due_at, status,
     attempt, tries, losses, possible_duplicate, provider_id, error_code, correlation_id, idempotency_key, created_at,
@@ -26,7 +27,7 @@ SELECT id, 1 + n %% 2, channel, channel, 'user' || n || '@shop.example', '', 'It
 FROM (SELECT n, uuidv7(make_interval(secs => (n - %(last)s) * 0.05)) AS id,
              now() + make_interval(secs => (n - %(last)s) * 0.05) AS at,
              (ARRAY['sms', 'email', 'slack'])[1 + n %% 3] AS channel,
-             CASE WHEN n %% 33 = 0 THEN 'failed' ELSE 'sent' END AS status
+             CASE WHEN n %% 4 = 0 THEN 'failed' ELSE 'sent' END AS status
       FROM generate_series(%(first)s, %(last)s) AS n) AS made
 """
 LISTED = """

@@ -304,7 +304,8 @@ def test_a_glance_looks_only_where_this_process_has_come_to(stage: str, mode: st
 def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: str, mode: str) -> None:
     plan = explained(SWEEP, {"worker": OWN}, mode=mode)
 
-    assert plan.indexes == {"notification_ready", "notification_claimed", "notification_expiring"}, plan
+    partial = {"notification_ready", "notification_claimed", "notification_expiring", "operation_unfinished"}
+    assert plan.indexes == partial, plan
     assert not plan.read_whole, plan
     assert plan.rows <= 3 * CLAIMED + 3 * len(LANES) * len(CLIENTS), plan
     if "dead" not in stage:  # there it walks them all: the relay does so a twentieth of the time, and glances between
@@ -314,7 +315,10 @@ def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: st
 def test_the_age_of_the_queue_is_told_by_the_first_of_each_lane(stage: str, mode: str) -> None:
     plan = explained(OLDEST, {}, mode=mode)
 
-    assert plan.indexes - {"lane_state_pkey"} == {"notification_ready"}, plan
+    of_lanes = {
+        index for index in plan.indexes if index.startswith("lane_state_")
+    }  # a small table, by either of its two
+    assert plan.indexes - of_lanes == {"notification_ready"}, plan
     assert not plan.read_whole, plan
     assert plan.rows <= 3 * len(LANES) * len(CLIENTS), plan
     if "dead" not in stage:  # there it walks them all: a probe that took long is believed for longer

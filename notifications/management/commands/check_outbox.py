@@ -12,9 +12,9 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from notifications.delivery import policies
 from notifications.management.operators import OperatorsCommand, due, kept
 from notifications.outbox import books
+from notifications.outbox.recover import policies
 from notifications.outbox.repair import Repaired, repair
 
 OUT_OF_BALANCE: Final = 1

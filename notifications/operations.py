@@ -1,0 +1,138 @@
+"""What operators asked for of many notifications, done by the relays: a batch at a time, each one transaction.
+
+The place behind which the next batch begins is written with what this one did: a worker that dies repeats nothing and
+loses nothing, and two that take turns, or stop in the middle, do each notification once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import transaction
+from django.utils import timezone
+
+from notifications import services
+from notifications.models import Operation
+from notifications.outbox.statement import give_back
+from notifications.selection import Selection
+from notifications.states import Event, sources
+from notifications.walking import walk
+
+BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds
+PATIENCE: Final = 30.0  # seconds without a word, after which it looks by itself
+AFTER_TROUBLE: Final = 1.0  # seconds, when the database did not answer
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    event: Event
+    do: Callable[..., set[UUID]]
+
+
+ACTS: Final[Mapping[str, Act]] = {
+    "resend": Act(Event.REPLAY, services.resend),
+    "cancel": Act(Event.CANCEL, services.cancel),
+    "release": Act(Event.RELEASE, services.release),
+}
+
+
+def step() -> bool:
+    """Do the next batch of the oldest act that no other relay has in hands; False where there is none.
+
+    Raises: django.db.Error; nothing was done then.
+    """
+    with transaction.atomic():
+        waiting = Operation.objects.filter(
+            state__in=[Operation.State.ASKED, Operation.State.RUNNING], via=Operation.Via.ADMIN
+        )
+        operation = waiting.select_for_update(skip_locked=True).order_by("id").first()
+        if operation is None:
+            return False
+        try:
+            act, selection = ACTS[operation.act], Selection.from_json(operation.selection or {})
+        except (KeyError, TypeError, ValueError):  # of another version of ours: it must not stand before the others
+            log.exception("operation.not_understood", operation=operation.pk, act=operation.act)
+            operation.detail = f"{operation.detail} not understood by this version".strip()
+            _end(operation, Operation.State.STOPPED)
+            return True
+        _batch(operation, act, selection)
+        return True
+
+
+def _batch(operation: Operation, act: Act, selection: Selection) -> None:
+    allowed = sources(act.event)
+    statuses = (selection.statuses & allowed) if selection.statuses else allowed
+    if not statuses:
+        _end(operation, Operation.State.DONE)
+        return
+    found = walk(replace(selection, statuses=statuses), size=BATCH, after=operation.after, newest=False)
+    touched = act.do(found.ids, actor=operation.actor, detail="admin") if found.ids else set()
+    operation.touched += len(touched)
+    operation.left_alone += len(found.ids) - len(touched)
+    operation.after = found.onward or (found.ids[-1] if found.ids else operation.after)
+    if found.onward is None:
+        _end(operation, Operation.State.DONE)
+    else:
+        operation.state = Operation.State.RUNNING
+        operation.save(update_fields=["state", "touched", "left_alone", "after"])
+
+
+def _end(operation: Operation, state: Operation.State) -> None:
+    operation.state, operation.finished_at = state, timezone.now()
+    operation.save(update_fields=["state", "touched", "left_alone", "after", "finished_at", "detail"])
+    log.info(
+        "operation.ended",
+        operation=operation.pk,
+        act=operation.act,
+        by=operation.actor,
+        state=state.value,
+        touched=operation.touched,
+        left_alone=operation.left_alone,
+    )
+
+
+class Operator:
+    """The thread of a worker process that does them: beside the relay, whose looks must not wait for a batch."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="operations", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._asked.set()
+
+    def stop(self) -> None:
+        """After the batch that it is in."""
+        self._stop.set()
+        self._asked.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._asked.wait(PATIENCE)
+            self._asked.clear()
+            try:
+                while not self._stop.is_set() and step():
+                    give_back()
+            except DatabaseError as error:
+                log.warning("operation.retried", error=type(error).__name__)
+                self._stop.wait(AFTER_TROUBLE)
+            except Exception:
+                log.exception("operation.unexpected")  # our bug; the next word from the relay tries again
+                self._stop.wait(AFTER_TROUBLE)
+            finally:
+                give_back()
