@@ -59,6 +59,14 @@ class Message(NamedTuple):
     created_at: datetime  # aware, UTC: when the notification was accepted
     receipt_url: str = ""  # where the provider may report delivery later; "" for nowhere
     content: Content = NOTHING_MORE
+    traceparent: str = ""  # of this send's part of a trace, as W3C has it; "" for none
+
+    def tracking_headers(self) -> dict[str, str]:
+        """What goes with every HTTP request that sends it, so that it can be found on both sides."""
+        headers = {"X-Correlation-ID": self.correlation_id}
+        if self.traceparent:
+            headers["traceparent"] = self.traceparent
+        return headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,7 +117,7 @@ class HttpBackend(Backend):
     def send(self, message: Message) -> Receipt:
         """As `Session.send`."""
         request = self.request(message)
-        request.headers = {"X-Correlation-ID": message.correlation_id, **request.headers}
+        request.headers = {**message.tracking_headers(), **request.headers}
         answer = self._http.send(request)
         receipt = self.accepted(answer)
         if receipt is not None:

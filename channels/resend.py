@@ -143,7 +143,7 @@ class _Session:
                 "Authorization": f"Bearer {self._backend.api_key}",
                 "Content-Type": "application/json",
                 "Idempotency-Key": str(message.notification_id),
-                "X-Correlation-ID": message.correlation_id,
+                **message.tracking_headers(),
             },
         )
         answer = self._http.send(request)

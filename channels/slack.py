@@ -158,7 +158,7 @@ class _Session:
         url = self._webhooks.get(message.to)
         if url is None:
             raise ConfigurationError("unknown_destination", f"no webhook is named {message.to!r} any more")
-        headers = {"X-Correlation-ID": message.correlation_id}
+        headers = message.tracking_headers()
         payload = {"text": message.body, **message.content.fields}
         answer = self._http.send(requests.Request("POST", url, json=payload, headers=headers))
         if answer.status == 200 and answer.text.strip() == "ok":

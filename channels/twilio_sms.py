@@ -312,7 +312,7 @@ class _Wire(HttpClient):  # type: ignore[misc]  # the library is not typed
         timeout: float | None = None,
         allow_redirects: bool = False,  # noqa: FBT001, FBT002 - the library's signature
     ) -> Response:
-        headers = {**(headers or {}), "X-Correlation-ID": self._message.correlation_id}
+        headers = {**(headers or {}), **self._message.tracking_headers()}
         answer = self._http.send(requests.Request(method, uri, params=params, data=data, headers=headers, auth=auth))
         if answer.status != self._expected:
             raise _error(answer, self._message)

@@ -195,7 +195,7 @@ def _headers(message: Message, endpoint: Endpoint) -> dict[str, str]:
         "webhook-id": id_,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(Webhook(secret).sign(id_, now, message.body) for secret in endpoint.secrets),
-        "X-Correlation-ID": message.correlation_id,
+        **message.tracking_headers(),
     }
 
 

@@ -26,6 +26,7 @@ from notifications.outbox.claim import Claim, claim
 from notifications.outbox.statement import give_back
 from notifications.pace import Pace
 from notifications.recorder import Ledger, Recorder, is_quick
+from notifications.traced import Traced, traced
 
 DRAIN_FOR: Final = 60.0  # seconds, then nudge again: brokers time out consumers that never acknowledge
 
@@ -131,8 +132,13 @@ class Delivery:
         lane, known, state, sent = entry.lane, entry.channel, entry.state, 0
         recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.head], lane=lane, claimed=claimed)
         remaining = claims[::-1]
+        send = sending.send
         try:
             underway = _Underway()
+            if (traces := traced(claims, lane, known)) is not None:
+                traces.claimed(claims, claimed)
+                recorder.traces = underway.traces = traces
+                send = traces.sending(send)
             attached = _Attached()
             with structlog.contextvars.bound_contextvars(lane=lane, send=underway), _session(known) as session:
                 while remaining:
@@ -158,7 +164,7 @@ class Delivery:
                         continue
                     underway.claim = remaining.pop()
                     sent += 1
-                    result, failure = sending.send(
+                    result, failure = send(
                         session, current, lane, known, left=left, key_left=key_left, files=attached.files
                     )
                     if not is_quick(result):
@@ -195,9 +201,13 @@ class _Underway:
     """What a thread is sending. Bound once for all that it sends: binding each would cost more than a quick send."""
 
     claim: Claim | None = None
+    traces: Traced | None = None
 
     def log_fields(self) -> Mapping[str, object]:
-        return self.claim.log_fields() if self.claim else {}
+        if self.claim is None:
+            return {}
+        fields = self.claim.log_fields()
+        return fields if self.traces is None else {**fields, **self.traces.log_fields(self.claim)}
 
 
 class _Attached:

@@ -10,7 +10,7 @@ from django.db import Error as DatabaseError
 from dramatiq.middleware import Middleware
 
 from channels.registry import by_head, twins_by_head
-from notifications import exporter, tally
+from notifications import exporter, tally, tracing
 from notifications.actors import Actors
 from notifications.delivery import Delivery
 from notifications.lease import Lease
@@ -45,6 +45,7 @@ class WorkerLife(Middleware):
         self._relay.start()
         tally.start()
         exporter.start()
+        tracing.start("worker")
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # The earliest word of SIGTERM: running drains finish the send they are in and release the rest.
@@ -58,6 +59,7 @@ class WorkerLife(Middleware):
         self._retire()
         for known in (*by_head().values(), *twins_by_head().values()):
             known.backend.close()
+        tracing.stop()
 
     def _retire(self) -> None:
         worker_id = self._lease.worker_id

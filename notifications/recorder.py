@@ -22,6 +22,7 @@ from notifications.outbox.suppress import Suppressed
 from notifications.pace import LARGEST_BATCH, SLOW_SEND
 from notifications.states import Outcome
 from notifications.together import Together
+from notifications.traced import Traced
 
 MOST_IN_LINE: Final = 100  # correlation ids in one line of log
 OLDEST: Final = 0.02  # seconds a result may wait while its thread goes on sending
@@ -84,6 +85,7 @@ class Recorder:
     def __init__(
         self, holdings: Holdings, stopping: threading.Event, ledger: Ledger, *, lane: str, claimed: float
     ) -> None:
+        self.traces: Traced | None = None
         self._lane = lane
         self._claimed = claimed
         self._holdings = holdings
@@ -157,6 +159,8 @@ class Recorder:
         began = monotonic()
         recorded = self._ledger.record(self._results, next_claim)
         metrics.record_seconds().observe(monotonic() - began)
+        if self.traces is not None and self._results:
+            self.traces.recorded(self._results, began)
         return recorded
 
     def _write_suppressed(self) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import sandbox
-from notifier import backends, embedded, environment, first_run, log, looks, metrics_dir
+from notifier import backends, embedded, environment, first_run, log, looks, metrics_dir, traces
 from notifier.environment import BASE_DIR as BASE_DIR
 
 # --- what runs -------------------------------------------------------------------------------------------
@@ -74,8 +74,12 @@ INSTALLED_APPS = [
 
 CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 
+TRACES = traces.wanted()
+TRACES_SERVICE = environment.text("OTEL_SERVICE_NAME", "notifier")
+
 MIDDLEWARE = [
     "notifier.middleware.RequestLog",  # outermost: it sees every answer, a panic's too
+    *(["notifications.api.tracing.RequestSpans"] if TRACES else []),
     *(["notifications.api.debugging.ProblemsOnly"] if DEBUG else []),
     *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
@@ -345,5 +349,6 @@ log.configure(
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),
         environment.text("RESEND_API_KEY"),
+        environment.text("OTEL_EXPORTER_OTLP_HEADERS"),
     ],
 )

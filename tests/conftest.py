@@ -32,6 +32,7 @@ _OURS = (
         "TRUST_FORWARDED_PROTO",
         "GRANIAN_",
         "METRICS_",
+        "OTEL_",
         "PROMETHEUS_",
         "DJANGO_",
         "DRAMATIQ_",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import Error as DatabaseError
 from django.db import transaction
@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from channels.registry import is_test
 from notifications import content as content_of
-from notifications import counting, idempotency, intake, modes, nudge
+from notifications import counting, idempotency, intake, modes, nudge, tracing
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
@@ -25,6 +25,9 @@ from notifications.services.rendering import rendered
 from notifications.services.storing import Accepted, Suppressed, replayed, stored
 from notifications.states import Status
 from notifications.templating import MOST_STEPS_IN_BATCH, MOST_WRITTEN_IN_BATCH, Allowance
+
+if TYPE_CHECKING:
+    from notifications.tracing.telemetry import Telemetry
 
 NOTIFICATIONS_PATH: Final = "/api/v1/notifications"
 IN_PROCESS: Final = "accept"  # the operation of callers without a method and a path
@@ -182,7 +185,7 @@ def _json(shown: dict[str, Any]) -> bytes:
 def _stored(asked: Asked, fields: Iterable[str]) -> Accepted:
     """`fields`: what the recipient of each is called. Raises: Refused; as `stored`."""
     try:
-        accepted = stored(asked)
+        accepted = stored(asked) if (traces := tracing.live()) is None else _traced(asked, traces)
     except Suppressed as error:
         raise Refused(*_suppressed(asked, fields, error.reasons)) from None
     if accepted.replayed:
@@ -191,4 +194,14 @@ def _stored(asked: Asked, fields: Iterable[str]) -> Accepted:
         transaction.on_commit(partial(counting.accepted, [new.lane for new in asked.notifications]))
         for lane, send_at in {(new.lane, new.send_at) for new in asked.notifications}:
             transaction.on_commit(partial(nudge.request, lane, at=send_at))
+    return accepted
+
+
+def _traced(asked: Asked, traces: Telemetry) -> Accepted:
+    """The same, by a span of what the client waits for: the commit. What becomes of it goes on from there."""
+    count = {"messaging.batch.message_count": len(asked.notifications)}
+    with traces.begin("accept", "producer", attributes=count) as span:
+        # Of a trace that is not sampled it is stored, too: whoever goes on with it must not sample it either.
+        accepted = stored(replace(asked, traceparent=span.traceparent))
+        span.note({"notifier.replayed": accepted.replayed})
     return accepted
