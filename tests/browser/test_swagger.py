@@ -3,53 +3,43 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
-from notifications import services
 from notifications.models import Notification
-from tests.browser.chromium import PROGRAM, chromium
-from tests.factories import ClientFactory
-from tests.processes import web
+from tests.faults.site import Site
 
-pytestmark = [
-    pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed (Debian: chromium)"),
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(180),
-]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.timeout(180)
 OPERATION = "#operations-send-slack_create"
 
 
-def test_a_key_is_entered_and_a_message_is_sent_from_the_page() -> None:
-    client = ClientFactory()
-    key = services.create_api_key(client)
-    with web(SLACK_WEB_HOOK_URL="http://127.0.0.1:9/hook") as (_, url), chromium() as page:
-        page.open(f"{url}/api/docs")
-        page.click(".btn.authorize")
-        page.fill(".auth-container input", key)
-        page.click(".auth-container .btn.authorize")
-        page.click(".auth-container .btn-done")
-        page.click(f"{OPERATION} .opblock-summary-control")
-        page.click(f"{OPERATION} .try-out__btn")
-        page.fill(f"{OPERATION} tr[data-param-name='Idempotency-Key'] input", "from-the-page")
-        page.click(f"{OPERATION} .execute")
+def test_a_key_is_entered_and_a_message_is_sent_from_the_page(page: Page, site: Site) -> None:
+    page.goto("/api/docs")
+    page.click(".btn.authorize")
+    page.fill(".auth-container input", site.api_key)
+    page.click(".auth-container .btn.authorize")
+    page.click(".auth-container .btn-done")
+    page.click(f"{OPERATION} .opblock-summary-control")
+    page.click(f"{OPERATION} .try-out__btn")
+    page.fill(f"{OPERATION} tr[data-param-name='Idempotency-Key'] input", "from-the-page")
+    page.click(f"{OPERATION} .execute")
 
-        status = page.text(f"{OPERATION} .live-responses-table .response .response-col_status")
-        body = json.loads(page.text(f"{OPERATION} .live-responses-table .response .response-col_description code"))
-        problems = page.problems
+    answer = f"{OPERATION} .live-responses-table .response"
+    status = page.inner_text(f"{answer} .response-col_status")
+    body = json.loads(page.locator(f"{answer} .response-col_description code").first.inner_text())
 
     assert status.split()[0] == "202"
-    sent = Notification.objects.get()
-    assert (str(sent.id), sent.client, sent.idempotency_key) == (body["id"], client, "from-the-page")
-    assert problems == []
+    sent = Notification.objects.get(idempotency_key="from-the-page")
+    assert (str(sent.id), sent.client.name) == (body["id"], "a client")
 
 
-def test_the_page_shows_every_operation_without_a_complaint() -> None:
-    with web() as (_, url), chromium() as page:
-        page.open(f"{url}/api/docs")
-        page.wait(OPERATION)
-        shown = page.run("[...document.querySelectorAll('.opblock')].map((each) => each.id)")
-        problems = page.problems
+def test_the_page_shows_every_operation_without_a_complaint(page: Page) -> None:
+    page.goto("/api/docs")
+    page.wait_for_selector(OPERATION)
+    shown = page.eval_on_selector_all(".opblock", "all => all.map((each) => each.id)")
 
     assert len(shown) == len(set(shown)) >= 10
-    assert problems == []
