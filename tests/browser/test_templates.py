@@ -29,7 +29,7 @@ def log_in(page: Page, url: str) -> None:
     page.fill("#id_username", "ada")
     page.fill("#id_password", PASSWORD)
     page.click("[type=submit]")
-    page.wait("#user-tools")
+    page.wait("#main")
 
 
 def test_a_template_is_written_previewed_and_saved_and_its_html_runs_nothing() -> None:

@@ -41,7 +41,7 @@ def shown(browser: Browser, address: str) -> str:
 
 
 def recipients(page: str) -> list[str]:
-    return re.findall(r'class="field-recipient"><a[^>]*>([^<]+)<', page)
+    return re.findall(r'class="field-recipient [^>]*><a[^>]*>\s*([^<]+?)\s*<', page)
 
 
 def filled_in(**fields: str) -> dict[str, str]:
