@@ -9,9 +9,11 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /build
 RUN python -m venv --without-pip /venv
-COPY requirements/prod.txt .
+COPY requirements/prod.txt requirements/tracing.txt ./
+# `tracing` is all of `prod`, and OpenTelemetry: docs/tracing.md.
+ARG REQUIREMENTS=prod
 RUN python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
-    --only-binary :all: --require-hashes --requirement prod.txt \
+    --only-binary :all: --require-hashes --requirement "${REQUIREMENTS}.txt" \
     && find /venv -type d -name tests -prune -exec rm -r {} +
 
 FROM packages AS packages-development

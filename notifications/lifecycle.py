@@ -41,11 +41,11 @@ class WorkerLife(Middleware):
         # Before, not after: the threads run when the worker has booted.
         served = worker.consumer_whitelist or broker.get_declared_queues()
         self._actors.share_out(threads=worker.worker_threads, served=served)
+        tracing.start("worker")  # before anything is claimed, and after the fork: its thread would not survive one
         self._lease.start()
         self._relay.start()
         tally.start()
         exporter.start()
-        tracing.start("worker")
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # The earliest word of SIGTERM: running drains finish the send they are in and release the rest.

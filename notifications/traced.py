@@ -5,14 +5,15 @@ Nothing here is reached where traces are not kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
 from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseError
 
-from channels.contract import ChannelError, Message, Receipt, Session
+from channels.contract import ChannelError, DeliveryReport, Message, Receipt, Session
 from channels.registry import Channel
 from notifications import tracing
 from notifications.outbox.claim import Claim
@@ -122,3 +123,25 @@ def traced(claims: Collection[Claim], lane: str, known: Channel) -> Traced | Non
         give_back()
     contexts = {id_: context for id_, text in given.items() if (context := traces.read(text))}
     return Traced(traces, contexts, lane, known)
+
+
+@contextmanager
+def reported(notification_id: UUID, report: DeliveryReport) -> Iterator[None]:
+    """Around what a provider's later word changes: a span in the notification's trace, if it has one."""
+    traces = tracing.live()
+    context = None
+    if traces is not None:
+        try:
+            context = traces.read(read_traces([notification_id]).get(notification_id, ""))
+        except DatabaseError:
+            context = None  # what follows says so itself
+    if traces is None or context is None:
+        yield
+        return
+    attributes = {
+        "messaging.message.id": str(notification_id),
+        "notifier.progress": report.progress.name.lower(),
+        "notifier.code": report.code,
+    }
+    with traces.begin("receipt", "internal", within=context, attributes=attributes):
+        yield

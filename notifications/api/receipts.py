@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from channels.contract import Forged
 from channels.registry import by_head
-from notifications import services
+from notifications import services, traced
 from notifications.api.problems import Problem
 
 
@@ -38,5 +38,6 @@ def receipt(request: Request, head: str, notification_id: UUID, attempt: int) ->
         )
     except Forged:
         raise Problem("forged_receipt", "The signature is not the provider's.") from None
-    services.receive_report(known, notification_id, attempt, report)
+    with traced.reported(notification_id, report):
+        services.receive_report(known, notification_id, attempt, report)
     return Response(status=204)

@@ -206,7 +206,7 @@ def test_nothing_but_the_program_enters_the_build() -> None:
     let_in = {line[1:] for line in lines if line.startswith("!")}
     assert let_in == {
         *("manage.py", "channels", "notifications", "notifier", "deploy/check_http.py"),
-        *("requirements/prod.txt", "requirements/reload.txt"),
+        *("requirements/prod.txt", "requirements/reload.txt", "requirements/tracing.txt"),
     }
     assert [path for path in let_in if not (BASE_DIR / path).exists()] == []
 
