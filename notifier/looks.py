@@ -24,6 +24,7 @@ UNFOLD: Final[dict[str, Any]] = {
     "SITE_SUBHEADER": "transactional outbox",
     "SITE_SYMBOL": "outbox",
     "SITE_URL": "/",
+    "DASHBOARD_CALLBACK": "notifications.admin.dashboard.context",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
 from datetime import timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -15,30 +13,10 @@ from django.views.decorators.http import require_safe
 
 from notifications import selectors
 from notifications.api.broker_look import broker_answers
+from notifications.beating import workers_alive
 from notifications.cursors import WHOLE_SHARE
 
-# A worker raises its beat twice a second; the others bury one whose beat stood still for 4 s.
-BEAT_PATIENCE = timedelta(seconds=4)
 DEAR = timedelta(milliseconds=50)  # a look at the queue takes a millisecond or two where nothing is amiss
-
-
-class Beats:
-    """Tells beating workers from dead ones by looking twice; no wall clock is asked."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._changed: dict[UUID, tuple[int, float]] = {}  # worker: its beat, and when that was first seen
-        self._lock = threading.Lock()
-
-    def beating(self, beats: Mapping[UUID, int]) -> int:
-        """How many of the workers beat, those that were never seen before included."""
-        now = self._now()
-        with self._lock:
-            self._changed = {
-                worker: seen if (seen := self._changed.get(worker)) and seen[0] == beat else (beat, now)
-                for worker, beat in beats.items()
-            }
-            return sum(now - since < BEAT_PATIENCE.total_seconds() for _, since in self._changed.values())
 
 
 class QueueAge:
@@ -57,7 +35,6 @@ class QueueAge:
         return self._known
 
 
-_beats = Beats()
 _queue_age = QueueAge()
 _migrated = threading.Event()  # once applied they stay applied: this process need not look again
 
@@ -99,14 +76,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
     status = "unready" if unready else "degraded" if degraded else "ready"
     refused = unready or (degraded and "strict" in request.GET)
     return _answer({"status": status, **report, "reasons": unready + degraded}, 503 if refused else 200)
-
-
-def workers_alive() -> int:
-    """How many beat, as far as this process has seen: the lease of the last to die lies there until another buries it.
-
-    Raises: django.db's errors.
-    """
-    return _beats.beating(selectors.worker_beats())
 
 
 def _dispatch(report: dict[str, object]) -> list[str]:

@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from notifications import metrics as counted
-from notifications.api.health import workers_alive
+from notifications.beating import workers_alive
 from notifications.outbox import gauges
 from notifications.outbox.gauges import MOST_COUNTED, Gauges
 

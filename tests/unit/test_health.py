@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from notifications.api.health import BEAT_PATIENCE, Beats
+from notifications.beating import BEAT_PATIENCE, Beats
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
