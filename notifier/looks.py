@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -23,6 +24,7 @@ UNFOLD: Final[dict[str, Any]] = {
     "SITE_HEADER": "Notifier",
     "SITE_SUBHEADER": "transactional outbox",
     "SITE_SYMBOL": "outbox",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("notifications/favicon.svg")}],
     "SITE_URL": "/",
     "DASHBOARD_CALLBACK": "notifications.admin.dashboard.context",
     "SHOW_HISTORY": True,

@@ -7,5 +7,5 @@ from notifications.admin import audit, clients, dashboard, lanes, notification, 
 __all__ = ["audit", "clients", "dashboard", "lanes", "notification", "suppression", "templates", "webhooks"]
 
 admin.site.site_header = admin.site.site_title = "Notifier"
-admin.site.index_title = "Operations"
+admin.site.index_title = "Dashboard"
 admin.site.site_url = None  # there is no other site to view

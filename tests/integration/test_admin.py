@@ -940,7 +940,7 @@ def test_a_webhook_is_not_deactivated_by_who_may_only_look(poster: Client) -> No
 def test_the_site_has_its_name(browser: Browser) -> None:
     answer = shown(browser, "/admin/")
 
-    assert "<title> Operations | Notifier" in " ".join(answer.split())
+    assert "<title> Dashboard | Notifier" in " ".join(answer.split())
     assert re.search(r">\s*Notifier\s*<", answer)
 
 
