@@ -20,6 +20,7 @@ from django.utils import timezone
 from notifications import services
 from notifications.models import Operation
 from notifications.outbox.statement import give_back
+from notifications.replay import replayable
 from notifications.selection import Selection
 from notifications.states import Event, sources
 from notifications.walking import walk
@@ -35,24 +36,28 @@ log = structlog.get_logger(__name__)
 class Act:
     event: Event
     do: Callable[..., set[UUID]]
+    narrow: Callable[[list[UUID]], list[UUID]] = list  # without what it would leave alone from the beginning
 
 
 ACTS: Final[Mapping[str, Act]] = {
-    "resend": Act(Event.REPLAY, services.resend),
+    "resend": Act(Event.REPLAY, services.resend, replayable),
     "cancel": Act(Event.CANCEL, services.cancel),
     "release": Act(Event.RELEASE, services.release),
 }
 
 
-def step() -> bool:
+_WAYS: Final = {Operation.Via.ADMIN: "admin", Operation.Via.COMMAND: "manage.py replay_outbox"}  # for the timeline
+
+
+def step(own: int | None = None, *, size: int | None = None) -> bool:
     """Do the next batch of the oldest act that no other relay has in hands; False where there is none.
 
+    `own`: of this one, which a command does by itself. `size`: of the batch, where it is less than BATCH.
     Raises: django.db.Error; nothing was done then.
     """
     with transaction.atomic():
-        waiting = Operation.objects.filter(
-            state__in=[Operation.State.ASKED, Operation.State.RUNNING], via=Operation.Via.ADMIN
-        )
+        waiting = Operation.objects.filter(state__in=[Operation.State.ASKED, Operation.State.RUNNING])
+        waiting = waiting.filter(via=Operation.Via.ADMIN) if own is None else waiting.filter(pk=own)
         operation = waiting.select_for_update(skip_locked=True).order_by("id").first()
         if operation is None:
             return False
@@ -63,20 +68,21 @@ def step() -> bool:
             operation.detail = f"{operation.detail} not understood by this version".strip()
             _end(operation, Operation.State.STOPPED)
             return True
-        _batch(operation, act, selection)
+        _batch(operation, act, selection, min(size or BATCH, BATCH))
         return True
 
 
-def _batch(operation: Operation, act: Act, selection: Selection) -> None:
+def _batch(operation: Operation, act: Act, selection: Selection, size: int) -> None:
     allowed = sources(act.event)
     statuses = (selection.statuses & allowed) if selection.statuses else allowed
     if not statuses:
         _end(operation, Operation.State.DONE)
         return
-    found = walk(replace(selection, statuses=statuses), size=BATCH, after=operation.after, newest=False)
-    touched = act.do(found.ids, actor=operation.actor, detail="admin") if found.ids else set()
+    found = walk(replace(selection, statuses=statuses), size=size, after=operation.after, newest=False)
+    ids = act.narrow(found.ids)
+    touched = act.do(ids, actor=operation.actor, detail=_WAYS[Operation.Via(operation.via)]) if ids else set()
     operation.touched += len(touched)
-    operation.left_alone += len(found.ids) - len(touched)
+    operation.left_alone += len(ids) - len(touched)
     operation.after = found.onward or (found.ids[-1] if found.ids else operation.after)
     if found.onward is None:
         _end(operation, Operation.State.DONE)

@@ -1,12 +1,14 @@
-"""Which failed and unknown notifications an operator means, counted before and returned to pending in batches after."""
+"""Which failed and unknown notifications an operator means, and to whom they go: counted before anything is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+import phonenumbers
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -14,8 +16,8 @@ from notifications.models import Notification
 from notifications.outbox.suppressed import SUPPRESSED
 from notifications.selection import Selection
 from notifications.states import Event, Status, sources
+from notifications.walking import channels_in_need
 
-BATCH: Final = 500  # ids in one `services.resend`: one short transaction
 REPLAYABLE: Final = sources(Event.REPLAY)
 _ALIVE: Final = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
 # Sending it again may reach the recipient twice.
@@ -51,28 +53,40 @@ def plan(selection: Selection) -> list[Group]:
     ]
 
 
-def batches(selection: Selection, size: int = BATCH) -> Iterator[list[UUID]]:
-    """The ids that can be replayed, oldest first within each channel, `size` at most in memory at a time."""
+def replayable(ids: Collection[UUID]) -> list[UUID]:
+    """Those of these that can be replayed now."""
+    rows = Notification.objects.filter(_ALIVE, ~SUPPRESSED, id__in=ids, status__in=REPLAYABLE)
+    return list(rows.order_by("id").values_list("id", flat=True))
+
+
+def destinations(selection: Selection) -> list[tuple[str, int]]:
+    """To whom those go that can be replayed: domains of mails, countries of numbers, names of webhooks; most first."""
+    found: Counter[str] = Counter()
     for rows in _selected(selection):
-        yield from id_batches(rows, size)
+        recipients = rows.filter(_ALIVE, ~SUPPRESSED).values_list("channel", "recipient")
+        for channel, recipient in recipients.iterator():
+            found[destination(channel, recipient)] += 1
+    return found.most_common()
 
 
-def id_batches(rows: QuerySet[Notification], size: int = BATCH) -> Iterator[list[UUID]]:
-    """Of these rows the ids that can be replayed, in order; each is yielded once, whatever becomes of it meanwhile."""
-    rows = rows.filter(_ALIVE, ~SUPPRESSED, status__in=REPLAYABLE).order_by("id")
-    after = UUID(int=0)
-    while ids := list(rows.filter(id__gt=after).values_list("id", flat=True)[:size]):
-        yield ids
-        after = ids[-1]
+def destination(channel: str, recipient: str) -> str:
+    """What many recipients have in common, and names none of them."""
+    if "@" in recipient:
+        return f"{channel} {recipient.rpartition('@')[2].lower()}"
+    if recipient.startswith("+"):
+        try:
+            return f"{channel} +{phonenumbers.parse(recipient).country_code}"
+        except phonenumbers.NumberParseException:
+            return f"{channel} another number"
+    return f"{channel} {recipient}" if channel != "apprise" else channel
 
 
-def channels_in_need() -> list[str]:
-    """The channels that hold anything failed or unknown, by a few steps in the attention index."""
-    found: list[str] = []
-    rows = Notification.objects.filter(status__in=REPLAYABLE).order_by("channel").values_list("channel", flat=True)
-    while (channel := rows.filter(channel__gt=found[-1] if found else "").first()) is not None:
-        found.append(channel)
-    return found
+def sample(selection: Selection, size: int = 10) -> list[Notification]:
+    """The newest of those that can be replayed."""
+    found: list[Notification] = []
+    for rows in _selected(selection):
+        found += rows.filter(_ALIVE, ~SUPPRESSED).order_by("-id")[:size]
+    return sorted(found, key=lambda row: row.id, reverse=True)[:size]
 
 
 def _selected(selection: Selection) -> Iterator[QuerySet[Notification]]:

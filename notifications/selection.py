@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,9 @@ from notifications.states import Status
 
 _SETS: Final = {"statuses": Status, "channels": str, "error_codes": str, "clients": int, "ids": UUID}
 _MOMENTS: Final = ("since", "until")
+
+
+_SLACK: Final = timedelta(seconds=1)  # an id is made beside that moment, and may be some milliseconds apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class Selection:
             rows = rows.filter(id__in=sorted(self.ids))
         # Ids are made when it is accepted, by the same clock, and the primary key is in their order.
         if self.since:
-            rows = rows.filter(id__gte=first_id(self.since), created_at__gte=self.since)
+            rows = rows.filter(id__gte=first_id(self.since - _SLACK), created_at__gte=self.since)
         if self.until:
             rows = rows.filter(created_at__lt=self.until)
         if self.test is not None:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from channels.registry import channels
 from notifications.models import Listing, Notification
 from notifications.modes import owner
 from notifications.outbox.listing import first_id
@@ -77,13 +76,22 @@ def between(rows: QuerySet[Any], low: UUID, high: UUID, last: UUID | None, *, ne
     return rows.filter(id__gte=last) if newest else rows.filter(id__lte=last)
 
 
+def channels_in_need() -> list[str]:
+    """The channels that hold anything failed or unknown, by a few steps in the attention index."""
+    found: list[str] = []
+    rows = Notification.objects.filter(status__in=_NEEDY).order_by("channel").values_list("channel", flat=True)
+    while (channel := rows.filter(channel__gt=found[-1] if found else "").first()) is not None:
+        found.append(channel)
+    return found
+
+
 def _ways(selection: Selection) -> list[tuple[QuerySet[Any], Q]]:
     """Frames whose ids are read in order from one index each, and what the rows in each have in common."""
     everything: list[tuple[QuerySet[Any], Q]] = [(Notification.objects.all(), Q())]
     if selection.ids:
         return [(Notification.objects.filter(id__in=selection.ids), Q())]
     if selection.statuses and selection.statuses <= _NEEDY:
-        named = sorted(selection.channels or channels())
+        named = sorted(selection.channels) or channels_in_need()
         conditions = [Q(channel=name, status__in=sorted(_NEEDY)) for name in named]
         return [(Notification.objects.filter(condition), condition) for condition in conditions]
     if len(selection.statuses) == 1 and (few := _few(*selection.statuses)) is not None:

@@ -380,6 +380,7 @@ def test_a_search_that_takes_too_long_is_stopped_with_advice(browser: Browser, m
             """
         )
     monkeypatch.setattr(page, "LOOK_FOR", timedelta(milliseconds=1))
+    monkeypatch.setattr(walking, "LOOK", 50_000)  # nothing reads as many in that time
 
     response = browser.get(f"{LIST}?q=nobody")
 

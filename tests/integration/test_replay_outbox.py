@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,12 +20,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from notifications import replay, services
-from notifications.models import Event, Notification
+from notifications import operations, replay, services
+from notifications.models import Client, Event, Notification, Operation
 from notifications.outbox import suppress
+from notifications.outbox.listing import first_id
 from notifications.outbox.suppress import Suppressed
 from notifications.selection import Selection
 from notifications.states import Outcome, Reason, Status
+from notifications.walking import walk
 from tests.integration.outbox import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,7 +85,9 @@ def test_failed_ones_are_replayed_and_the_rest_is_left_alone() -> None:
         ["slack", "failed", "no_text", "1", "0", "0"],
         ["sms", "failed", "21211", "1", "0", "0"],
         ["Replayed", "2", "of", "2", "notifications."],
+        *[line.split() for line in lines[-1:]],
     ]
+    assert re.fullmatch(r"It took \d+\.\d s, \d+ a second\. Its number in the admin's operations is \d+\.", lines[-1])
 
 
 def test_each_replay_is_noted_with_who_did_it() -> None:
@@ -130,7 +135,9 @@ def test_since_is_included_and_until_is_not() -> None:
     moment = datetime.now(UTC) - timedelta(days=2)
     before, at, after = failed(), failed(), failed()
     for id_, created_at in ((before, moment - timedelta(hours=1)), (at, moment), (after, moment + timedelta(hours=1))):
-        Notification.objects.filter(pk=id_).update(created_at=created_at)
+        moved = UUID(int=first_id(created_at).int | id_.int & 2**80 - 1)
+        Notification.objects.filter(pk=id_).update(created_at=created_at, id=moved)
+    at = UUID(int=first_id(moment).int | at.int & 2**80 - 1)
     until = moment + timedelta(hours=1)
 
     run("--since", moment.isoformat(), "--until", until.isoformat(), "--yes")
@@ -185,7 +192,7 @@ def test_expired_ones_are_counted_and_left_alone() -> None:
     answer = run("--yes")
 
     assert "1 have expired and are left alone." in answer
-    assert answer.endswith("Replayed 1 of 1 notifications.\n")
+    assert "\nReplayed 1 of 1 notifications.\n" in answer
     assert (rows.row(id_).status, rows.row(expired).status) == ("pending", "failed")
 
 
@@ -199,7 +206,7 @@ def test_those_with_a_suppressed_recipient_are_counted_apart_and_left_alone() ->
             ["count", "expired", "suppressed"],
             ["3", "1", "1"],
         ]
-    assert answer.endswith("Replayed 1 of 1 notifications.\n")
+    assert "\nReplayed 1 of 1 notifications.\n" in answer
     assert [rows.row(each).status for each in (id_, suppressed, both)] == ["pending", "failed", "failed"]
 
 
@@ -213,25 +220,88 @@ def test_a_dry_run_counts_and_changes_nothing() -> None:
 
 
 def test_many_go_in_batches_each_one_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "BATCH", 3)
+    monkeypatch.setattr(operations, "BATCH", 3)
     wanted = {failed(channel) for channel in ("slack", "sms") for _ in range(4)}
 
     answer = run("--yes")
 
     assert pending() == wanted
     assert Event.objects.count() == 8
-    assert answer.endswith("Replayed 8 of 8 notifications.\n")
+    assert "\nReplayed 8 of 8 notifications.\n" in answer
 
 
 def test_what_fails_again_while_it_runs_is_not_replayed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     id_ = failed()
-    selection = Selection(statuses=frozenset({Status.FAILED})).frozen(datetime.now(UTC))
-    for count, ids in enumerate(replay.batches(selection, 1)):
-        assert (count, ids) == (0, [id_])
-        assert services.resend(ids, actor="ada") == {id_}
-        (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
-        rows.recorded(rows.result(claim, Outcome.PERMANENT))
-        failed()  # accepted since the replay was confirmed
+    last = failed()
+    monkeypatch.setattr(operations, "BATCH", 1)
+    selection = Selection(statuses=frozenset({Status.FAILED}))
+    interrupted = services.ask("resend", selection, actor="ada", via=Operation.Via.COMMAND, chosen=2, subject="all")
+    assert operations.step(interrupted.pk)
+    (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
+    rows.recorded(rows.result(claim, Outcome.PERMANENT))
+    failed()  # accepted since the replay was confirmed
+
+    answer = run("--resume", "--yes")
+
+    assert pending() == {last}
+    assert "was interrupted after 1 of 2" in answer
+    assert "Replayed 2 of 2 notifications." in answer
+
+
+def test_a_dry_run_says_to_whom_and_what_was_answered() -> None:
+    failed("email", recipient="ann@Shop.example", code="5.1.1")
+    failed("email", recipient="bob@shop.example", code="5.1.1")
+    failed("sms", recipient="+14155552671", code="21211")
+
+    answer = run("--dry-run")
+
+    lines = [line.split() for line in answer.splitlines()]
+    assert ["email", "shop.example", "2"] in lines
+    assert ["sms", "+1", "1"] in lines
+    assert "a…@Shop.example" in answer
+    assert "+1415…71" in answer
+    assert "ann@" not in answer
+    assert "4155552671" not in answer
+    assert not Operation.objects.exists()
+
+
+def test_only_those_of_a_code_or_a_client_are_replayed() -> None:
+    wanted, other = failed(code="no_text"), failed(code="invalid_payload")
+
+    run("--error-code", "no_text", "--yes")
+
+    assert pending() == {wanted}
+    Client.objects.create(id=1, name="shop")
+    Client.objects.create(id=2, name="bank")
+    assert refused("--client", "bank", "--yes").returncode == 1
+    run("--client", "shop", "--yes")
+    assert pending() == {wanted, other}
+    assert "bakery" in str(refused("--client", "bakery", "--yes"))
+
+
+def test_who_replayed_what_is_kept() -> None:
+    failed()
+
+    run("--channel", "slack", "--yes", "--actor", "Ada")
+
+    kept = Operation.objects.get()
+    assert (kept.act, kept.actor, kept.via, kept.state) == ("resend", "Ada", "command", "done")
+    assert (kept.subject, kept.chosen, kept.touched, kept.left_alone) == ("--channel slack", 1, 1, 0)
+
+
+@pytest.mark.parametrize("arguments", [["--resume"], ["--resume", "4711"]])
+def test_there_may_be_nothing_to_go_on_with(arguments: list[str]) -> None:
+    failed()
+    run("--yes")
+
+    assert refused(*arguments, "--yes").returncode == 1
+
+
+def test_going_on_takes_no_other_selection() -> None:
+    error = refused("--resume", "--channel", "slack", "--yes")
+
+    assert error.returncode == 2
+    assert "leave out --channel" in str(error)
 
 
 def test_two_at_once_double_nothing() -> None:
@@ -343,7 +413,9 @@ def test_ctrl_c_ends_it_and_says_how_far_it_came() -> None:
     finger.join()
 
     assert error.returncode == 130
-    assert str(error) == "Interrupted. Replayed 1 of 5 notifications."
+    number = Operation.objects.get().pk
+    onward = f"`--resume {number}` goes on behind the last of them."
+    assert str(error) == f"Interrupted. Replayed 1 of 5 notifications. {onward}"
     assert len(pending()) == 1
 
 
@@ -402,4 +474,4 @@ def test_a_large_table_is_read_by_the_attention_index() -> None:
     ]
 
     assert [plan for plan in plans if "notification_attention" not in plan or "Seq Scan" in plan] == []
-    assert sum(map(len, replay.batches(selection))) == 200
+    assert len(walk(selection, size=500, newest=False).ids) == 200

@@ -13,13 +13,16 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from channels.registry import channels
-from notifications import replay, services
+from notifications import operations, replay, services, walking
 from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
+from notifications.models import Attempt, Client, Notification, Operation
 from notifications.replay import Group
 from notifications.selection import Selection
 from notifications.states import Status
 
 NOTHING_REPLAYED: Final = 1
+TOP: Final = 10  # destinations that a dry run names
+ANSWER_LIMIT: Final = 60  # characters of what a provider said
 
 
 class Command(OperatorsCommand):
@@ -27,9 +30,10 @@ class Command(OperatorsCommand):
         "Returns failed notifications to pending, to be sent again at once; says how many of which before it asks. "
         "Every one is noted with the actor's name. Two runs at once double nothing. Exit status: 0 done (or would be, "
         "with --dry-run), 1 nothing to replay or not confirmed, 2 wrong options, 3 the database did not answer, "
-        "130 interrupted; after the last two, running it again goes on where it stopped."
+        "130 interrupted; after the last two, --resume goes on where it stopped."
     )
-    replayed = passed = total = 0
+    total = 0
+    operation: Operation | None = None
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -43,33 +47,77 @@ class Command(OperatorsCommand):
         parser.add_argument(
             "--until", type=moment, help="only those accepted before this ISO 8601 time; without an offset it is UTC"
         )
+        parser.add_argument("--error-code", action="append", help="only those that failed by this; may be repeated")
+        parser.add_argument("--client", action="append", help="only those of this client, by its name; may be repeated")
         parser.add_argument("--id", action="append", type=_id, help="only this notification; may be repeated")
         parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, change nothing")
         parser.add_argument("--rate", type=_rate, help="at most so many per second (default: as fast as it goes)")
+        parser.add_argument(
+            "--resume",
+            nargs="?",
+            type=int,
+            const=0,
+            help="go on with a replay that was interrupted, the last or the one of this number: with those that were "
+            "chosen then, behind the last that was done",
+        )
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        chosen = _selection(options)
-        selection = chosen.frozen(datetime.now(UTC))
-        groups = replay.plan(selection)
-        self.total = sum(group.count - group.expired - group.suppressed for group in groups)
-        self._describe(chosen, groups)
-        if not self.total:
-            raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
+        if options["resume"] is not None:
+            operation = self._unfinished(options)
+            self.total = operation.chosen or 0
+            self.stdout.write(
+                f"Replay {operation.pk} by {operation.actor} ({operation.subject}) was interrupted after "
+                f"{operation.touched:,} of {self.total:,}."
+            )
+        else:
+            chosen = _selection(options)
+            selection = chosen.frozen(datetime.now(UTC))
+            groups = replay.plan(selection)
+            self.total = sum(group.count - group.expired - group.suppressed for group in groups)
+            self._describe(chosen, groups)
+            if not self.total:
+                raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
+            if options["dry_run"]:
+                self._describe_more(selection)
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing was changed.")
             return
         if not options["yes"]:
             self._ask()
-        self._replay(selection, rate=options["rate"], actor=options["actor"] or user())
+        if options["resume"] is None:
+            operation = services.ask(
+                "resend",
+                selection,
+                actor=options["actor"] or user(),
+                via=Operation.Via.COMMAND,
+                chosen=self.total,
+                subject=_in_words(options),
+            )
+        self._replay(operation, rate=options["rate"])
 
     def so_far(self) -> str:
-        if not self.passed:
+        if self.operation is None:
             return "Nothing was replayed."
-        changed = self.passed - self.replayed
-        meanwhile = f" {changed:,} had changed meanwhile and were left alone." if changed else ""
-        return f"Replayed {self.replayed:,} of {self.total:,} notifications.{meanwhile}"
+        self.operation.refresh_from_db()
+        done = self.operation
+        changed = f" {done.left_alone:,} had changed meanwhile and were left alone." if done.left_alone else ""
+        ended = done.state == Operation.State.DONE
+        onward = "" if ended else f" `--resume {done.pk}` goes on behind the last of them."
+        return f"Replayed {done.touched:,} of {self.total:,} notifications.{changed}{onward}"
+
+    def _unfinished(self, options: dict[str, Any]) -> Operation:
+        narrowing = ("status", "channel", "error_code", "client", "since", "until", "id")
+        if others := [f"--{name.replace('_', '-')}" for name in narrowing if options[name]]:
+            message = f"--resume goes on with what was chosen then: leave out {', '.join(others)}."
+            raise CommandError(message, returncode=WRONG_USE)
+        rows = Operation.objects.filter(via=Operation.Via.COMMAND, act="resend", state__in=["asked", "running"])
+        found = (rows.filter(pk=options["resume"]) if options["resume"] else rows).order_by("-id").first()
+        if found is None:
+            which = f"no. {options['resume']}" if options["resume"] else "no replay"
+            raise CommandError(f"There is {which} to go on with.", returncode=NOTHING_REPLAYED)
+        return found
 
     def _describe(self, chosen: Selection, groups: Sequence[Group]) -> None:
         since = f" since {chosen.since:%Y-%m-%d %H:%M:%S} UTC" if chosen.since else ""
@@ -91,6 +139,26 @@ class Command(OperatorsCommand):
             warning = f"{doubtful:,} may have been sent already ({names}): their recipients may get them twice."
             self.stdout.write(self.style.WARNING(warning))
 
+    def _describe_more(self, selection: Selection) -> None:
+        found = replay.destinations(selection)
+        rows = [[name, count] for name, count in found[:TOP]]
+        if others := sum(count for _, count in found[TOP:]):
+            rows.append([f"{len(found) - TOP:,} others", others])
+        self.table(["to", "count"], rows)
+        self.stdout.write("The newest of them:")
+        rows = [
+            [
+                *(str(row.id), f"{row.created_at:%Y-%m-%d %H:%M:%S}", row.channel),
+                *(masked(row.channel, row.recipient), row.error_code or "-", self._answer(row)),
+            ]
+            for row in replay.sample(selection)
+        ]
+        self.table(["id", "accepted (UTC)", "channel", "to", "error code", "answer"], rows)
+
+    def _answer(self, row: Notification) -> str:
+        last = Attempt.objects.filter(notification=row).order_by("-number").values_list("detail", flat=True).first()
+        return (last or "-")[:ANSWER_LIMIT]
+
     def _ask(self) -> None:
         if not sys.stdin.isatty():
             raise CommandError(
@@ -103,35 +171,79 @@ class Command(OperatorsCommand):
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise CommandError("Nothing was replayed.", returncode=NOTHING_REPLAYED)
 
-    def _replay(self, selection: Selection, *, rate: float | None, actor: str) -> None:
-        began = monotonic()
-        size = replay.BATCH if rate is None else max(1, min(replay.BATCH, int(rate)))
+    def _replay(self, operation: Operation, *, rate: float | None) -> None:
+        self.operation = operation
+        began, before = monotonic(), operation.touched + operation.left_alone
+        size = None if rate is None else max(1, min(operations.BATCH, int(rate)))
+        passed = before
         with self.progress() as progress:
-            bar = progress.add_task("replaying", total=self.total)
-            for ids in replay.batches(selection, size):
+            bar = progress.add_task("replaying", total=self.total, completed=before)
+            while operations.step(operation.pk, size=size):
+                operation.refresh_from_db()
+                passed = operation.touched + operation.left_alone
+                progress.update(bar, completed=passed)
+                if operation.state == Operation.State.DONE:
+                    break
                 if rate is not None:
-                    sleep(max(0.0, began + self.passed / rate - monotonic()))
-                self.replayed += len(services.resend(ids, actor=actor, detail="manage.py replay_outbox"))
-                self.passed += len(ids)
-                progress.update(bar, completed=self.passed)
+                    sleep(max(0.0, began + (passed - before) / rate - monotonic()))
+        operation.refresh_from_db()
+        if operation.state != Operation.State.DONE:
+            message = f"Somebody else goes on with replay {operation.pk}, or has stopped it. {self.so_far()}"
+            raise CommandError(message, returncode=NOTHING_REPLAYED)
+        seconds = monotonic() - began
         self.stdout.write(self.so_far())
+        self.stdout.write(
+            f"It took {seconds:.1f} s, {(passed - before) / max(seconds, 0.001):,.0f} a second. "
+            f"Its number in the admin's operations is {operation.pk}."
+        )
+
+
+def _in_words(options: dict[str, Any]) -> str:
+    """For the audit: the options, as they were given."""
+    given = []
+    for name in ("status", "channel", "error_code", "client", "since", "until"):
+        value = options[name]
+        for each in value if isinstance(value, list) else [value] if value else []:
+            given.append(f"--{name.replace('_', '-')} {each}")
+    if options["id"]:
+        given.append(f"{len(options['id'])} by --id")
+    return " ".join(given) or "all that failed"
 
 
 def _selection(options: dict[str, Any]) -> Selection:
     chosen = Selection(
         statuses=frozenset(Status(status) for status in options["status"] or [Status.FAILED]),
         channels=frozenset(options["channel"] or []),
+        error_codes=frozenset(options["error_code"] or []),
+        clients=frozenset(_client(name) for name in options["client"] or []),
         since=options["since"],
         until=options["until"],
         ids=frozenset(options["id"] or []),
     )
-    known = {*channels(), *replay.channels_in_need()}
+    known = {*channels(), *walking.channels_in_need()}
     if unknown := chosen.channels - known:
         message = f"--channel: there is no {', '.join(sorted(unknown))}; choose from {', '.join(sorted(known))}."
         raise CommandError(message, returncode=WRONG_USE)
     if chosen.since and chosen.until and chosen.since >= chosen.until:
         raise CommandError("--since must be earlier than --until.", returncode=WRONG_USE)
     return chosen
+
+
+def _client(name: str) -> int:
+    found = Client.objects.filter(name=name).values_list("id", flat=True).first()
+    if found is None:
+        raise CommandError(f"--client: there is no client {name!r}.", returncode=WRONG_USE)
+    return found
+
+
+def masked(channel: str, recipient: str) -> str:
+    """Enough to recognise it by, and no more: what a terminal shows is often kept."""
+    if "@" in recipient:
+        local, _, domain = recipient.rpartition("@")
+        return f"{local[:1]}…@{domain}"
+    return (
+        f"{recipient[:5]}…{recipient[-2:]}" if recipient.startswith("+") else recipient if channel != "apprise" else "…"
+    )
 
 
 def _id(text: str) -> UUID:
