@@ -20,7 +20,7 @@ INLINE = re.findall(r"`([^`\n]+)`", re.sub(r"(?s)```.*?```", "", PAGE).replace("
 OURS = {name for name, app in get_commands().items() if app in {"notifications", "notifier", "channels"}}
 OF_DJANGO = {"check"}
 # Options that the page tells of ahead of their commands; what stands here is tried as soon as it is there.
-AHEAD = {"replay_outbox": {"--error-code", "--resume"}, "purge_notifications": {"--recipient"}}
+AHEAD = {"purge_notifications": {"--recipient"}}
 EVENTS = re.compile(r"\b(?:lane|lease|worker|claims|send|relay|database|nudge|broker)\.[a-z_]+\b")
 
 
