@@ -59,7 +59,7 @@ def batches(selection: Selection, size: int = BATCH) -> Iterator[list[UUID]]:
 
 def id_batches(rows: QuerySet[Notification], size: int = BATCH) -> Iterator[list[UUID]]:
     """Of these rows the ids that can be replayed, in order; each is yielded once, whatever becomes of it meanwhile."""
-    rows = rows.filter(_ALIVE, ~SUPPRESSED, status__in=REPLAYABLE).order_by("id")
+    rows = rows.filter(_ALIVE, ~SUPPRESSED, redacted_at__isnull=True, status__in=REPLAYABLE).order_by("id")
     after = UUID(int=0)
     while ids := list(rows.filter(id__gt=after).values_list("id", flat=True)[:size]):
         yield ids

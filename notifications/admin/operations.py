@@ -42,6 +42,8 @@ class Operation:
             return notification.status
         if self.event is Event.REPLAY and _expired(notification.expires_at):
             return "expired"
+        if self.event is Event.REPLAY and notification.redacted_at is not None:
+            return "redacted"
         if self.event is Event.REPLAY and suppressed:
             return "suppressed"
         return ""
