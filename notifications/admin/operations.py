@@ -68,7 +68,7 @@ class Forecast:
 def forecast(operation: Operation, rows: QuerySet[Notification]) -> Forecast:
     chosen = doubtful = 0
     left_alone: Counter[str] = Counter()
-    narrow = rows.select_related(None).only("id", "status", "expires_at", "possible_duplicate")
+    narrow = rows.select_related(None).only("id", "status", "expires_at", "possible_duplicate", "redacted_at")
     if operation.event is Event.REPLAY:
         narrow = narrow.annotate(suppressed=SUPPRESSED)
     for number, row in enumerate(narrow.order_by("-id")[: MOST + 1]):
