@@ -86,6 +86,20 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     return found
 
 
+@register("notifier")
+def metrics_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    trouble: str = getattr(settings, "METRICS_TROUBLE", "")
+    if not trouble:
+        return []
+    return [
+        checks.Warning(
+            f"METRICS_DIR: {trouble} /metrics then shows the counts of one process alone.",
+            hint="Name a folder that belongs to the user that web and worker run as.",
+            id="notifier.W003",
+        )
+    ]
+
+
 def _channels_with_threads() -> int:
     try:
         return sum(not known.unused for known in channels().values())

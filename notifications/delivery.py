@@ -15,7 +15,7 @@ from django.db import Error as DatabaseError
 
 from channels.contract import ConfigurationError, OnUnknown, Session
 from channels.registry import Channel, backends_of, by_head, channel_for, is_test
-from notifications import content, nudge, pauses, sending
+from notifications import content, metrics, nudge, pauses, sending
 from notifications.content import Octets
 from notifications.cursors import Cursors
 from notifications.gate import TOKEN_LIFE, Entry, Gate
@@ -135,13 +135,15 @@ class Delivery:
                 return []
             finally:
                 give_back()
-            self.cursors.advance(lane, claims, whole=whole, took=monotonic() - began)
+            took = monotonic() - began
+            metrics.claim_seconds().observe(took)
+            self.cursors.advance(lane, claims, whole=whole, took=took)
         return claims
 
     def _deliver(self, claims: list[Claim], entry: Entry, pace: Pace, *, claimed: float, one_by_one: bool) -> int:
         """How many sends were begun; the rest is given back."""
         lane, known, state, sent = entry.lane, entry.channel, entry.state, 0
-        recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.head])
+        recorder = Recorder(self.holdings, self.stopping, self._ledgers[known.head], lane=lane, claimed=claimed)
         remaining = claims[::-1]
         try:
             underway = _Underway()

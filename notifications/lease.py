@@ -18,6 +18,7 @@ import psycopg
 import structlog
 from django.db import Error as DatabaseError
 
+from notifications import metrics
 from notifications.outbox import workers
 from notifications.outbox.statement import Row, direct_connection
 
@@ -94,6 +95,7 @@ class Lease:
         if not beats.renewed:
             # Somebody buried us, with reason or by hand. What we hold is theirs now; the fence keeps our results out.
             log.error("lease.lost", worker_id=str(self._id))
+            metrics.lease_losses().inc()
             self._id = None
             return
         with self._lock:

@@ -10,6 +10,7 @@ from django.db import Error as DatabaseError
 from dramatiq.middleware import Middleware
 
 from channels.registry import by_head, twins_by_head
+from notifications import exporter, tally
 from notifications.actors import Actors
 from notifications.delivery import Delivery, policies
 from notifications.lease import Lease
@@ -42,6 +43,8 @@ class WorkerLife(Middleware):
         self._actors.share_out(threads=worker.worker_threads, served=served)
         self._lease.start()
         self._relay.start()
+        tally.start()
+        exporter.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         # The earliest word of SIGTERM: running drains finish the send they are in and release the rest.
@@ -50,6 +53,7 @@ class WorkerLife(Middleware):
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self._relay.stop()
         self._actors.join(LAST_SENDS)
+        tally.stop()
         self._lease.stop()
         self._retire()
         for known in (*by_head().values(), *twins_by_head().values()):

@@ -17,6 +17,7 @@ import dramatiq
 import structlog
 
 from channels.registry import channel_of
+from notifications import metrics
 
 ACTOR: Final = "dispatch"
 # The first nudge leaves at once, those right behind it leave together. While they keep coming the pauses grow: each
@@ -84,7 +85,9 @@ class Nudger:
     def _send(self, lane: str) -> None:
         try:
             dramatiq.get_broker().enqueue(message(lane))
+            metrics.nudges("sent").inc()
         except Exception as error:  # noqa: BLE001 - whatever a broker raises, the relay's poll stands in for the nudge
+            metrics.nudges("failed").inc()
             if monotonic() - self._complained >= COMPLAIN_EVERY:
                 self._complained = monotonic()
                 log.warning("nudge.failed", lane=lane, error=type(error).__name__)

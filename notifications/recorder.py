@@ -11,7 +11,8 @@ from uuid import UUID
 import structlog
 from django.db import Error as DatabaseError
 
-from notifications import nudge
+from channels.registry import channel_of
+from notifications import counting, metrics, nudge
 from notifications.holdings import Holdings
 from notifications.outbox import receipts, suppress
 from notifications.outbox.claim import Claim
@@ -47,9 +48,9 @@ class Ledger:
         # A batch is worth a statement of its own.
         return _record([asked]) if len(results) > 1 else self._record.ask(asked)
 
-    def apply_receipts(self, results: Sequence[Result]) -> None:
+    def apply_receipts(self, results: Sequence[Result], channel: str) -> None:
         if self._apply and results:
-            self._apply.ask([result.claim.id for result in results])
+            self._apply.ask(_Apply([result.claim.id for result in results], channel))
 
 
 class _Record(NamedTuple):
@@ -65,15 +66,26 @@ def _record(asked: Sequence[_Record]) -> Recorded:
     )
 
 
-def _apply(asked: Sequence[Sequence[UUID]]) -> bool:
-    receipts.apply_stored([id_ for ids in asked for id_ in ids])
+class _Apply(NamedTuple):
+    ids: Sequence[UUID]
+    channel: str
+
+
+def _apply(asked: Sequence[_Apply]) -> bool:
+    settled = receipts.apply_stored([id_ for one in asked for id_ in one.ids])
+    for status in settled.values():
+        counting.reported(asked[0].channel, status)  # a ledger's are all of one
     return True
 
 
 class Recorder:
-    """Used by one thread."""
+    """Used by one thread, for what it has claimed of a lane; `claimed`: the monotonic clock before it did."""
 
-    def __init__(self, holdings: Holdings, stopping: threading.Event, ledger: Ledger) -> None:
+    def __init__(
+        self, holdings: Holdings, stopping: threading.Event, ledger: Ledger, *, lane: str, claimed: float
+    ) -> None:
+        self._lane = lane
+        self._claimed = claimed
         self._holdings = holdings
         self._stopping = stopping
         self._ledger = ledger
@@ -112,8 +124,8 @@ class Recorder:
             try:
                 if self._suppressed:
                     self._write_suppressed()
-                recorded = recorded or self._ledger.record(self._results, next_claim)
-                self._ledger.apply_receipts(self._results)
+                recorded = recorded or self._record(next_claim)
+                self._ledger.apply_receipts(self._results, channel_of(self._lane))
                 break
             except DatabaseError as error:
                 log.warning("record.retried", results=len(self._results), error=type(error).__name__)
@@ -132,12 +144,20 @@ class Recorder:
                     attempt=result.claim.attempt,
                     outcome=result.outcome.value,
                 )
+        if self._results:
+            counting.recorded(self._lane, self._results, recorded.late, claimed=self._claimed)
         for lane in recorded.told | recorded.moved:
             nudge.request(lane)
         self._log_quick()
         self._holdings.drop(result.claim for result in self._results)
         self._results = []
         return next_claim is not None and next_claim.id in recorded.started
+
+    def _record(self, next_claim: Claim | None) -> Recorded:
+        began = monotonic()
+        recorded = self._ledger.record(self._results, next_claim)
+        metrics.record_seconds().observe(monotonic() - began)
+        return recorded
 
     def _write_suppressed(self) -> None:
         new = suppress.add(self._suppressed)

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import Error as DatabaseError
 
-from notifications import nudge
+from notifications import counting, nudge
 from notifications.actors import Actors
 from notifications.cursors import WHOLE_SHARE
 from notifications.delivery import Delivery, policies
@@ -144,7 +144,8 @@ class Relay:
                 self._wake(taken)
         self._divert(seen.due_in.keys() & seen.troubled)
         if seen.overdue and (expired := operate.expire()):
-            log.info("notifications.expired", count=expired)
+            log.info("notifications.expired", count=len(expired))
+            counting.expired(expired)
 
     def _divert(self, lanes: Set[str]) -> None:
         came = self._diversion.attend(lanes)

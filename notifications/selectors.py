@@ -21,7 +21,7 @@ from notifications.models import (
     Worker,
 )
 from notifications.modes import in_mode, owner
-from notifications.outbox import api_keys, listing
+from notifications.outbox import api_keys, listing, workers
 from notifications.outbox.listing import Wanted as Wanted
 from notifications.outbox.statement import run
 
@@ -125,3 +125,8 @@ def worker_beats(*, host: str | None = None) -> dict[UUID, int]:
     """The beat of every registered worker, or of those on one host; what stands still is dead, not yet buried."""
     registered = Worker.objects.all() if host is None else Worker.objects.filter(host=host)
     return dict(registered.values_list("id", "beat"))
+
+
+def oldest_due() -> tuple[str, float] | None:
+    """The open lane that has waited for longest, and for how many seconds; None where nothing is due in any."""
+    return workers.oldest()

@@ -7,8 +7,12 @@ class NotifierConfig(AppConfig):
 
     def ready(self) -> None:
         import dramatiq
+        import structlog
 
         from notifier import broker
 
+        # Said at every start: servers run no checks. A project that embeds the app may have no such setting.
+        if trouble := getattr(settings, "METRICS_TROUBLE", ""):
+            structlog.get_logger(__name__).warning("metrics.of_one_process", reason=trouble)
         # Web and worker alike send nudges; the actors that receive them are declared by notifier.worker alone.
         dramatiq.set_broker(broker.build(settings.BROKER_URL, settings.NOTIFIER_CHANNELS))

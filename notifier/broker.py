@@ -6,6 +6,7 @@ is decided in one place alone; a nudge that fails is simply gone, because the re
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,7 +21,10 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
+from pika import BlockingConnection
 from pika.exceptions import AMQPError
+from redis import Redis
+from redis.exceptions import RedisError
 
 from notifier.postgres_broker import PostgresBroker
 
@@ -34,6 +38,8 @@ FULL_FOR: Final = 1.0  # seconds for which a queue that was full is not asked ag
 # Seconds that closing a connection to RabbitMQ may take. A half-open one would be waited for until its heartbeats fail,
 # a minute or more, and there are two for each channel: past any grace period.
 FAREWELL: Final = 1.0
+# Seconds that a look at whether the server is there may take; nobody waits for it that long.
+LOOK: Final = 2.0
 
 
 class _Sparing(Broker):
@@ -60,10 +66,28 @@ class _Sparing(Broker):
         """How many nudges of a queue no worker has fetched."""
         raise NotImplementedError
 
+    def answers(self) -> bool:
+        """Whether its server does, by a connection of its own: those that carry nudges are some thread's at any time.
+
+        May take a few times LOOK, and longer where a name does not resolve.
+        """
+        raise NotImplementedError
+
 
 class _Redis(_Sparing, RedisBroker):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._url: str = options["url"]
+
     def waiting(self, queue: str) -> int:
         return int(self.client.llen(f"{self.namespace}:{queue}"))
+
+    def answers(self) -> bool:
+        try:
+            with Redis.from_url(self._url, socket_timeout=LOOK, socket_connect_timeout=LOOK) as server:
+                return bool(server.ping())
+        except (RedisError, OSError):
+            return False
 
 
 class _Consumer(_RabbitmqConsumer):
@@ -91,6 +115,17 @@ class _Rabbitmq(_Sparing, RabbitmqBroker):
             del self.connection
             self.queues_pending.add(queue)
             return 0
+
+    def answers(self) -> bool:
+        servers = self.parameters if isinstance(self.parameters, list) else [self.parameters]
+        hurried = [copy.copy(each) for each in servers]
+        for each in hurried:
+            each.socket_timeout = each.stack_timeout = each.blocked_connection_timeout = LOOK
+        try:
+            BlockingConnection(hurried).close()
+        except (AMQPError, OSError):
+            return False
+        return True
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         try:

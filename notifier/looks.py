@@ -33,6 +33,8 @@ UNFOLD: Final[dict[str, Any]] = {
                 "items": [
                     _link("Dashboard", "monitoring", "index"),
                     _list("Notifications", "mail", "notification"),
+                    _link("Attempts", "history", "notifications_attempt_newest", "notifications.view_attempt"),
+                    _list("Operations", "rule", "operation"),
                 ]
             },
             {

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from channels import sandbox
-from notifier import backends, embedded, environment, first_run, log, looks
+from notifier import backends, embedded, environment, first_run, log, looks, metrics_dir
 from notifier.environment import BASE_DIR as BASE_DIR
 
 # --- what runs -------------------------------------------------------------------------------------------
@@ -238,12 +238,22 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# --- metrics ---------------------------------------------------------------------------------------------
+
+METRICS_DIR = metrics_dir.choose(environment.text("METRICS_DIR"), DATA_DIR, DATABASE_URL)
+METRICS_TROUBLE = metrics_dir.prepare(METRICS_DIR)  # "" where every process can write there; a check says what else
+METRICS_PORT = environment.number("METRICS_PORT", 0)  # of a worker's own exporter; 0 for none
+METRICS_HOST = environment.text("METRICS_HOST", "0.0.0.0")  # noqa: S104 - for Prometheus, who comes from elsewhere
+if METRICS_PORT > 65535:
+    raise ImproperlyConfigured(f"METRICS_PORT must be a port up to 65535, or 0 for none, not {METRICS_PORT}.")
+
 # --- the service -----------------------------------------------------------------------------------------
 
 IDEMPOTENCY_KEY_REQUIRED = environment.flag("IDEMPOTENCY_KEY_REQUIRED", default=True)
 IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 72))
 RATE_LIMIT = environment.number("RATE_LIMIT", 0)  # notifications a minute of each client; 0 for no limit
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
+READY_QUEUE_AGE = timedelta(seconds=environment.number("READY_QUEUE_AGE", 300, least=1))
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
 # A mail's files may have 5 MiB together, which base64 makes 7 million bytes of; beside them is room for any other body.
 BODY_LIMIT_WITH_FILES = 8 * 1024 * 1024

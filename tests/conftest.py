@@ -31,6 +31,8 @@ _OURS = (
         "NOTIFIER_ROLE",
         "TRUST_FORWARDED_PROTO",
         "GRANIAN_",
+        "METRICS_",
+        "PROMETHEUS_",
         "DJANGO_",
         "DRAMATIQ_",
         "PG",

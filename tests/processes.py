@@ -73,7 +73,8 @@ def plain_environment(**extra: str) -> dict[str, str]:
 
 def environment(**extra: str) -> dict[str, str]:
     """The same, with this test's database."""
-    return plain_environment(DATABASE_URL=database_url(), ALLOWED_HOSTS="127.0.0.1") | extra
+    metrics = str(Path(os.environ["DATA_DIR"]) / "metrics of children")  # not left behind in the temporary folder
+    return plain_environment(DATABASE_URL=database_url(), ALLOWED_HOSTS="127.0.0.1", METRICS_DIR=metrics) | extra
 
 
 @contextmanager

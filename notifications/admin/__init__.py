@@ -2,11 +2,10 @@
 
 from django.contrib import admin
 
-from notifications.admin import clients, lanes, notification, suppression, templates, webhooks
+from notifications.admin import audit, clients, lanes, notification, suppression, templates, webhooks
 
-__all__ = ["clients", "lanes", "notification", "suppression", "templates", "webhooks"]
+__all__ = ["audit", "clients", "lanes", "notification", "suppression", "templates", "webhooks"]
 
 admin.site.site_header = admin.site.site_title = "Notifier"
 admin.site.index_title = "Operations"
 admin.site.site_url = None  # there is no other site to view
-admin.site.enable_nav_sidebar = False  # the lists need the width

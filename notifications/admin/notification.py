@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -19,60 +21,77 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from channels.registry import channel_for
-from notifications.admin import content
-from notifications.admin.base import TEST, Watched, label, moment
+from channels.registry import channel_for, channel_row
+from notifications import services
+from notifications.admin import content, curl, finding
+from notifications.admin.base import TEST, Watched, label, moment, note
 from notifications.admin.operations import (
+    ACTS,
+    AT_ONCE,
     CANCEL,
     RESEND,
+    Act,
     Forecast,
-    Operation,
+    ask,
     forecast,
     is_doubtful,
+    new_form,
     perform,
-    perform_all,
 )
 from notifications.admin.paging import (
     MOST,
     AcceptedFilter,
-    BoundedPaginator,
     ChannelFilter,
+    ClientFilter,
+    ErrorCodeFilter,
+    Exactly,
+    Found,
     ModeFilter,
-    NewestFirst,
     StatusFilter,
 )
 from notifications.admin.story import lines
-from notifications.models import Notification
+from notifications.models import LaneState, Notification, Operation
 from notifications.outbox.patience import TookTooLong, at_most
 from notifications.outbox.suppressed import is_suppressed
+from notifications.selection import Selection
+from notifications.services import operations as audit
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
 
-LOOK_FOR: Final = timedelta(seconds=5)  # a search may read the whole table, and a page should not wait for that
+LOOK_FOR: Final = timedelta(seconds=5)  # each look is bounded; this is the belt for a database that is busy
 CONFIRMED: Final = "confirmed"
+
+
+def _pausing() -> str:
+    return reverse("admin:notifications_lanestate_add")
 
 
 @admin.register(Notification)
 class NotificationAdmin(Watched[Notification]):
-    list_display = ["created", "state", "recipient", "channel", "error_code", "next_due", "attempt", "client"]
+    list_display = ["created", "state", "to", "channel", "error_code", "next_due", "attempt", "client"]
     list_display_links = ["created"]
-    list_filter = [StatusFilter, ChannelFilter, ModeFilter, AcceptedFilter]
+    list_filter = [
+        *(StatusFilter, ChannelFilter, ErrorCodeFilter, AcceptedFilter, Exactly, ClientFilter, ModeFilter),
+    ]
+    list_filter_sheet = True
     list_select_related = ["client"]
     list_per_page = 50
-    paginator = BoundedPaginator
-    most = MOST
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
-    search_fields = ["id", "recipient", "correlation_id", "idempotency_key"]
-    search_help_text = "A whole id, correlation id or idempotency key, or a part of the recipient."
-    actions = ["resend_selected", "cancel_selected"]
+    search_fields = ["id"]  # that there is a search; what it finds is `selection_of`'s to say
+    search_help_text = (
+        "A whole id, recipient, correlation id or idempotency key, of any time. "
+        f"A part of a recipient is looked for among the newest {finding.LOOK_FOR_PART:,} only, "
+        "or of those accepted before a time that is given."
+    )
+    actions = ["resend_selected", "cancel_selected", "pause_selected", "resume_selected"]
     change_form_template = "admin/notifications/notification/change_form.html"
 
     created, due, expires = moment("created_at"), moment("due_at"), moment("expires_at")
     claimed, started, finished = moment("claimed_at"), moment("started_at"), moment("finished_at")
     fieldsets = [
-        (None, {"fields": ["state", "client", "channel", "lane", "recipient", "subject", "message", "beyond"]}),
+        (None, {"fields": ["state", "client", "channel", "lane", "to", "subject", "message", "beyond"]}),
         (
             "Times",
             {"fields": ["created", "due", "expires", "claimed", "started", "finished"]},
@@ -99,8 +118,14 @@ class NotificationAdmin(Watched[Notification]):
     def next_due(self, notification: Notification) -> str | None:
         return self.due(notification) if notification.status == Status.PENDING else None
 
+    @admin.display(description="recipient")
+    def to(self, notification: Notification) -> SafeString | str:
+        return label("redacted") if notification.redacted_at else notification.recipient
+
     @admin.display
     def message(self, notification: Notification) -> SafeString:
+        if notification.redacted_at:
+            return label("redacted")
         known = channel_for(notification.lane)
         measures = known.backend.measure(notification.body) if known else {}
         facts = ", ".join(f"{name} {value}" for name, value in measures.items())
@@ -117,37 +142,30 @@ class NotificationAdmin(Watched[Notification]):
 
     # --- the list ----------------------------------------------------------------------------------------
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestFirst]:
-        return NewestFirst
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[Found]:
+        return Found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Notification], search_term: str
     ) -> tuple[QuerySet[Notification], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            by_id = queryset.filter(id=UUID(term))
-        except ValueError:
-            by_id = queryset.none()
-        if by_id.exists():  # correlation ids often look like ids: only what is no id is searched for in the table
-            return by_id, False
-        return queryset.filter(Q(recipient__icontains=term) | Q(correlation_id=term) | Q(idempotency_key=term)), False
+        return queryset, False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if request.method != "GET":
-            return super().changelist_view(request, extra_context)
         try:
+            if request.method != "GET":
+                return super().changelist_view(request, extra_context)
             with at_most(LOOK_FOR):
                 response = super().changelist_view(request, extra_context)
                 if isinstance(response, TemplateResponse):
                     response.render()  # here, where its queries have their limit
                 return response
+        except finding.Unclear as error:
+            self.message_user(request, f"Nothing was looked for: {error}", messages.ERROR)
         except TookTooLong:
             seconds = f"{LOOK_FOR.total_seconds():.0f}"
             advice = f"This took over {seconds} s and was stopped. Narrow it by time, or search for a whole id."
             self.message_user(request, advice, messages.WARNING)
-            return HttpResponseRedirect(request.path)
+        return HttpResponseRedirect(request.path)
 
     # --- acts --------------------------------------------------------------------------------------------
 
@@ -159,16 +177,78 @@ class NotificationAdmin(Watched[Notification]):
     def cancel_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
         return self._many(CANCEL, request, rows)
 
-    def _many(self, operation: Operation, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
-        if CONFIRMED not in request.POST:
-            fields = [("action", f"{operation.name}_selected")]
-            fields += [(name, value) for name in ("select_across",) for value in request.POST.getlist(name)]
-            fields += [(ACTION_CHECKBOX_NAME, id_) for id_ in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-            return self._confirm(operation, request, forecast(operation, rows), fields)
-        touched = perform_all(operation, rows, request)
-        level = messages.SUCCESS if touched else messages.WARNING
-        self.message_user(request, f"{touched:,} notifications were {operation.done}.", level)
+    @admin.action(description="Pause the lane of selected", permissions=["lanes"])
+    def pause_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        chosen = self._lanes(request, rows)
+        if chosen is None:
+            return None
+        named, channels = chosen
+        which = named if len(named) == 1 else channels
+        if len(which) == 1:
+            return HttpResponseRedirect(f"{_pausing()}?{urlencode({'which': next(iter(which))})}")
+        advice = f"One at a time: these are of {', '.join(sorted(which))}. Select those of one channel."
+        self.message_user(request, advice, messages.WARNING)
         return None
+
+    @admin.action(description="Resume the lanes of selected", permissions=["lanes"])
+    def resume_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> None:
+        chosen = self._lanes(request, rows)
+        if chosen is not None:
+            self._resume(request, chosen[0] | chosen[1])
+
+    def _lanes(self, request: HttpRequest, rows: QuerySet[Notification]) -> tuple[set[str], set[str]] | None:
+        """Lanes, and the channels that hold them."""
+        if request.POST.get("select_across") == "1":
+            advice = "Select them one by one: a lane is paused for all that is in it anyway."
+            self.message_user(request, advice, messages.WARNING)
+            return None
+        lanes = set(rows.order_by().values_list("lane", flat=True))
+        return lanes, set(map(channel_row, lanes))
+
+    def _resume(self, request: HttpRequest, lanes: set[str]) -> None:
+        actor = request.user.get_username()
+        with transaction.atomic():
+            resumed = [LaneState(lane=lane) for lane in sorted(lanes) if services.resume_lane(lane, actor=actor)]
+            note(request, resumed, "Resumed.")
+            for state in resumed:
+                audit.note("resume", actor=actor, via=Operation.Via.ADMIN, subject=state.lane)
+        named = ", ".join(state.lane for state in resumed)
+        said = f"Resumed: {named}." if resumed else "None of these lanes was paused."
+        self.message_user(request, said, messages.SUCCESS if resumed else messages.WARNING)
+
+    def has_lanes_permission(self, request: HttpRequest) -> bool:
+        """For actions on lanes."""
+        return request.user.has_perm("notifications.change_lanestate")
+
+    def _many(self, act: Act, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        all_that_match = request.POST.get("select_across") == "1"
+        form = request.POST.get("form", "")
+        if CONFIRMED not in request.POST or (all_that_match and not form):
+            fields = [("action", f"{act.name}_selected"), ("form", new_form())]
+            fields += [("select_across", value) for value in request.POST.getlist("select_across")[:1]]
+            fields += [(ACTION_CHECKBOX_NAME, id_) for id_ in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+            with at_most(LOOK_FOR):
+                foreseen = forecast(act, rows)
+            fields += [("chosen", str(foreseen.chosen))]
+            return self._confirm(act, request, foreseen, fields, later=all_that_match)
+        ids = [] if all_that_match else list(rows.order_by("-id").values_list("id", flat=True)[: AT_ONCE + 1])
+        if all_that_match or len(ids) > AT_ONCE:
+            if all_that_match:
+                selection, subject = finding.selection_of(request.GET), finding.in_words(request.GET)
+            else:
+                selection, subject = self._selected(request), "those that were selected"
+            counted = request.POST.get("chosen", "")
+            chosen = int(counted) if counted.isascii() and counted.isdigit() and len(counted) < 10 else 0
+            operation = ask(act, selection, request, chosen=chosen, subject=subject, form=form or new_form())
+            self.message_user(request, f"Asked for: a relay begins within a second ({subject}).", messages.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:notifications_operation_change", args=[operation.pk]))
+        touched = len(perform(act, ids, request)) if ids else 0
+        level = messages.SUCCESS if touched else messages.WARNING
+        self.message_user(request, f"{touched:,} notifications were {act.done}.", level)
+        return None
+
+    def _selected(self, request: HttpRequest) -> Selection:
+        return Selection(ids=frozenset(map(UUID, request.POST.getlist(ACTION_CHECKBOX_NAME))))
 
     def get_urls(self) -> list[URLPattern]:
         acts = [
@@ -177,14 +257,30 @@ class NotificationAdmin(Watched[Notification]):
                 self.admin_site.admin_view(self._view(operation)),
                 name=f"notifications_notification_{operation.name}",
             )
-            for operation in (RESEND, CANCEL)
+            for operation in ACTS
         ]
+        resume = path(
+            "<path:object_id>/resume-lane/",
+            self.admin_site.admin_view(self._resume_lane),
+            name="notifications_notification_resume",
+        )
         file = path(
             "<path:object_id>/attachments/<str:digest>/",
             self.admin_site.admin_view(self._attachment),
             name="notifications_notification_attachment",
         )
-        return [*acts, file, *super().get_urls()]
+        return [*acts, resume, file, *super().get_urls()]
+
+    def _resume_lane(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_lanes_permission(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        notification = self.get_object(request, unquote(object_id))
+        if notification is None:
+            raise Http404
+        self._resume(request, {notification.lane, channel_row(notification.lane)})
+        return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
 
     def _attachment(self, request: HttpRequest, object_id: str, digest: str) -> HttpResponse:
         notification = self.get_object(request, unquote(object_id))
@@ -194,13 +290,13 @@ class NotificationAdmin(Watched[Notification]):
             raise Http404
         return content.download(notification, digest)
 
-    def _view(self, operation: Operation) -> Any:
+    def _view(self, operation: Act) -> Any:
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
             return self._one(operation, request, unquote(object_id))
 
         return view
 
-    def _one(self, operation: Operation, request: HttpRequest, object_id: str) -> HttpResponse:
+    def _one(self, operation: Act, request: HttpRequest, object_id: str) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_act_permission(request):
@@ -221,17 +317,28 @@ class NotificationAdmin(Watched[Notification]):
         return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
 
     def _confirm(
-        self, operation: Operation, request: HttpRequest, foreseen: Forecast, fields: list[tuple[str, str]]
+        self,
+        operation: Act,
+        request: HttpRequest,
+        foreseen: Forecast,
+        fields: list[tuple[str, str]],
+        *,
+        later: bool = False,
     ) -> HttpResponse:
         things = self.opts.verbose_name if foreseen.chosen == 1 else self.opts.verbose_name_plural
+        least = "at least " if foreseen.beyond else ""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{operation.name.capitalize()} {foreseen.chosen:,} {things}?",
+            "title": f"{operation.name.capitalize()} {least}{foreseen.chosen:,} {things}?",
+            "least": least,
+            "later": later,
+            "meant": finding.in_words(request.GET) if later else "",
             "opts": self.opts,
             "media": self.media,
             "operation": operation,
             "foreseen": foreseen,
             "left_alone": sorted(foreseen.left_alone.items()),
+            "channels": sorted(foreseen.channels.items()),
             "most": MOST,
             "resending": operation is RESEND,
             "fields": [*fields, (CONFIRMED, "yes")],
@@ -256,10 +363,33 @@ class NotificationAdmin(Watched[Notification]):
                 "latest": LATEST,
                 "next": next_step(notification),
                 "now": timezone.now(),
+                "curl": curl.command(notification, request.build_absolute_uri("/").rstrip("/")),
+                "related": self._related(notification),
+                "acts_on_lanes": self.has_lanes_permission(request),
+                "standing": LaneState.objects.filter(
+                    Q(stopped_until__gt=timezone.now()) | ~Q(reason=""),
+                    lane__in={notification.lane, channel_row(notification.lane)},
+                ).exists(),
+                "pauses": [
+                    (f"Pause {which}", f"{_pausing()}?{urlencode({'which': which})}")
+                    for which in dict.fromkeys([notification.lane, channel_row(notification.lane)])
+                ],
                 "operations": [
                     operation
-                    for operation in (RESEND, CANCEL)
+                    for operation in ACTS
                     if self.has_act_permission(request) and not operation.refusal(notification, suppressed=suppressed)
                 ],
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **story})
+
+    def _related(self, notification: Notification) -> list[tuple[str, str]]:
+        """Links to those that have something in common with it."""
+        words = [("Same correlation id", notification.correlation_id)]
+        if notification.redacted_at is None:
+            words.insert(0, ("Same recipient", notification.recipient))
+        there = reverse("admin:notifications_notification_changelist")
+        links = [(title, f"{there}?{urlencode({'q': word})}") for title, word in words if word]
+        if notification.error_code and notification.status in (Status.FAILED, Status.UNKNOWN):
+            alike = {"status": notification.status, "channel": notification.channel}
+            links.append(("Same error", f"{there}?{urlencode({**alike, 'error_code': notification.error_code})}"))
+        return links

@@ -1,17 +1,19 @@
-"""Resend and cancel, one notification or many: asked before where it cannot be undone, and noted twice.
+"""Resend and cancel, one notification or many: asked before where it cannot be undone, and noted in the audit.
 
-The outbox writes an event with the user's name for each; the admin's own log has it too, in the same transaction.
+The outbox writes an event with the user's name for each. What few were chosen is done at once, and the admin's own log
+has it too, in the same transaction; many, or all that match a filter, are asked for and done by a relay.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -20,15 +22,20 @@ from django.utils import timezone
 from notifications import services
 from notifications.admin.base import note
 from notifications.admin.paging import MOST
-from notifications.models import Notification
+from notifications.models import Notification, Operation
 from notifications.outbox.suppressed import SUPPRESSED
-from notifications.replay import BATCH
+from notifications.selection import Selection
+from notifications.services import operations as audit
 from notifications.states import Event, Status, sources
+
+AT_ONCE: Final = 500  # as many as one transaction takes; the rest is a relay's
+TOP: Final = 10  # of recipients' domains, and of recipients, on the page that asks
+ASKED_LATELY: Final = 100  # of a user's acts, among which a form that was sent twice is found
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """An act on notifications; `act` is safe to repeat and leaves alone what it may not touch."""
+class Act:
+    """On notifications; `act` is safe to repeat and leaves alone what it may not touch."""
 
     name: str
     done: str  # past participle
@@ -40,46 +47,60 @@ class Operation:
         """Why this one is left alone; "" where it is not. `suppressed`: whether its recipient is."""
         if Status(notification.status) not in sources(self.event):
             return notification.status
-        if self.event is Event.REPLAY and _expired(notification.expires_at):
-            return "expired"
         if self.event is Event.REPLAY and notification.redacted_at is not None:
             return "redacted"
+        if self.event is Event.REPLAY and _expired(notification.expires_at):
+            return "expired"
         if self.event is Event.REPLAY and suppressed:
             return "suppressed"
         return ""
 
 
-RESEND: Final = Operation("resend", "resent", Event.REPLAY, services.resend)
-CANCEL: Final = Operation(
+RESEND: Final = Act("resend", "resent", Event.REPLAY, services.resend)
+CANCEL: Final = Act(
     "cancel", "canceled", Event.CANCEL, services.cancel, "A canceled notification is never sent, and cannot be resent."
 )
+ACTS: Final = (RESEND, CANCEL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forecast:
-    """What an operation on a set of notifications would do."""
+    """What an act on a set of notifications would do."""
 
-    chosen: int  # how many it will touch
-    doubtful: int  # of them, how many may have been sent already
-    left_alone: dict[str, int]  # why → how many
-    beyond: bool  # there are more than MOST; the rest is not touched
+    chosen: int = 0  # how many it will touch
+    doubtful: int = 0  # of them, how many may have been sent already
+    left_alone: Counter[str] = field(default_factory=Counter)  # why → how many
+    channels: Counter[str] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    sample: list[Notification] = field(default_factory=list)
+    beyond: bool = False  # there are more than MOST, which were not counted
+
+    @property
+    def top_domains(self) -> list[tuple[str, int]]:
+        return self.domains.most_common(TOP)
 
 
-def forecast(operation: Operation, rows: QuerySet[Notification]) -> Forecast:
-    chosen = doubtful = 0
-    left_alone: Counter[str] = Counter()
-    narrow = rows.select_related(None).only("id", "status", "expires_at", "possible_duplicate", "redacted_at")
-    if operation.event is Event.REPLAY:
+def forecast(act: Act, rows: QuerySet[Notification]) -> Forecast:
+    seen = Forecast()
+    narrow = rows.select_related(None).only(
+        *("id", "status", "expires_at", "possible_duplicate", "redacted_at", "channel", "recipient")
+    )
+    if act.event is Event.REPLAY:
         narrow = narrow.annotate(suppressed=SUPPRESSED)
     for number, row in enumerate(narrow.order_by("-id")[: MOST + 1]):
         if number == MOST:
-            return Forecast(chosen, doubtful, dict(left_alone), beyond=True)
-        if refusal := operation.refusal(row, suppressed=getattr(row, "suppressed", False)):
-            left_alone[refusal] += 1
+            seen.beyond = True
+        elif refusal := act.refusal(row, suppressed=getattr(row, "suppressed", False)):
+            seen.left_alone[refusal] += 1
         else:
-            chosen += 1
-            doubtful += is_doubtful(row)
-    return Forecast(chosen, doubtful, dict(left_alone), beyond=False)
+            seen.chosen += 1
+            seen.doubtful += is_doubtful(row)
+            seen.channels[row.channel] += 1
+            if row.redacted_at is None and "@" in row.recipient:
+                seen.domains[row.recipient.rpartition("@")[2].lower()] += 1
+            if len(seen.sample) < TOP:
+                seen.sample.append(row)
+    return seen
 
 
 def is_doubtful(notification: Notification) -> bool:
@@ -87,19 +108,37 @@ def is_doubtful(notification: Notification) -> bool:
     return notification.status == Status.UNKNOWN or notification.possible_duplicate
 
 
-def perform(operation: Operation, ids: Collection[UUID], request: HttpRequest) -> set[UUID]:
-    """Act on up to BATCH notifications in one transaction with its audit; the ids that were touched."""
+def perform(act: Act, ids: Collection[UUID], request: HttpRequest) -> set[UUID]:
+    """Act on up to AT_ONCE notifications in one transaction with its audit; the ids that were touched."""
     with transaction.atomic():
-        touched = operation.act(ids, actor=request.user.get_username(), detail="admin")
-        note(request, [Notification(id=id_) for id_ in sorted(touched)], f"{operation.done.capitalize()}.")
+        actor = request.user.get_username()
+        touched = act.act(ids, actor=actor, detail="admin")
+        note(request, [Notification(id=id_) for id_ in sorted(touched)], f"{act.done.capitalize()}.")
+        if touched:
+            subject = str(next(iter(touched))) if len(touched) == 1 else f"{len(touched)} that were selected"
+            audit.note(act.name, actor=actor, via=Operation.Via.ADMIN, subject=subject, touched=len(touched))
     return touched
 
 
-def perform_all(operation: Operation, rows: QuerySet[Notification], request: HttpRequest) -> int:
-    """The same for the newest MOST of these rows, a transaction for each batch; how many were touched."""
-    ids = list(rows.order_by("-id").values_list("id", flat=True)[:MOST])
-    starts = range(0, len(ids), BATCH)
-    return sum(len(perform(operation, ids[first : first + BATCH], request)) for first in starts)
+def ask(act: Act, selection: Selection, request: HttpRequest, *, chosen: int, subject: str, form: str) -> Operation:
+    """Have a relay do it. A form that is sent again is answered with what its first sending asked for."""
+    actor = request.user.get_username()
+    with transaction.atomic():
+        get_user_model().objects.select_for_update().get(username=actor)  # of two clicks one waits here
+        detail = f"form {form}"
+        for earlier in Operation.objects.filter(actor=actor).order_by("-id")[:ASKED_LATELY]:
+            if earlier.detail.startswith(detail):
+                return earlier
+        asked = audit.ask(
+            act.name, selection, actor=actor, via=Operation.Via.ADMIN, chosen=chosen, subject=subject[:500]
+        )
+        asked.detail = detail
+        asked.save(update_fields=["detail"])
+    return asked
+
+
+def new_form() -> str:
+    return uuid4().hex
 
 
 def _expired(expires_at: datetime | None) -> bool:

@@ -12,7 +12,7 @@ from notifications.states import Outcome
 from notifications.timeline import Entry, timeline
 
 # The colour of a label.
-_COLOURS: Final[Mapping[str, str]] = {
+COLOURS: Final[Mapping[str, str]] = {
     Outcome.ACCEPTED: "sent",
     Outcome.PERMANENT: "failed",
     Outcome.UNEXPECTED: "failed",
@@ -50,7 +50,7 @@ def lines(notification: Notification) -> list[Line]:
             at=entry.at,
             what=_what(entry),
             word=_WORDS.get(entry.outcome, entry.outcome.replace("_", " ")),
-            kind=_COLOURS.get(entry.outcome, ""),
+            kind=COLOURS.get(entry.outcome, ""),
             detail=": ".join(filter(None, [entry.code, entry.detail])) if entry.attempt else "",
             facts=tuple(_facts(entry, notification)),
             possible_duplicate=entry.possible_duplicate,

@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from notifications import selectors
+from notifications.api.broker_look import broker_answers
+from notifications.cursors import WHOLE_SHARE
 
 # A worker raises its beat twice a second; the others bury one whose beat stood still for 4 s.
 BEAT_PATIENCE = timedelta(seconds=4)
+DEAR = timedelta(milliseconds=50)  # a look at the queue takes a millisecond or two where nothing is amiss
 
 
 class Beats:
@@ -37,7 +41,24 @@ class Beats:
             return sum(now - since < BEAT_PATIENCE.total_seconds() for _, since in self._changed.values())
 
 
+class QueueAge:
+    """What waits longest, asked anew but where that is dear: a pinned snapshot has it walk every dead entry."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str, float] | None = None
+        self._until = 0.0  # by the monotonic clock: until when that is believed
+
+    def __call__(self) -> tuple[str, float] | None:
+        began = time.monotonic()
+        if began >= self._until:
+            self._known = selectors.oldest_due()
+            took = time.monotonic() - began
+            self._until = began + (WHOLE_SHARE * took if took > DEAR.total_seconds() else 0.0)
+        return self._known
+
+
 _beats = Beats()
+_queue_age = QueueAge()
 _migrated = threading.Event()  # once applied they stay applied: this process need not look again
 
 
@@ -49,27 +70,74 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 where requests can be accepted, else 503 with the reasons.
+    """200 `ready`; 200 `degraded` where requests can be accepted and something keeps them from being sent; else 503
+    `unready`. With `?strict`, for monitors, 503 for what is degraded, too. The reasons say what to do.
 
-    Workers are reported and do not decide: what is accepted without one waits in the database.
+    What is accepted while no worker lives waits in the database: taking web servers away from the load balancer then
+    would refuse what can be accepted (ADR 24).
     """
-    reasons: list[str] = []
+    unready: list[str] = []
+    degraded: list[str] = []
     report: dict[str, object] = {}
     try:
         selectors.database_answers()
         report["database"] = "ok"
         if not _migrated.is_set():
             if missing := selectors.unapplied_migrations():
-                reasons.append(f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`.")
+                unready.append(f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`.")
             else:
                 _migrated.set()
         report["migrations"] = "ok" if _migrated.is_set() else "missing"
         if _migrated.is_set():
-            report["workers"] = _beats.beating(selectors.worker_beats())
+            degraded += _dispatch(report)
     except (DatabaseError, InterfaceError):
         report["database"] = "unreachable"
-        reasons.append("The database does not answer.")
-    return _answer({"status": "unready" if reasons else "ready", **report, "reasons": reasons}, 503 if reasons else 200)
+        unready.append(
+            "The database does not answer: look at its server and at DATABASE_URL; nothing accepted is lost."
+        )
+    degraded += _broker(report)
+    status = "unready" if unready else "degraded" if degraded else "ready"
+    refused = unready or (degraded and "strict" in request.GET)
+    return _answer({"status": status, **report, "reasons": unready + degraded}, 503 if refused else 200)
+
+
+def workers_alive() -> int:
+    """How many beat, as far as this process has seen: the lease of the last to die lies there until another buries it.
+
+    Raises: django.db's errors.
+    """
+    return _beats.beating(selectors.worker_beats())
+
+
+def _dispatch(report: dict[str, object]) -> list[str]:
+    """Whether what is accepted is sent; adds what it found to the report. Returns what is wrong, in sentences."""
+    wrong = []
+    report["workers"] = workers = workers_alive()
+    if not workers:
+        wrong.append(
+            "No worker is alive, so what is accepted waits: start one (`dramatiq notifier.worker`), "
+            "and read the last log lines of those that ended."
+        )
+    lane, age = _queue_age() or ("", 0.0)
+    report["queue_age"] = round(age, 1)  # seconds
+    limit: timedelta = settings.READY_QUEUE_AGE
+    if age > limit.total_seconds():
+        wrong.append(
+            f"Something in the lane {lane} has been due for {age:.0f} s, over READY_QUEUE_AGE "
+            f"({limit.total_seconds():g}): `manage.py lanes` says how much waits and how fast it may go; "
+            "add workers, or raise the channel's rate."
+        )
+    return wrong
+
+
+def _broker(report: dict[str, object]) -> list[str]:
+    """The same of the broker."""
+    answers = broker_answers()
+    report["broker"] = "none" if answers is None else "ok" if answers else "unreachable"
+    if answers is False:
+        what = "The broker does not answer: look at its server and at BROKER_URL."
+        return [f"{what} Meanwhile workers look for themselves, once a second."]
+    return []
 
 
 def _answer(report: dict[str, object], status: int) -> JsonResponse:

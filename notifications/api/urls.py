@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from notifications.api import health, pages, problems, receipts, viewsets, webhooks
+from notifications.api import health, metrics, pages, problems, receipts, viewsets, webhooks
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a redirect would lose a POST's body
@@ -24,6 +24,7 @@ urlpatterns = [
     path("problems", pages.problems, name="problems"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", pages.SwaggerView.as_view(), name="docs"),
     re_path(r"^api/", problems.nothing_here),

@@ -80,7 +80,8 @@ RETURNING taken.sending, n.id, n.attempt, n.recipient, n.subject, n.body, n.corr
           extract(epoch FROM n.expires_at - now())::float8, extract(epoch FROM n.deduplicated_until - now())::float8,
           n.priority, n.client_id,
           CASE WHEN taken.last THEN n.due_at END AS due_at, coalesce(taken.last AND taken.more, false),
-          {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s")}, n.content
+          {suppress.REASON_IN_LANE.format(row="n", lane="%(lane)s")}, n.content,
+          extract(epoch FROM now() - n.due_at)::float8
 """)
 
 
@@ -105,6 +106,7 @@ class Claim(NamedTuple):
     more: bool  # and whether that client may have more
     suppressed: str | None  # why nothing is sent to this recipient
     content: str | None  # JSON, as notifications/content.py has it
+    due_for: float  # seconds that it had been due at the claim, by the database's clock
     worker_id: UUID
 
     def log_fields(self) -> Mapping[str, object]:

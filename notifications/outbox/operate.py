@@ -10,6 +10,7 @@ from uuid import UUID
 from channels.registry import MARK
 from notifications.outbox import suppress, tell
 from notifications.outbox.statement import run
+from notifications.states import Status
 
 # Each locks just what it changes (Postgres looks again at what it had to wait for): where the status were asked of the
 # rows locked, and not before, the plan would decide whether those that are left alone are locked as well, and passed
@@ -78,7 +79,7 @@ SELECT id, lane FROM rescheduled
 """
 
 # Fails what is pending past its life, a paused lane's included. Of what an earlier send under a provider's key may have
-# delivered nobody knows. Index: notification_expiring. Rows: (id).
+# delivered nobody knows. Index: notification_expiring. Rows: (lane, status).
 EXPIRE: Final = f"""
 WITH overdue AS (
     SELECT id FROM notification WHERE status = 'pending' AND expires_at <= now()
@@ -89,11 +90,11 @@ WITH overdue AS (
         finished_at = CASE WHEN n.deduplicated_until IS NULL THEN now() END,
         possible_duplicate = n.possible_duplicate OR n.deduplicated_until IS NOT NULL, deduplicated_until = NULL
     FROM overdue o WHERE n.id = o.id
-    RETURNING {tell.TOLD_OF}
+    RETURNING {tell.TOLD_OF}, n.lane
 ), {tell.of("expired")}, reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail) SELECT id, now(), 'expired', 'relay', '' FROM expired
 )
-SELECT id FROM expired
+SELECT lane, status FROM expired
 """
 
 
@@ -112,6 +113,6 @@ def reschedule(ids: Collection[UUID], *, send_at: datetime, actor: str, detail: 
     return dict(run(RESCHEDULE, {"ids": list(ids), "send_at": send_at, "actor": actor, "detail": detail}))
 
 
-def expire() -> int:
-    """Fail up to a thousand pending notifications whose life is over; returns how many."""
-    return len(run(EXPIRE, {}))
+def expire() -> list[tuple[str, Status]]:
+    """Fail up to a thousand pending notifications whose life is over; the lane and the new status of each."""
+    return [(lane, Status(status)) for lane, status in run(EXPIRE, {})]

@@ -36,17 +36,9 @@ _STATES: Final[LiteralString] = f"""
 LEFT JOIN lane_state s ON s.lane = first.lane
 LEFT JOIN lane_state whole ON whole.lane = {CHANNEL_ROW.replace("{lane}", "first.lane")}"""
 
-# What wants doing now. One statement, so that an idle worker costs little. A loose scan of the ready index finds the
-# lanes, priorities and clients that have anything pending, whatever the settings say, and the first due time of each.
-# While some session holds an old snapshot it walks every dead entry of these indexes: see GLANCE.
-# Indexes: notification_ready, notification_claimed, notification_expiring.
-# Rows: ('lane', lane, null, seconds until due, 0 or negative when due), ('paced', lane, null, seconds until it has a
-# token again) for each lane that has none, and ('claim', lane, id, attempt) for each claim
-# that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
-# ('troubled', lane, null, 0) for each lane that an answer closed and no success has opened since, and
-# ('overdue', '', null, 0) if something pending has expired.
-SWEEP: Final = f"""
-WITH RECURSIVE waiting AS (
+# A loose scan of the ready index, which finds the lanes, priorities and clients that have anything pending, whatever
+# the settings say, and the first due time of each: a step for each, however much waits. Written into statements.
+FIRSTS: Final[LiteralString] = """waiting AS (
     (SELECT lane, priority, client_id, due_at FROM notification WHERE status = 'pending'
      ORDER BY lane, priority, client_id, due_at, id LIMIT 1)
     UNION ALL
@@ -55,7 +47,18 @@ WITH RECURSIVE waiting AS (
         WHERE n.status = 'pending' AND (n.lane, n.priority, n.client_id) > (w.lane, w.priority, w.client_id)
         ORDER BY n.lane, n.priority, n.client_id, n.due_at, n.id LIMIT 1
     ) AS next
-)
+)"""
+
+# What wants doing now. One statement, so that an idle worker costs little.
+# While some session holds an old snapshot it walks every dead entry of these indexes: see GLANCE.
+# Indexes: notification_ready, notification_claimed, notification_expiring.
+# Rows: ('lane', lane, null, seconds until due, 0 or negative when due), ('paced', lane, null, seconds until it has a
+# token again) for each lane that has none, and ('claim', lane, id, attempt) for each claim
+# that bears %(worker)s, ('missing', '', worker id, 0) for each worker that holds claims without a lease, and
+# ('troubled', lane, null, 0) for each lane that an answer closed and no success has opened since, and
+# ('overdue', '', null, 0) if something pending has expired.
+SWEEP: Final = f"""
+WITH RECURSIVE {FIRSTS}
 SELECT 'lane', first.lane, NULL::uuid, {_OPEN}
 FROM (SELECT lane, min(due_at) AS due_at FROM waiting GROUP BY lane) AS first {_STATES}
 UNION ALL
@@ -83,6 +86,18 @@ FROM (
     CROSS JOIN LATERAL ({WAITING.replace("{lane}", "s.lane")}) AS w
     GROUP BY s.lane
 ) AS first {_STATES}
+"""
+
+
+# The open lane whose first has been due for longest: one that nobody paused and no answer closed (a half-open one waits
+# for its provider, not for us). Index: notification_ready. Rows: (lane, seconds since due), one, or none.
+OLDEST: Final = f"""
+WITH RECURSIVE {FIRSTS}
+SELECT first.lane, extract(epoch FROM now() - first.due_at)::float8
+FROM (SELECT lane, min(due_at) AS due_at FROM waiting GROUP BY lane) AS first {_STATES}
+WHERE first.due_at <= now() AND coalesce(s.reason, '') = ''
+  AND coalesce(greatest(s.paused_until, s.stopped_until, whole.stopped_until) <= now(), true)
+ORDER BY first.due_at LIMIT 1
 """
 
 
@@ -144,3 +159,9 @@ def glance(places: Sequence[tuple[str, Stretch]]) -> Glance:
         token_in={row[0]: row[2] for row in rows if row[2] > 0},
         troubled=frozenset(row[0] for row in rows if row[3]),
     )
+
+
+def oldest() -> tuple[str, float] | None:
+    """The open lane that has waited for longest, and for how many seconds; None where nothing is due in any."""
+    rows = run(OLDEST, {})
+    return (rows[0][0], rows[0][1]) if rows else None

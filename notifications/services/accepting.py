@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from channels.registry import is_test
 from notifications import content as content_of
-from notifications import idempotency, intake, modes, nudge
+from notifications import counting, idempotency, intake, modes, nudge
 from notifications.intake import NotificationRequest, Problem, Refused
 from notifications.models import Client
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use
@@ -111,9 +111,12 @@ def replay_answer(
     For requests that are no longer valid: what was accepted stays accepted. Raises: Unavailable.
     """
     try:
-        return replayed(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
+        found = replayed(Use(client.pk, modes.operation(operation, test=test), key, fingerprint))
     except DatabaseError as error:
         raise translated(error) from error
+    if found:
+        counting.replayed(found.body)
+    return found
 
 
 def _require(client: Client, key: str | None) -> None:
@@ -182,7 +185,10 @@ def _stored(asked: Asked, fields: Iterable[str]) -> Accepted:
         accepted = stored(asked)
     except Suppressed as error:
         raise Refused(*_suppressed(asked, fields, error.reasons)) from None
-    if not accepted.replayed:
+    if accepted.replayed:
+        counting.replayed(accepted.body)
+    else:
+        transaction.on_commit(partial(counting.accepted, [new.lane for new in asked.notifications]))
         for lane, send_at in {(new.lane, new.send_at) for new in asked.notifications}:
             transaction.on_commit(partial(nudge.request, lane, at=send_at))
     return accepted

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from channels.contract import DeliveryReport
 from channels.registry import Channel
-from notifications import credentials, nudge
+from notifications import counting, credentials, nudge
 from notifications.credentials import Scope
 from notifications.models import ApiKey, Client, Notification
 from notifications.outbox import operate, receipts, suppress
@@ -54,6 +54,7 @@ def receive_report(known: Channel, notification_id: UUID, attempt: int, report: 
             notification_id, attempt=attempt, provider_id=report.provider_id, progress=report.progress, code=report.code
         )
     if settled is not None:
+        transaction.on_commit(partial(counting.reported, known.name, settled, report.code))
         log.info(
             "receipt.applied",
             channel=known.name,

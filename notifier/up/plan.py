@@ -148,6 +148,7 @@ class Plan:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "notifier.settings",
             "DATA_DIR": str(self.data_dir),
+            "METRICS_DIR": str(settings.METRICS_DIR),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")))),
             "PYTHONUNBUFFERED": "1",
             "ALLOWED_HOSTS": ",".join(self._allowed_hosts),

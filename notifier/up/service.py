@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from notifier import embedded
+from notifier import embedded, metrics_dir
 from notifier.up.keeper import STUBBORN, Keeper
 from notifier.up.plan import Plan
 from notifier.up.program import Child, Program, happened
@@ -55,6 +55,7 @@ class Service:
         signal.signal(signal.SIGINT, self._on_signal)  # which a shell's background commands ignore by default
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` is respected
             signal.signal(signal.SIGHUP, self._on_signal)
+        metrics_dir.empty(settings.METRICS_DIR)  # of the last run's processes
         try:
             if self._database is not None:
                 self._database.start(give_up=self._stop_requested)
@@ -153,7 +154,8 @@ class Service:
             report = await asyncio.wait_for(self._readiness(), 5)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
             return "the web server does not answer"
-        if report.get("status") != "ready":
+        # What waited while nobody ran is old at a start, and makes it `degraded`: workers are what it needs.
+        if report.get("status") not in {"ready", "degraded"}:
             return " ".join(report.get("reasons", ())) or "the web server is not ready"
         if self._plan.workers() and not report.get("workers"):
             return "no worker has begun"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -23,12 +25,15 @@ from pytest_django import Settings
 from channels import sandbox
 from channels.contract import Progress
 from notifications import selectors
+from notifications.admin import finding, operations
 from notifications.admin import notification as page
-from notifications.admin import operations, paging
 from notifications.credentials import digest
 from notifications.models import ApiKey, Attachment, Client, Event, LaneState, Notification, Worker
+from notifications.models import Operation as OperationRow
 from notifications.outbox import lanes, operate, receipts
-from notifications.states import Outcome
+from notifications.outbox.listing import first_id
+from notifications.selection import Selection
+from notifications.states import Outcome, Status
 from tests.factories import WebhookEndpointFactory
 from tests.integration.outbox import rows
 from tests.integration.staff import only_looking
@@ -37,6 +42,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/notifications/notification/"
 KEYS = "/admin/notifications/apikey/"
+OPERATIONS = "/admin/notifications/operation/"
 WEBHOOKS = "/admin/notifications/webhookendpoint/"
 
 
@@ -99,7 +105,8 @@ def test_the_html_of_a_mail_is_framed_and_can_do_nothing(browser: Browser) -> No
     assert [unescape(frame).partition(">")[2] for frame in frames] == [HOSTILE]
     assert "default-src 'none'" in unescape(frames[0])
     assert "<script>alert" not in text
-    assert "spy.example" not in text.replace(frames[0], "")
+    beside = re.sub(r"<pre.*?</pre>", "", text.replace(frames[0], ""), flags=re.DOTALL)  # curl has it as text
+    assert "spy.example" not in beside
     assert "&lt;b&gt;" in text
 
 
@@ -159,7 +166,7 @@ def test_the_list_is_filtered_by_status_channel_and_time(browser: Browser) -> No
     failed, unknown = ended(Outcome.PERMANENT), ended(Outcome.IN_DOUBT, hold=True)
     sms = rows.accepted(lane="sms")
     moment = datetime.now(UTC) - timedelta(days=2)
-    old = rows.accepted(id=paging.first_id(moment), created_at=moment)
+    old = rows.accepted(id=first_id(moment), created_at=moment)
 
     assert listed(browser, "?status=failed") == {str(failed)}
     assert listed(browser, "?status=attention") == {str(failed), str(unknown)}
@@ -209,18 +216,16 @@ def test_the_search_finds_a_correlation_id_that_looks_like_an_id(browser: Browse
     assert listed(browser, f"?q={correlation_id}") == {str(id_)}
 
 
-def test_the_list_counts_and_sorts_no_whole_table(browser: Browser) -> None:
+def test_the_list_counts_and_skips_nothing(browser: Browser) -> None:
     rows.accepted()
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         shown(browser, f"{LIST}?o=4.-2")
 
     about = [query["sql"] for query in queries if 'FROM "notification"' in query["sql"]]
     assert about
-    for sql in about:
-        assert f"LIMIT {paging.MOST}" in sql if "COUNT" in sql else 'ORDER BY "notification"."id" DESC' in sql
+    assert not [sql for sql in about if "COUNT" in sql]
+    assert {found for sql in about for found in re.findall(r"OFFSET (\d+)", sql)} <= {str(finding.LOOK - 1)}
 
 
 def test_a_page_costs_the_same_however_many_rows_it_has(browser: Browser) -> None:
@@ -238,14 +243,129 @@ def test_a_page_costs_the_same_however_many_rows_it_has(browser: Browser) -> Non
     assert cost() == one
 
 
-def test_more_than_can_be_counted_is_said_to_be_more(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(4):
-        rows.accepted()
-    assert "4\nnotifications" in shown(browser, LIST)
-    monkeypatch.setattr(paging, "MOST", 3)
-    monkeypatch.setattr(page.NotificationAdmin, "most", 3)
+def link(page_: str, title: str) -> str:
+    (found,) = re.findall(rf'<a href="([^"]*)"[^>]*>{title}</a>', page_)
+    return unescape(found)
 
-    assert "3 or more\nnotifications" in shown(browser, LIST)
+
+def test_pages_lead_to_older_and_newer_ones_and_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.NotificationAdmin, "list_per_page", 2)
+    ids = [str(rows.accepted()) for _ in range(5)][::-1]
+
+    first = shown(browser, LIST)
+    second = shown(browser, LIST + link(first, "Older »"))
+    third = shown(browser, LIST + link(second, "Older »"))
+    back = shown(browser, LIST + link(third, "« Newer"))
+
+    def of(page_: str) -> list[str]:
+        return re.findall(rf'href="{LIST}([0-9a-f-]{{36}})/change/', page_)
+
+    assert [of(each) for each in (first, second, third, back)] == [ids[:2], ids[2:4], ids[4:], ids[2:4]]
+    assert "2 of more" in first
+    assert "Older" not in third
+    assert link(third, "Newest") == "?"
+
+
+def test_what_is_rare_among_many_is_looked_for_page_by_page(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = rows.accepted(lane="sms")
+    for _ in range(5):
+        rows.accepted()
+    monkeypatch.setattr(finding, "LOOK", 3)
+
+    first = shown(browser, f"{LIST}?channel=sms")
+
+    assert str(rare) not in first
+    assert str(rare) in shown(browser, LIST + link(first, "Look further »"))
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("status=lost", "“status” must be one of attention, pending"),
+        ("since=yesterday", "“since” must be a time such as"),
+        ("before=7", "“before” must be a notification&#x27;s id"),
+        ("client=nobody", "“client” must be the id or the name"),
+        ("mode=dry", "“mode” must be one of live, test"),
+    ],
+)
+def test_an_address_that_means_nothing_is_told_what_to_mend(browser: Browser, query: str, why: str) -> None:
+    assert why in shown(browser, f"{LIST}?{query}")
+
+
+def test_the_list_is_filtered_by_code_client_and_exact_times(browser: Browser) -> None:
+    failed = ended(Outcome.PERMANENT)
+    rows.accepted()
+    created = rows.row(failed).created_at
+
+    assert listed(browser, "?status=failed&channel=slack&error_code=a_code") == {str(failed)}
+    assert listed(browser, "?error_code=another") == set()
+    assert str(failed) in listed(browser, "?client=shop")
+    assert str(failed) in listed(browser, "?client=1&status=failed")
+    assert listed(browser, f"?until={created:%Y-%m-%dT%H:%M:%S.%f}") == set()
+    assert str(failed) in listed(browser, f"?since={created:%Y-%m-%dT%H:%M:%S.%f}")
+
+
+def test_it_takes_three_clicks_from_a_recipient_to_the_providers_answer(browser: Browser) -> None:
+    """Search, open the newest, read; from the list of what failed it is one less."""
+    id_ = ended(Outcome.PERMANENT, lane="sms", recipient="+14155550100")
+
+    found = shown(browser, f"{LIST}?q=%2B14155550100")  # 1: the list; 2: search
+    assert "a_code" in found  # already here
+    answer = shown(browser, re.findall(rf'href="({LIST}{id_}/change/)', found)[0])  # 3: open it
+    assert "a_code: a detail" in answer
+
+
+def test_a_redacted_one_says_so_and_is_not_resent(browser: Browser) -> None:
+    id_ = ended(Outcome.PERMANENT, recipient="ops")
+    Notification.objects.filter(pk=id_).update(redacted_at=timezone.now())
+
+    assert ">redacted</span>" in shown(browser, LIST)
+    answer = shown(browser, url(id_))
+    assert "curl -X POST" not in answer
+    assert "/resend/" not in answer
+
+
+def test_the_request_that_would_post_it_again_is_quoted_for_a_shell(browser: Browser) -> None:
+    id_ = rows.accepted(lane="sms", recipient="+14155550100", body="it's $HOME `id`", correlation_id="trace/7")
+
+    (written,) = re.findall(r"<pre[^>]*>(curl .*?)</pre>", shown(browser, url(id_)), re.DOTALL)
+    words_ = shlex.split(unescape(written).replace("\\\n", " "))
+
+    assert words_[:4] == ["curl", "-X", "POST", "http://testserver/api/v1/notifications"]
+    assert "Authorization: Bearer $API_KEY" in words_
+    assert "X-Correlation-ID: trace/7" in words_
+    assert json.loads(words_[-1]) == {"channel": "sms", "to": "+14155550100", "message": "it's $HOME `id`"}
+
+
+def test_lanes_are_paused_and_resumed_from_a_notification(browser: Browser) -> None:
+    id_ = rows.accepted()
+    lanes.pause("slack:ops", timedelta(minutes=5), "429")
+    answer = shown(browser, url(id_))
+    assert "lanestate/add/?which=slack%3Aops" in answer
+
+    browser.post(f"{LIST}{id_}/resume-lane/")
+
+    assert not LaneState.objects.exists()
+    assert OperationRow.objects.get().subject == "slack:ops"
+    pausing_ = browser.post(LIST, chosen(id_, action="pause_selected"))
+    assert pausing_.headers["Location"].endswith("lanestate/add/?which=slack%3Aops")
+    assert only_looking().post(f"{LIST}{id_}/resume-lane/").status_code == 403
+
+
+def test_the_newest_attempts_are_listed_and_filtered(browser: Browser) -> None:
+    failed, sent = ended(Outcome.PERMANENT), ended(Outcome.ACCEPTED)
+    there = "/admin/notifications/operation/attempts/"
+
+    assert url(failed) in shown(browser, there)
+    for query in ("outcome=permanent", "channel=slack&outcome=permanent", "backend=slack_webhook&outcome=permanent"):
+        answer = shown(browser, f"{there}?{query}")
+        assert url(failed) in answer
+        assert url(sent) not in answer
+    assert "None here." in shown(browser, f"{there}?code=none")
+    assert only_looking().get(there).status_code == 200
+    nobody = Browser()
+    nobody.force_login(User.objects.create_user("eve", is_staff=True))
+    assert nobody.get(there).status_code == 403
 
 
 def test_a_search_that_takes_too_long_is_stopped_with_advice(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,8 +589,7 @@ def test_many_are_asked_about_with_what_is_left_alone(browser: Browser) -> None:
     assert [rows.row(id_).status for id_ in (failed, unknown, sent, expired)] == ["failed", "unknown", "sent", "failed"]
 
 
-def test_many_are_resent_once_confirmed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "BATCH", 2)
+def test_many_are_resent_once_confirmed(browser: Browser) -> None:
     wanted = [ended(Outcome.PERMANENT) for _ in range(5)]
     other, sent = ended(Outcome.PERMANENT), ended(Outcome.ACCEPTED)
 
@@ -487,9 +606,7 @@ def test_the_question_carries_the_choice_to_its_answer(browser: Browser) -> None
     wanted = [ended(Outcome.PERMANENT) for _ in range(2)]
     other = ended(Outcome.PERMANENT)
     question = browser.post(f"{LIST}?status=failed", chosen(*wanted)).content.decode()
-    fields: dict[str, list[str]] = {}
-    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', question):
-        fields.setdefault(name, []).append(value)
+    fields = hidden(question)
 
     browser.post(f"{LIST}?status=failed", fields)
 
@@ -497,31 +614,62 @@ def test_the_question_carries_the_choice_to_its_answer(browser: Browser) -> None
     assert rows.row(other).status == "failed"
 
 
-def test_all_of_a_filtered_list_can_be_resent(browser: Browser) -> None:
+def hidden(page_: str) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page_):
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def test_all_that_match_a_filter_are_asked_about_and_given_to_a_relay_once(browser: Browser, operator: User) -> None:
     failed = [ended(Outcome.PERMANENT) for _ in range(3)]
-    unknown = ended(Outcome.IN_DOUBT, hold=True)
-    across = chosen(failed[0], select_across="1")
+    ended(Outcome.IN_DOUBT, hold=True)
+    here = f"{LIST}?status=failed&channel=slack&error_code=a_code"
 
-    question = browser.post(f"{LIST}?status=failed", across).content.decode()
+    question = browser.post(here, chosen(failed[0], select_across="1")).content.decode()
     assert "<b>3</b> will be resent." in question
-    assert '<input type="hidden" name="select_across" value="1">' in question
-    browser.post(f"{LIST}?status=failed", {**across, "confirmed": "yes"})
+    assert "status failed, channel slack, error_code a_code" in question
+    fields = hidden(question)
+    first, again = (browser.post(here, fields) for _ in range(2))
 
-    assert {rows.row(id_).status for id_ in failed} == {"pending"}
-    assert rows.row(unknown).status == "unknown"
+    asked = OperationRow.objects.get()  # a double click asks once
+    assert first.headers["Location"] == again.headers["Location"] == f"{OPERATIONS}{asked.pk}/change/"
+    assert (asked.act, asked.actor, asked.via, asked.state, asked.chosen) == ("resend", "ada", "admin", "asked", 3)
+    selection = Selection.from_json(asked.selection)
+    assert (selection.statuses, selection.channels) == ({Status.FAILED}, {"slack"})
+    assert set(selection.rows().values_list("id", flat=True)) == set(failed)
+    assert {rows.row(id_).status for id_ in failed} == {"failed"}  # a relay's to do
+    assert "asked" in shown(browser, first.headers["Location"])
+    assert "notifications/refresh.js" in shown(browser, OPERATIONS)
 
 
-def test_more_than_the_admin_acts_on_at_once_is_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_match_are_not_acted_on_without_the_question(browser: Browser) -> None:
+    failed = ended(Outcome.PERMANENT)
+
+    browser.post(LIST, chosen(failed, select_across="1", confirmed="yes"))
+
+    assert not OperationRow.objects.exists()
+    assert rows.row(failed).status == "failed"
+
+
+def test_more_than_are_counted_is_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "MOST", 2)
     failed = [ended(Outcome.PERMANENT) for _ in range(3)]
-    across = chosen(failed[0], select_across="1")
 
-    question = browser.post(LIST, across).content.decode()
+    question = browser.post(LIST, chosen(failed[0], select_across="1")).content.decode()
+
     assert "only the newest" in question
-    assert "manage.py replay_outbox" in question
-    browser.post(LIST, {**across, "confirmed": "yes"})
+    assert "At least 2" in " ".join(re.sub("<[^>]*>", "", question).split())
 
-    assert [rows.row(id_).status for id_ in failed] == ["failed", "pending", "pending"]
+
+def test_the_question_says_to_whom(browser: Browser) -> None:
+    ids = [ended(Outcome.PERMANENT, lane="email", recipient=f"{name}@Shop.example") for name in ("ada", "bob")]
+
+    question = browser.post(LIST, chosen(*ids)).content.decode()
+
+    assert "<b>2</b> shop.example" in question
+    assert "<b>2</b> email" in question
+    assert "ada@Shop.example" in question
 
 
 def test_many_are_canceled(browser: Browser) -> None:
@@ -743,7 +891,7 @@ def test_workers_are_shown_with_what_they_hold(browser: Browser) -> None:
     answer = shown(browser, "/admin/notifications/worker/")
 
     assert str(worker) in answer
-    assert re.search(r'class="field-claims">3<', answer)
+    assert re.search(r'class="[^"]*field-claims[^"]*"[^>]*>\s*3\s*<', answer)
     assert browser.get("/admin/notifications/worker/add/").status_code == 403
     assert browser.post(f"/admin/notifications/worker/{worker}/delete/", {"post": "yes"}).status_code == 403
 
@@ -792,8 +940,8 @@ def test_a_webhook_is_not_deactivated_by_who_may_only_look(poster: Client) -> No
 def test_the_site_has_its_name(browser: Browser) -> None:
     answer = shown(browser, "/admin/")
 
-    assert "<title>Operations | Notifier</title>" in " ".join(answer.split())
-    assert ">Notifier</a>" in answer
+    assert "<title> Operations | Notifier" in " ".join(answer.split())
+    assert re.search(r">\s*Notifier\s*<", answer)
 
 
 @pytest.mark.parametrize("model", ["client", "apikey", "lanestate", "worker", "notification", "suppression"])

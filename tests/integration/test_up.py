@@ -324,6 +324,13 @@ def test_with_a_database_of_ones_own_the_curl_line_works_as_well(folder: Path) -
             up.stop()
 
 
+def test_what_only_degrades_does_not_keep_the_start_from_its_end(folder: Path) -> None:
+    away = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
+    with running(folder / "degraded", BROKER_URL=away, WORKER_PROCESSES="1") as up:
+        assert paste(up.await_ready())["status"] == "pending"
+        assert up.fetch("/readyz")["status"] == "degraded"
+
+
 def test_sigterm_stops_everything_and_the_next_start_knows_the_same_key(folder: Path) -> None:
     with running(folder / "twice", WORKER_PROCESSES="1") as up:
         key = re.findall(r"Authorization: (Bearer [^']+)'", up.await_ready())[0]

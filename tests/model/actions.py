@@ -400,7 +400,7 @@ class Expiring(Action):
     waits = False
 
     def do(self) -> int:
-        return operate.expire()
+        return len(operate.expire())
 
     def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, int]:
         after, moved = _moved(before, [id_ for id_ in before.rows if id_ not in passed], edges.expired)

@@ -21,7 +21,7 @@ from notifications.outbox.operate import EXPIRE
 from notifications.outbox.record import RECORD, RECORD_AND_TELL, RECORD_MOVES, RECORD_MOVES_AND_TELL
 from notifications.outbox.recover import BURY, TAKE_BACK
 from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Position, Stretch, as_parameters
-from notifications.outbox.workers import BEAT, GLANCE, SWEEP
+from notifications.outbox.workers import BEAT, GLANCE, OLDEST, SWEEP
 from tests.factories import WebhookEndpointFactory
 from tests.plans import tables
 from tests.plans.explained import explained
@@ -309,6 +309,16 @@ def test_a_look_at_everything_touches_each_lane_and_what_is_being_sent(stage: st
     assert plan.rows <= 3 * CLAIMED + 3 * len(LANES) * len(CLIENTS), plan
     if "dead" not in stage:  # there it walks them all: the relay does so a twentieth of the time, and glances between
         assert plan.pages <= 5 * CLAIMED + PAGES_AT_LEAST, plan
+
+
+def test_the_age_of_the_queue_is_told_by_the_first_of_each_lane(stage: str, mode: str) -> None:
+    plan = explained(OLDEST, {}, mode=mode)
+
+    assert plan.indexes - {"lane_state_pkey"} == {"notification_ready"}, plan
+    assert not plan.read_whole, plan
+    assert plan.rows <= 3 * len(LANES) * len(CLIENTS), plan
+    if "dead" not in stage:  # there it walks them all: a probe that took long is believed for longer
+        assert plan.pages <= 10 * 3 * len(LANES) * len(CLIENTS), plan
 
 
 def test_a_beat_touches_the_leases_alone(stage: str, mode: str) -> None:

@@ -16,9 +16,8 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 def last(client: int, *, minute: int, more: bool) -> Claim:
     """What a claim tells of a client, at so many minutes past noon."""
     due_at = NOON + timedelta(minutes=minute)
-    return Claim(
-        UUID(int=minute), 1, "", "", "", "", 0.0, 0, 0, False, None, None, 1, client, due_at, more, None, None, uuid4()
-    )
+    told = ("", "", "", "", 0.0, 0, 0, False, None, None, 1, client, due_at, more, None, None, 0.0)
+    return Claim(UUID(int=minute), 1, *told, uuid4())
 
 
 def looked(cursors: Cursors, *claims: Claim, in_full_flow: bool = True) -> Sequence[Stretch]:

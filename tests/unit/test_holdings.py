@@ -8,7 +8,7 @@ from notifications.outbox.claim import Claim
 
 def claim(id_: UUID, attempt: int = 1) -> Claim:
     return Claim(
-        id_, attempt, "ops", "", "hello", "", 0.0, 0, 0, False, None, None, 1, 1, None, False, None, None, uuid4()
+        id_, attempt, "ops", "", "hello", "", 0.0, 0, 0, False, None, None, 1, 1, None, False, None, None, 0.0, uuid4()
     )
 
 

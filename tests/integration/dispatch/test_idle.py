@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MOST_A_SECOND = 3  # two beats, one look of the relay
 WATCHED = 10  # seconds
 EDGES = 2  # beats and looks come in two rhythms: a span may hold one more of each than its length says
+TALLIES = 2  # once in a minute: what was counted before it came to rest, and the sample of what waits
 
 
 def counted_in(seconds: float, counter: Counter) -> int:
@@ -29,7 +30,7 @@ def counted_in(seconds: float, counter: Counter) -> int:
 
 
 def at_rest(counter: Counter) -> bool:
-    return counted_in(1, counter) <= MOST_A_SECOND + EDGES
+    return counted_in(1, counter) <= MOST_A_SECOND + EDGES + TALLIES
 
 
 def test_an_idle_worker_makes_at_most_three_statements_a_second(
@@ -44,7 +45,7 @@ def test_an_idle_worker_makes_at_most_three_statements_a_second(
         counted = counted_in(WATCHED, counter)
 
     print(f"an idle worker, {nudges.partition(':')[0] or 'no broker'}: {counted} statements in {WATCHED} s")
-    assert WATCHED < counted <= WATCHED * MOST_A_SECOND + EDGES
+    assert WATCHED < counted <= WATCHED * MOST_A_SECOND + EDGES + TALLIES
 
 
 def test_what_is_due_later_or_held_makes_a_worker_no_busier(
@@ -58,4 +59,4 @@ def test_what_is_due_later_or_held_makes_a_worker_no_busier(
 
         counted = counted_in(WATCHED, counter)
 
-    assert WATCHED < counted <= WATCHED * MOST_A_SECOND + EDGES
+    assert WATCHED < counted <= WATCHED * MOST_A_SECOND + EDGES + TALLIES

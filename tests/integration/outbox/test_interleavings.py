@@ -234,7 +234,7 @@ PROGRESS = pytest.mark.parametrize(
 
 
 def recorded_by_a_worker(result: Result) -> None:
-    recorder = Recorder(Holdings(), threading.Event(), Ledger(reported=True))
+    recorder = Recorder(Holdings(), threading.Event(), Ledger(reported=True), lane="sms", claimed=monotonic())
     recorder.add(result)
     recorder.flush()
 

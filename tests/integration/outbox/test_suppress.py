@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import UUID, uuid4
 
 import pytest
@@ -142,7 +143,7 @@ def test_what_a_suppressed_claim_ends_in_is_failed_and_not_sent() -> None:
 def test_the_recipient_is_on_the_list_before_the_result_is_written() -> None:
     rows.accepted()
     (claim,) = rows.claimed(rows.worker())
-    recorder = Recorder(Holdings(), threading.Event(), Ledger(reported=False))
+    recorder = Recorder(Holdings(), threading.Event(), Ledger(reported=False), lane="sms", claimed=monotonic())
 
     def write() -> None:
         recorder.suppress(one())
