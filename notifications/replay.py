@@ -19,7 +19,8 @@ from notifications.states import Event, Status, sources
 from notifications.walking import channels_in_need
 
 REPLAYABLE: Final = sources(Event.REPLAY)
-_ALIVE: Final = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+_KEPT: Final = Q(redacted_at__isnull=True)
+_ALIVE: Final = _KEPT & (Q(expires_at__isnull=True) | Q(expires_at__gt=Now()))
 # Sending it again may reach the recipient twice.
 _DOUBTFUL: Final = Q(status=Status.UNKNOWN) | Q(possible_duplicate=True)
 
@@ -32,8 +33,9 @@ class Group:
     status: Status
     error_code: str
     count: int  # all of them
-    expired: int  # left alone: they would only fail again
-    suppressed: int  # left alone, too: not expired, but nothing is sent to their recipients
+    redacted: int  # left alone: nobody knows what they said
+    expired: int  # left alone, too: not redacted, but they would only fail again
+    suppressed: int  # likewise: neither of these, but nothing is sent to their recipients
     doubtful: int  # of the rest: may reach the recipient twice
 
 
@@ -46,7 +48,8 @@ def plan(selection: Selection) -> list[Group]:
         .values_list("channel", "status", "error_code")
         .annotate(
             all=Count("pk"),
-            expired=Count("pk", filter=~_ALIVE),
+            redacted=Count("pk", filter=~_KEPT),
+            expired=Count("pk", filter=_KEPT & ~_ALIVE),
             suppressed=Count("pk", filter=_ALIVE & Q(SUPPRESSED)),
             doubtful=Count("pk", filter=_ALIVE & ~Q(SUPPRESSED) & _DOUBTFUL),
         )

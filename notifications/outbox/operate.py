@@ -21,11 +21,12 @@ OF_BACKUP: Final[LiteralString] = f"^((?:{MARK})?[^@:]+)@[^:]*"
 
 # Returns failed and unknown notifications to pending, with fresh budgets, in the lane of the channel's first backend;
 # one that may have been sent stays marked. Expired ones are left alone, and those whose recipient is suppressed: they
-# would only fail again. The event row is the audit. Indexes: primary key, suppression_once. Rows: (id, lane).
+# would only fail again; redacted ones have nothing left to send. The event row is the audit.
+# Indexes: primary key, suppression_once. Rows: (id, lane).
 REPLAY: Final = rf"""
 WITH chosen AS MATERIALIZED (
     SELECT id FROM notification
-    WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown')
+    WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('failed', 'unknown') AND redacted_at IS NULL
       AND (expires_at IS NULL OR expires_at > now()) AND {suppress.REASON.format(row="notification")} IS NULL
     ORDER BY id FOR UPDATE
 ), replayed AS (

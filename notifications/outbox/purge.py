@@ -172,6 +172,27 @@ DELETE_FILES: Final = f"""{_LOOKED_AT}
 SELECT (SELECT count(*) FROM gone), {_LAST_LOOKED_AT}
 """
 
+# How much there was of what in which minute, longer ago than anybody asks. Nothing adds to such minutes any more.
+# Index: primary key, from its start. Rows: (1), of each that went.
+DELETE_TALLIES: Final = f"""
+DELETE FROM tally WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM tally WHERE minute < now() - interval '30 days' ORDER BY minute LIMIT {BATCH}
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING 1
+"""
+
+# What operators did and have ended, a year and a month ago: an audit looks back over one year. One that is not at its
+# end stays, whatever its age. Index: primary key; the oldest come first, and there are few. Rows: (id).
+DELETE_OPERATIONS: Final = f"""
+DELETE FROM operation WHERE id = ANY(ARRAY(
+    SELECT id FROM operation
+    WHERE state IN ('done', 'stopped') AND coalesce(finished_at, at) < now() - interval '400 days'
+    ORDER BY id LIMIT {BATCH} FOR UPDATE SKIP LOCKED
+))
+RETURNING id
+"""
+
 # The first id of version 7 of the moment %(ago)s before now. Rows: (id).
 FIRST_ID_SINCE: Final = """
 SELECT (lpad(to_hex((extract(epoch FROM now() - %(ago)s::interval) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
@@ -208,6 +229,14 @@ def purge(*, key_life: timedelta, retention: timedelta, counting: bool = False) 
         records, notifications, attempts, after = run(sql, parameters)[0]
         yield Step(records, notifications, attempts)
     yield from _files(counting=counting)
+    if not counting:
+        yield from _books_of_operating()
+
+
+def _books_of_operating() -> Iterator[Step]:
+    for sql in (DELETE_TALLIES, DELETE_OPERATIONS):
+        while run(sql, {}):
+            yield Step()  # of no notification: only so that it can be stopped between batches
 
 
 def _files(*, counting: bool) -> Iterator[Step]:

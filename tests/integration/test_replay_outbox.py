@@ -196,6 +196,17 @@ def test_expired_ones_are_counted_and_left_alone() -> None:
     assert (rows.row(id_).status, rows.row(expired).status) == ("pending", "failed")
 
 
+def test_redacted_ones_are_counted_and_left_alone() -> None:
+    id_, redacted = failed(), failed()
+    Notification.objects.filter(pk=redacted).update(redacted_at=timezone.now())
+
+    answer = run("--yes")
+
+    assert pending() == {id_}
+    assert "1 have been redacted and are left alone." in answer
+    assert "Replayed 1 of 1" in answer
+
+
 def test_those_with_a_suppressed_recipient_are_counted_apart_and_left_alone() -> None:
     id_, suppressed, both = failed(), failed(recipient="gone"), expire(failed(recipient="gone"))
     suppress.add([Suppressed(channel="slack", recipient="gone", test=False, reason=Reason.MANUAL, created_by="ada")])

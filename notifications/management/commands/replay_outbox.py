@@ -75,7 +75,7 @@ class Command(OperatorsCommand):
             chosen = _selection(options)
             selection = chosen.frozen(datetime.now(UTC))
             groups = replay.plan(selection)
-            self.total = sum(group.count - group.expired - group.suppressed for group in groups)
+            self.total = sum(group.count - group.redacted - group.expired - group.suppressed for group in groups)
             self._describe(chosen, groups)
             if not self.total:
                 raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
@@ -130,6 +130,8 @@ class Command(OperatorsCommand):
             self.table(heads, rows)
         if chosen.ids and (others := len(chosen.ids) - sum(group.count for group in groups)):
             self.stdout.write(f"{others:,} of the {len(chosen.ids):,} ids given do not match and are left alone.")
+        if redacted := sum(group.redacted for group in groups):
+            self.stdout.write(f"{redacted:,} have been redacted and are left alone.")
         if expired := sum(group.expired for group in groups):
             self.stdout.write(f"{expired:,} have expired and are left alone.")
         if suppressed := sum(group.suppressed for group in groups):
