@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import Metric as PrometheusMetric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 # Codes are the providers', and nobody promises that these have few: a series is kept for each, for ever.
@@ -40,8 +41,24 @@ def registry() -> CollectorRegistry:
     if not folder or not Path(folder).is_dir():
         return REGISTRY
     together = CollectorRegistry()
-    MultiProcessCollector(together, folder)  # type: ignore[no-untyped-call]
+    Begun(together, folder)  # type: ignore[no-untyped-call]
     return together
+
+
+class Begun(MultiProcessCollector):
+    """Passes over files that a process has only just made, or was killed while it did: they have no head to be read."""
+
+    def collect(self) -> Iterable[PrometheusMetric]:
+        files = [str(file) for file in Path(self._path).glob("*.db") if _size(file)]
+        found: Iterable[PrometheusMetric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        return found
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # somebody has emptied the folder since it was listed
+        return 0
 
 
 def _first_used(make: Callable[[], Metric]) -> Callable[[], Metric]:

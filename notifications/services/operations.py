@@ -12,11 +12,20 @@ log = structlog.get_logger(__name__)
 
 
 def ask(
-    act: str, selection: Selection, *, actor: str, via: Operation.Via, chosen: int, subject: str, detail: str = ""
+    act: str,
+    selection: Selection,
+    *,
+    actor: str,
+    via: Operation.Via,
+    chosen: int,
+    subject: str,
+    detail: str = "",
+    rate: float | None = None,
 ) -> Operation:
     """Have `resend`, `cancel` or `release` done to a selection by the relays, in batches, begun within a second.
 
-    `chosen`: how many were counted. `subject`: which they are, in words. What is accepted later is not touched.
+    `chosen`: how many were counted. `subject`: which they are, in words. `rate`: a second at most; for
+    commands, as relays heed none. What is accepted later is not touched.
     """
     return Operation.objects.create(
         act=act,
@@ -27,6 +36,7 @@ def ask(
         chosen=chosen,
         subject=subject,
         detail=detail,
+        rate=rate,
     )
 
 

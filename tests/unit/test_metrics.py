@@ -100,3 +100,10 @@ def test_only_what_prometheus_left_is_emptied(tmp_path: Path) -> None:
     metrics_dir.empty(tmp_path)
 
     assert {each.name for each in tmp_path.iterdir()} == {"my_own.db", "notes"}
+
+
+def test_a_file_that_has_only_just_been_made_fails_no_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "counter_4711.db").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    assert list(metrics.registry().collect()) == []

@@ -94,8 +94,9 @@ class Command(OperatorsCommand):
                 via=Operation.Via.COMMAND,
                 chosen=self.total,
                 subject=_in_words(options),
+                rate=options["rate"],
             )
-        self._replay(operation, rate=options["rate"])
+        self._replay(operation, rate=options["rate"] or operation.rate)
 
     def so_far(self) -> str:
         if self.operation is None:

@@ -212,7 +212,8 @@ def test_without_a_database_the_service_is_alive_unready_and_says_when_to_come_b
     assert (response.status, body["code"]) == (503, "unavailable")
     assert int(response.headers["Retry-After"]) >= 1
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert (readiness.status, reasons["reasons"]) == (503, ["The database does not answer."])
+    assert (readiness.status, len(reasons["reasons"])) == (503, 1)
+    assert reasons["reasons"][0].startswith("The database does not answer")
     assert health.status == 200
     assert "s3cr3tword" not in log
 

@@ -71,4 +71,6 @@ def test_what_may_have_been_sent_is_sent_again_and_marked(phone: HttpStandIn, po
 
     assert Notification.objects.get(pk=id_).status == "sent"
     told = Attempt.objects.filter(notification=id_).order_by("number").values_list("outcome", "possible_duplicate")
-    assert list(told) == [("in_doubt", False), ("accepted", True)]
+    first, *others, last = told  # there may be others: it is due again after a random while, which may be none
+    assert (first, last) == (("in_doubt", False), ("accepted", True))
+    assert set(others) <= {("in_doubt", True)}
