@@ -8,23 +8,14 @@ from typing import Final, LiteralString
 
 from channels.registry import MARK
 from notifications.outbox.statement import run
+from notifications.outbox.workers import FIRSTS
 
 MOST_COUNTED: Final = 100_000  # of each lane, and of each channel's failed and unknown ones: more are told as so many
 _MOST: Final[LiteralString] = "100000"
 
 # Parts of a WITH RECURSIVE. What waits in each lane, those for later among it, and for how long the oldest due one has:
-# a loose scan of the ready index, which finds the lanes, priorities and clients and the first due time of each, and
-# then a count that ends. Rows of waiting_lane: (lane, waiting, seconds or null).
-WAITING_LANES: Final[LiteralString] = f"""waiting AS (
-    (SELECT lane, priority, client_id, due_at FROM notification WHERE status = 'pending'
-     ORDER BY lane, priority, client_id, due_at, id LIMIT 1)
-    UNION ALL
-    SELECT next.* FROM waiting w CROSS JOIN LATERAL (
-        SELECT n.lane, n.priority, n.client_id, n.due_at FROM notification n
-        WHERE n.status = 'pending' AND (n.lane, n.priority, n.client_id) > (w.lane, w.priority, w.client_id)
-        ORDER BY n.lane, n.priority, n.client_id, n.due_at, n.id LIMIT 1
-    ) AS next
-), waiting_lane AS (
+# the relay's loose scan, and then a count that ends. Rows of waiting_lane: (lane, waiting, seconds or null).
+WAITING_LANES: Final[LiteralString] = f"""{FIRSTS}, waiting_lane AS (
     SELECT first.lane, counted.waiting, extract(epoch FROM now() - first.due_at)::float8 AS oldest
     FROM (SELECT lane, min(due_at) FILTER (WHERE due_at <= now()) AS due_at FROM waiting GROUP BY lane) AS first
     CROSS JOIN LATERAL (
