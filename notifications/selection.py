@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,14 +11,11 @@ from django.db.models import Q, QuerySet
 
 from notifications.models import Notification
 from notifications.modes import in_mode
-from notifications.outbox.listing import first_id
+from notifications.outbox.listing import ids_between
 from notifications.states import Status
 
 _SETS: Final = {"statuses": Status, "channels": str, "error_codes": str, "clients": int, "ids": UUID}
 _MOMENTS: Final = ("since", "until")
-
-
-_SLACK: Final = timedelta(seconds=1)  # an id is made beside that moment, and may be some milliseconds apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +61,8 @@ class Selection:
             rows = rows.filter(client_id__in=sorted(self.clients))
         if self.ids:
             rows = rows.filter(id__in=sorted(self.ids))
-        # Ids are made when it is accepted, by the same clock, and the primary key is in their order.
-        if self.since:
-            rows = rows.filter(id__gte=first_id(self.since - _SLACK), created_at__gte=self.since)
+        if self.since:  # ids are in the order of time, and most of what is older is passed over by them
+            rows = rows.filter(id__gte=ids_between(self.since, None)[0], created_at__gte=self.since)
         if self.until:
             rows = rows.filter(created_at__lt=self.until)
         if self.test is not None:

@@ -4,7 +4,6 @@ fewest others: no stretch looks at more than LOOK rows of each, whatever the siz
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,15 +11,12 @@ from django.db.models import Q, QuerySet
 
 from notifications.models import Listing, Notification
 from notifications.modes import owner
-from notifications.outbox.listing import first_id
+from notifications.outbox.listing import ids_between
 from notifications.selection import Selection
 from notifications.states import Event, Status, sources
 
 LOOK: Final = 5_000  # rows of an index; what is rare in it is found in several stretches
-FIRST: Final = UUID(int=0)
-LAST: Final = UUID(int=2**128 - 1)
 _NEEDY: Final = sources(Event.REPLAY)
-_SLACK: Final = timedelta(seconds=1)  # the id has the time of acceptance to the millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ def walk(
 ) -> Stretch:
     """The next `size` at most, between `before` and `after`, from the newest or the oldest on."""
     low, high = bounds(selection)
-    low, high = max(low, after or FIRST), min(high, before or LAST)
+    low, high = max(low, after or low), min(high, before or high)
     ids: list[UUID] = []
     edges: list[UUID] = []
     for frame, condition in _ways(selection):
@@ -58,8 +54,7 @@ def walk(
 
 def bounds(selection: Selection) -> tuple[UUID, UUID]:
     """Ids between which all of it lies, by its times."""
-    low = first_id(selection.since - _SLACK) if selection.since else FIRST
-    return low, first_id(selection.until + _SLACK) if selection.until else LAST
+    return ids_between(selection.since, selection.until)
 
 
 def edge(frame: QuerySet[Any], low: UUID, high: UUID, *, newest: bool) -> UUID | None:

@@ -15,11 +15,12 @@ from channels.registry import channels
 from notifications import walking
 from notifications.models import Client, Notification
 from notifications.outbox import searching
-from notifications.outbox.listing import first_id
+from notifications.outbox.listing import ids_between
 from notifications.selection import Selection
 from notifications.states import Event, Status, sources
 
 ATTENTION: Final = "attention"
+_NONE: Final = UUID(int=0)  # no notification has it
 AGES: Final[Mapping[str, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -28,7 +29,6 @@ AGES: Final[Mapping[str, timedelta]] = {
 }
 NARROWING: Final = ("status", "channel", "error_code", "client", "mode", "accepted", "since", "until")
 _NEEDY: Final = sorted(sources(Event.REPLAY))
-_SLACK: Final = timedelta(seconds=1)  # the id has the time of acceptance to the millisecond
 
 
 class Unclear(Exception):
@@ -85,7 +85,7 @@ def _found(selection: Selection, term: str) -> Selection:
         like = selection.rows().filter(named | Q(recipient__icontains=term))
         newest = walking.between(like, low, high, last, newest=True).order_by("-id")
         found = set(newest.values_list("id", flat=True)[: searching.FOUND])
-    return replace(selection, ids=frozenset(found or {walking.FIRST}))
+    return replace(selection, ids=frozenset(found or {_NONE}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _moment(query: QueryDict, name: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        first_id(moment + _SLACK), first_id(moment - _SLACK)
+        ids_between(moment, moment)
     except (ValueError, OverflowError):
         raise Unclear(f"“{name}” must be a time such as 2026-01-31T14:30 (UTC).") from None
     return moment

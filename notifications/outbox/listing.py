@@ -179,6 +179,7 @@ def parameters(
 ) -> dict[str, object]:
     """Of `way`."""
     key, value = next(iter(wanted.metadata.items()), ("", ""))
+    first, last = ids_between(wanted.since, wanted.until)
     return {
         "client": owner,
         "statuses": sorted(wanted.statuses) or None,
@@ -191,8 +192,8 @@ def parameters(
         "value": value,
         "since": wanted.since,
         "until": wanted.until,
-        "first": UUID(int=0) if wanted.since is None else first_id(wanted.since - _SLACK),
-        "before": min(before or _LAST, _LAST if wanted.until is None else first_id(wanted.until + _SLACK)),
+        "first": first,
+        "before": min(before or _LAST, last),
         "limit": limit,
     }
 
@@ -200,6 +201,15 @@ def parameters(
 def list_(ids: Collection[UUID]) -> None:
     """List notifications that were stored otherwise than by the service. Safe to repeat."""
     run(LIST, {"ids": list(ids)})
+
+
+def ids_between(since: datetime | None, until: datetime | None) -> tuple[UUID, UUID]:
+    """Between which all ids lie of what was accepted since (aware) and before `until` (aware); None: no bound.
+
+    Raises: OverflowError where there is no such time.
+    """
+    first = UUID(int=0) if since is None else first_id(since - _SLACK)
+    return first, _LAST if until is None else first_id(until + _SLACK)
 
 
 def first_id(moment: datetime) -> UUID:
