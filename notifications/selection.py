@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from notifications.models import Notification
 from notifications.modes import in_mode
@@ -30,7 +30,6 @@ class Selection:
     until: datetime | None = None  # accepted before; aware
     ids: frozenset[UUID] = frozenset()
     test: bool | None = None  # what test keys sent, or what they did not
-    search: str = ""  # a whole correlation id or idempotency key, or a part of the recipient
 
     def frozen(self, at: datetime) -> Selection:
         """The same without what is accepted after `at`: a slow act must not pick up what comes while it runs."""
@@ -40,7 +39,6 @@ class Selection:
         """For `from_json`, and for people: what narrows nothing is left out."""
         found: dict[str, Any] = {name: sorted(map(_plain, getattr(self, name))) for name in _SETS}
         found |= {name: moment and moment.isoformat() for name in _MOMENTS if (moment := getattr(self, name))}
-        found |= {"search": self.search}
         kept = {name: value for name, value in found.items() if value}
         return kept if self.test is None else {**kept, "test": self.test}
 
@@ -49,7 +47,7 @@ class Selection:
         """Raises: KeyError, TypeError, ValueError where `as_json` did not write it."""
         sets = {name: frozenset(kind(value) for value in kept.get(name, ())) for name, kind in _SETS.items()}
         moments = {name: datetime.fromisoformat(kept[name]) for name in _MOMENTS if name in kept}
-        return cls(**sets, **moments, test=kept.get("test"), search=kept.get("search", ""))  # type: ignore[arg-type]
+        return cls(**sets, **moments, test=kept.get("test"))  # type: ignore[arg-type]
 
     def rows(self) -> QuerySet[Notification]:
         """Unordered. Which index leads to them is for the caller to see to: by status, by id, or by neither."""
@@ -67,10 +65,6 @@ class Selection:
             rows = rows.filter(created_at__lt=self.until)
         if self.test is not None:
             rows = rows.filter(in_mode(test=self.test))
-        if self.search:
-            rows = rows.filter(
-                Q(recipient__icontains=self.search) | Q(correlation_id=self.search) | Q(idempotency_key=self.search)
-            )
         return rows
 
 

@@ -1,4 +1,4 @@
-"""What operators look at and do: their acts, the minutes' tallies, the relay's chores; redaction, and traces."""
+"""What operators look at and do: their acts, and the minutes' tallies; redaction, and traces."""
 
 import django.db.models.functions.datetime
 from django.db import migrations, models
@@ -10,21 +10,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name="Chore",
-            fields=[
-                ("name", models.TextField(primary_key=True, serialize=False)),
-                ("due_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ("taken_until", models.DateTimeField(null=True)),
-                ("taken_by", models.UUIDField(null=True)),
-                ("place", models.UUIDField(null=True)),
-                ("last_at", models.DateTimeField(null=True)),
-                ("last_result", models.TextField(blank=True, db_default="")),
-            ],
-            options={
-                "db_table": "chore",
-            },
-        ),
         migrations.CreateModel(
             name="Tally",
             fields=[

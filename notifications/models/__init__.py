@@ -6,7 +6,7 @@ from notifications.models.clients import ApiKey, Client, ClientQuota, every_scop
 from notifications.models.dispatch import LaneState, Worker
 from notifications.models.history import Attempt, Event, Purge, Receipt
 from notifications.models.notification import MAX_LOSSES, IdempotencyRecord, Label, Listing, Notification
-from notifications.models.operations import Chore, Operation, Tally
+from notifications.models.operations import Operation, Tally
 from notifications.models.suppression import Suppression
 from notifications.models.templates import Template, TemplateVersion
 from notifications.models.webhooks import WebhookEndpoint, every_event
@@ -18,7 +18,6 @@ __all__ = [
     "AttachmentLink",
     "Attempt",
     "ChannelRules",
-    "Chore",
     "Client",
     "ClientQuota",
     "Event",

@@ -1,5 +1,4 @@
-"""What operators do to many notifications at once, what the service does by itself from time to time, and how much of
-everything there was in which minute."""
+"""What operators do to many notifications at once, and how much of everything there was in which minute."""
 
 from __future__ import annotations
 
@@ -48,24 +47,6 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.act} by {self.actor}"
-
-
-class Chore(models.Model):
-    """What some relay does from time to time, and no two at once."""
-
-    name = models.TextField(primary_key=True)
-    due_at = models.DateTimeField(db_default=Now())
-    taken_until = models.DateTimeField(null=True)  # nobody else takes it before; given up if its relay dies
-    taken_by = models.UUIDField(null=True)  # a worker's id
-    place = models.UUIDField(null=True)  # the last notification that was looked at, where it goes on behind one
-    last_at = models.DateTimeField(null=True)
-    last_result = models.TextField(blank=True, db_default="")  # a sentence
-
-    class Meta:
-        db_table = "chore"
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Tally(models.Model):
