@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-MASK = "•••"
+from channels.masks import MASK, recipient
 
 _SECRET_FIELDS = re.compile(
     r"(?i)^(.*[_-])?(authorization|cookie|pass(word|wd|phrase)?|secret(_key)?|token|api_?key|credentials?"
@@ -61,16 +61,6 @@ def literals(secrets: Iterable[str]) -> Sequence[str]:
                 found.update((parts.path, parts.password or ""))
     found |= {quote(secret, safe="") for secret in found}
     return sorted((word for word in found if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
-
-
-def recipient(address: str) -> str:
-    """`+14155552671` → `+1415•••••71`, `ann@example.com` → `a•••@example.com`; a name (a webhook's) stays."""
-    if "@" in address:
-        local, _, domain = address.rpartition("@")
-        return f"{local[:1]}{MASK}@{domain}"
-    if address.startswith("+") and len(address) > 7:
-        return f"{address[:5]}{'•' * (len(address) - 7)}{address[-2:]}"
-    return address
 
 
 class _Kind(enum.Enum):

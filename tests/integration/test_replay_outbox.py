@@ -269,8 +269,8 @@ def test_a_dry_run_says_to_whom_and_what_was_answered() -> None:
     lines = [line.split() for line in answer.splitlines()]
     assert ["email", "shop.example", "2"] in lines
     assert ["sms", "+1", "1"] in lines
-    assert "a…@Shop.example" in answer
-    assert "+1415…71" in answer
+    assert "a•••@Shop.example" in answer
+    assert "+1415•••••71" in answer
     assert "ann@" not in answer
     assert "4155552671" not in answer
     assert not Operation.objects.exists()

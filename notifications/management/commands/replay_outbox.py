@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from channels import masks
 from channels.registry import channels
 from notifications import operations, replay, services, walking
 from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
@@ -64,39 +66,14 @@ class Command(OperatorsCommand):
         parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["resume"] is not None:
-            operation = self._unfinished(options)
-            self.total = operation.chosen or 0
-            self.stdout.write(
-                f"Replay {operation.pk} by {operation.actor} ({operation.subject}) was interrupted after "
-                f"{operation.touched:,} of {self.total:,}."
-            )
-        else:
-            chosen = _selection(options)
-            selection = chosen.frozen(datetime.now(UTC))
-            groups = replay.plan(selection)
-            self.total = sum(group.count - group.redacted - group.expired - group.suppressed for group in groups)
-            self._describe(chosen, groups)
-            if not self.total:
-                raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
-            if options["dry_run"]:
-                self._describe_more(selection)
+        begin = self._chosen(options) if options["resume"] is None else self._interrupted(options)
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing was changed.")
             return
         if not options["yes"]:
             self._ask()
-        if options["resume"] is None:
-            operation = services.ask(
-                "resend",
-                selection,
-                actor=options["actor"] or user(),
-                via=Operation.Via.COMMAND,
-                chosen=self.total,
-                subject=_in_words(options),
-                rate=options["rate"],
-            )
-        self._replay(operation, rate=options["rate"] or operation.rate)
+        self.operation = begin()
+        self._replay(self.operation, rate=options["rate"] or self.operation.rate)
 
     def so_far(self) -> str:
         if self.operation is None:
@@ -108,7 +85,30 @@ class Command(OperatorsCommand):
         onward = "" if ended else f" `--resume {done.pk}` goes on behind the last of them."
         return f"Replayed {done.touched:,} of {self.total:,} notifications.{changed}{onward}"
 
-    def _unfinished(self, options: dict[str, Any]) -> Operation:
+    def _chosen(self, options: dict[str, Any]) -> Callable[[], Operation]:
+        """What is meant as it is now, described; to be begun."""
+        chosen = _selection(options)
+        selection = chosen.frozen(datetime.now(UTC))
+        groups = replay.plan(selection)
+        self.total = sum(group.count - group.redacted - group.expired - group.suppressed for group in groups)
+        self._describe(chosen, groups)
+        if not self.total:
+            raise CommandError("Nothing to replay.", returncode=NOTHING_REPLAYED)
+        if options["dry_run"]:
+            self._describe_more(selection)
+        return partial(
+            services.ask,
+            "resend",
+            selection,
+            actor=options["actor"] or user(),
+            via=Operation.Via.COMMAND,
+            chosen=self.total,
+            subject=_in_words(options),
+            rate=options["rate"],
+        )
+
+    def _interrupted(self, options: dict[str, Any]) -> Callable[[], Operation]:
+        """One that has not come to its end, described; to be gone on with."""
         narrowing = ("status", "channel", "error_code", "client", "since", "until", "id")
         if others := [f"--{name.replace('_', '-')}" for name in narrowing if options[name]]:
             message = f"--resume goes on with what was chosen then: leave out {', '.join(others)}."
@@ -118,7 +118,12 @@ class Command(OperatorsCommand):
         if found is None:
             which = f"no. {options['resume']}" if options["resume"] else "no replay"
             raise CommandError(f"There is {which} to go on with.", returncode=NOTHING_REPLAYED)
-        return found
+        self.total = found.chosen or 0
+        self.stdout.write(
+            f"Replay {found.pk} by {found.actor} ({found.subject}) was interrupted after "
+            f"{found.touched:,} of {self.total:,}."
+        )
+        return lambda: found
 
     def _describe(self, chosen: Selection, groups: Sequence[Group]) -> None:
         since = f" since {chosen.since:%Y-%m-%d %H:%M:%S} UTC" if chosen.since else ""
@@ -152,7 +157,7 @@ class Command(OperatorsCommand):
         rows = [
             [
                 *(str(row.id), f"{row.created_at:%Y-%m-%d %H:%M:%S}", row.channel),
-                *(masked(row.channel, row.recipient), row.error_code or "-", self._answer(row)),
+                *(masks.recipient(row.recipient), row.error_code or "-", self._answer(row)),
             ]
             for row in replay.sample(selection)
         ]
@@ -175,7 +180,6 @@ class Command(OperatorsCommand):
             raise CommandError("Nothing was replayed.", returncode=NOTHING_REPLAYED)
 
     def _replay(self, operation: Operation, *, rate: float | None) -> None:
-        self.operation = operation
         began, before = monotonic(), operation.touched + operation.left_alone
         size = None if rate is None else max(1, min(operations.BATCH, int(rate)))
         passed = before
@@ -237,16 +241,6 @@ def _client(name: str) -> int:
     if found is None:
         raise CommandError(f"--client: there is no client {name!r}.", returncode=WRONG_USE)
     return found
-
-
-def masked(channel: str, recipient: str) -> str:
-    """Enough to recognise it by, and no more: what a terminal shows is often kept."""
-    if "@" in recipient:
-        local, _, domain = recipient.rpartition("@")
-        return f"{local[:1]}…@{domain}"
-    return (
-        f"{recipient[:5]}…{recipient[-2:]}" if recipient.startswith("+") else recipient if channel != "apprise" else "…"
-    )
 
 
 def _id(text: str) -> UUID:
