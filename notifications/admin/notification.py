@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -33,10 +33,9 @@ from notifications.admin.operations import (
     RESEND,
     Act,
     Forecast,
-    ask,
     forecast,
+    form_of,
     is_doubtful,
-    new_form,
     perform,
 )
 from notifications.admin.paging import (
@@ -55,13 +54,13 @@ from notifications.models import LaneState, Notification, Operation
 from notifications.outbox.patience import TookTooLong, at_most
 from notifications.outbox.suppressed import is_suppressed
 from notifications.selection import Selection
-from notifications.services import operations as audit
 from notifications.states import Status
 from notifications.timeline import LATEST, next_step
 from notifications.walking import LOOK
 
 LOOK_FOR: Final = timedelta(seconds=5)  # each look is bounded; this is the belt for a database that is busy
 CONFIRMED: Final = "confirmed"
+SUBJECT_LIMIT: Final = 500  # characters of an address that are kept as words
 
 
 def _pausing() -> str:
@@ -217,7 +216,7 @@ class NotificationAdmin(Watched[Notification]):
             resumed = [LaneState(lane=lane) for lane in sorted(lanes) if services.resume_lane(lane, actor=actor)]
             note(request, resumed, "Resumed.")
             for state in resumed:
-                audit.note("resume", actor=actor, via=Operation.Via.ADMIN, subject=state.lane)
+                services.note("resume", actor=actor, via=Operation.Via.ADMIN, subject=state.lane)
         named = ", ".join(state.lane for state in resumed)
         said = f"Resumed: {named}." if resumed else "None of these lanes was paused."
         self.message_user(request, said, messages.SUCCESS if resumed else messages.WARNING)
@@ -228,9 +227,9 @@ class NotificationAdmin(Watched[Notification]):
 
     def _many(self, act: Act, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
         all_that_match = request.POST.get("select_across") == "1"
-        form = request.POST.get("form", "")
-        if CONFIRMED not in request.POST or (all_that_match and not form):
-            fields = [("action", f"{act.name}_selected"), ("form", new_form())]
+        form = form_of(request.POST.get("form", ""))
+        if CONFIRMED not in request.POST or (all_that_match and form is None):
+            fields = [("action", f"{act.name}_selected"), ("form", uuid4().hex)]
             fields += [("select_across", value) for value in request.POST.getlist("select_across")[:1]]
             fields += [(ACTION_CHECKBOX_NAME, id_) for id_ in request.POST.getlist(ACTION_CHECKBOX_NAME)]
             with at_most(LOOK_FOR):
@@ -245,7 +244,15 @@ class NotificationAdmin(Watched[Notification]):
                 selection, subject = self._selected(request), "those that were selected"
             counted = request.POST.get("chosen", "")
             chosen = int(counted) if counted.isascii() and counted.isdigit() and len(counted) < 10 else 0
-            operation = ask(act, selection, request, chosen=chosen, subject=subject, form=form or new_form())
+            operation = services.ask(
+                act.name,
+                selection,
+                actor=request.user.get_username(),
+                via=Operation.Via.ADMIN,
+                chosen=chosen,
+                subject=subject[:SUBJECT_LIMIT],
+                form=form,
+            )
             self.message_user(request, f"Asked for: a relay begins within a second ({subject}).", messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:notifications_operation_change", args=[operation.pk]))
         touched = len(perform(act, ids, request)) if ids else 0

@@ -11,9 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -24,13 +23,10 @@ from notifications.admin.base import note
 from notifications.admin.paging import MOST
 from notifications.models import Notification, Operation
 from notifications.outbox.suppressed import SUPPRESSED
-from notifications.selection import Selection
-from notifications.services import operations as audit
 from notifications.states import Event, Status, sources
 
 AT_ONCE: Final = 500  # as many as one transaction takes; the rest is a relay's
 TOP: Final = 10  # of recipients' domains, and of recipients, on the page that asks
-ASKED_LATELY: Final = 100  # of a user's acts, among which a form that was sent twice is found
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +119,16 @@ def perform(act: Act, ids: Collection[UUID], request: HttpRequest) -> set[UUID]:
         note(request, [Notification(id=id_) for id_ in sorted(touched)], f"{act.done.capitalize()}.")
         if touched:
             subject = str(next(iter(touched))) if len(touched) == 1 else f"{len(touched)} that were selected"
-            audit.note(act.name, actor=actor, via=Operation.Via.ADMIN, subject=subject, touched=len(touched))
+            services.note(act.name, actor=actor, via=Operation.Via.ADMIN, subject=subject, touched=len(touched))
     return touched
 
 
-def ask(act: Act, selection: Selection, request: HttpRequest, *, chosen: int, subject: str, form: str) -> Operation:
-    """Have a relay do it. A form that is sent again is answered with what its first sending asked for."""
-    actor = request.user.get_username()
-    with transaction.atomic():
-        get_user_model().objects.select_for_update().get(username=actor)  # of two clicks one waits here
-        detail = f"form {form}"
-        for earlier in Operation.objects.filter(actor=actor).order_by("-id")[:ASKED_LATELY]:
-            if earlier.detail.startswith(detail):
-                return earlier
-        return audit.ask(
-            act.name,
-            selection,
-            actor=actor,
-            via=Operation.Via.ADMIN,
-            chosen=chosen,
-            subject=subject[:500],
-            detail=detail,
-        )
-
-
-def new_form() -> str:
-    return uuid4().hex
+def form_of(given: str) -> UUID | None:
+    """What the page that asks has put into its form; None where it is not its own."""
+    try:
+        return UUID(given)
+    except ValueError:
+        return None
 
 
 def _expired(expires_at: datetime | None) -> bool:

@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ("left_alone", models.BigIntegerField(default=0)),
                 ("after", models.UUIDField(null=True)),
                 ("detail", models.TextField(blank=True)),
+                ("form", models.UUIDField(null=True, unique=True)),
                 ("finished_at", models.DateTimeField(null=True)),
             ],
             options={

@@ -36,6 +36,7 @@ class Operation(models.Model):
     left_alone = models.BigIntegerField(default=0)  # had changed by the time their turn came
     after = models.UUIDField(null=True)  # the last notification that was looked at
     detail = models.TextField(blank=True)
+    form = models.UUIDField(null=True, unique=True)  # by which it was asked for: one that is sent twice asks once
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

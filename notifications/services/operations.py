@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import structlog
 from django.utils import timezone
 
@@ -19,25 +21,28 @@ def ask(
     via: Operation.Via,
     chosen: int,
     subject: str,
-    detail: str = "",
     rate: float | None = None,
+    form: UUID | None = None,
 ) -> Operation:
     """Have `resend`, `cancel` or `release` done to a selection by the relays, in batches, begun within a second.
 
     `chosen`: how many were counted. `subject`: which they are, in words. `rate`: a second at most; for
     commands, as relays heed none. What is accepted later is not touched.
+    `form`: by which it is asked for; asked for again, it is answered with what the first asked for.
     """
-    return Operation.objects.create(
-        act=act,
-        selection=selection.frozen(timezone.now()).as_json(),
-        actor=actor,
-        via=via,
-        state=Operation.State.ASKED,
-        chosen=chosen,
-        subject=subject,
-        detail=detail,
-        rate=rate,
-    )
+    fields = {
+        "act": act,
+        "selection": selection.frozen(timezone.now()).as_json(),
+        "actor": actor,
+        "via": via,
+        "state": Operation.State.ASKED,
+        "chosen": chosen,
+        "subject": subject,
+        "rate": rate,
+    }
+    if form is None:
+        return Operation.objects.create(**fields)
+    return Operation.objects.get_or_create(form=form, defaults=fields)[0]
 
 
 def note(act: str, *, actor: str, via: Operation.Via, subject: str, touched: int = 1, detail: str = "") -> Operation:
