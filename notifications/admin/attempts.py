@@ -10,12 +10,14 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils.safestring import SafeString
 
+from notifications.admin import finding
 from notifications.admin.base import label
 from notifications.admin.story import COLOURS
 from notifications.models import Attempt, Notification
 
 LOOK: Final = 5_000  # attempts that a page looks at in search of those it shows
 SIZE: Final = 50
+_WORDS: Final = ("outcome", "code", "backend", "channel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +26,15 @@ class Asked:
     code: str = ""
     backend: str = ""
     channel: str = ""
-    before: str = ""  # a notification's id
+    before: UUID | None = None  # a notification
 
     @classmethod
     def of(cls, query: QueryDict) -> Asked:
-        asked = cls(**{name: query.get(name, "").strip() for name in cls.__slots__})
-        try:
-            UUID(asked.before or "0" * 32)
-        except ValueError:
-            return cls(asked.outcome, asked.code, asked.backend, asked.channel)
-        return asked
+        """Raises: finding.Unclear."""
+        words = {name: query.get(name, "").strip() for name in _WORDS}
+        return cls(**words, before=finding.cursor(query, "before"))
 
-    def link(self, before: str) -> str:
+    def link(self, before: UUID) -> str:
         return "?" + urlencode({name: value for name, value in {**asdict(self), "before": before}.items() if value})
 
 
@@ -58,7 +57,7 @@ class Page:
 def page(asked: Asked) -> Page:
     attempts = Attempt.objects.order_by("-notification_id", "-number")
     if asked.before:
-        attempts = attempts.filter(notification_id__lt=UUID(asked.before))
+        attempts = attempts.filter(notification_id__lt=asked.before)
     edge = next(iter(attempts.values_list("notification_id", flat=True)[LOOK - 1 : LOOK]), None)
     if edge is not None:
         attempts = attempts.filter(notification_id__gte=edge)
@@ -80,4 +79,4 @@ def page(asked: Asked) -> Page:
         shown = [attempt for attempt in shown if attempt.notification_id != shown[-1].notification_id]
     behind = shown[-1].notification_id if more else edge
     lines = [Line(attempt, notifications.get(attempt.notification_id)) for attempt in shown]
-    return Page(lines, asked.link(str(behind)) if behind else "")
+    return Page(lines, asked.link(behind) if behind else "")

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from channels.registry import backends_of, channels
 from notifications import services
-from notifications.admin import attempts
+from notifications.admin import attempts, finding
 from notifications.admin.base import Watched, label, moment, note
 from notifications.models import Operation
 from notifications.states import Outcome
@@ -66,8 +66,9 @@ class OperationAdmin(Watched[Operation]):
         operation = self.get_object(request, object_id)
         running = operation is not None and operation.state in _UNFINISHED
         stopped = operation is not None and operation.state == Operation.State.STOPPED
-        of_relays = operation is not None and operation.via == Operation.Via.ADMIN and self.has_act_permission(request)
-        changing = {"refreshes": running, "can_stop": running and of_relays, "can_resume": stopped and of_relays}
+        of_relays = operation is not None and operation.via == Operation.Via.ADMIN
+        may = self.has_act_permission(request)
+        changing = {"refreshes": running, "can_stop": running and may, "can_resume": stopped and of_relays and may}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **changing})
 
     def _change(self, request: HttpRequest, object_id: str, change: Callable[..., bool], done: str) -> HttpResponse:
@@ -104,7 +105,11 @@ class OperationAdmin(Watched[Operation]):
         if not request.user.has_perm("notifications.view_attempt"):
             raise PermissionDenied
         here = reverse("admin:notifications_attempt_newest")
-        asked = attempts.Asked.of(request.GET)
+        try:
+            asked = attempts.Asked.of(request.GET)
+        except finding.Unclear as error:
+            self.message_user(request, f"Nothing was looked for: {error}", messages.ERROR)
+            return HttpResponseRedirect(here)
         backends = sorted({backend.name for known in channels().values() for backend in backends_of(known)})
         choices = [
             ("outcome", [outcome.value for outcome in Outcome], asked.outcome),

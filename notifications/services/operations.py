@@ -53,9 +53,12 @@ def note(act: str, *, actor: str, via: Operation.Via, subject: str, touched: int
 
 
 def stop_operation(id_: int, *, actor: str) -> bool:
-    """End one that relays are doing, after the batch that is under way; whether it was. Safe to repeat."""
+    """End one after the batch that is under way; whether it was. Safe to repeat.
+
+    A command's, too: its terminal may be gone, and it would be under way for ever.
+    """
     unfinished = [Operation.State.ASKED, Operation.State.RUNNING]
-    stopped = Operation.objects.filter(pk=id_, via=Operation.Via.ADMIN, state__in=unfinished).update(
+    stopped = Operation.objects.filter(pk=id_, state__in=unfinished).update(
         state=Operation.State.STOPPED, finished_at=timezone.now()
     )
     if stopped:
@@ -64,7 +67,7 @@ def stop_operation(id_: int, *, actor: str) -> bool:
 
 
 def resume_operation(id_: int, *, actor: str) -> bool:
-    """Go on with one that was stopped, where it was; whether it was. Safe to repeat."""
+    """Let the relays go on with one of theirs that was stopped, where it was; whether it was. Safe to repeat."""
     resumed = Operation.objects.filter(
         pk=id_, via=Operation.Via.ADMIN, state=Operation.State.STOPPED, selection__isnull=False
     ).update(state=Operation.State.ASKED, finished_at=None)

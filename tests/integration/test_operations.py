@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
@@ -166,6 +166,30 @@ def test_what_a_command_does_itself_is_left_to_it() -> None:
     services.ask("resend", FAILED, actor="ada", via=Operation.Via.COMMAND, chosen=1, subject="these")
 
     assert not operations.step()
+
+
+def test_a_form_that_is_sent_twice_at_once_asks_once(second: Second) -> None:
+    form = uuid4()
+
+    def ask() -> int:
+        return services.ask(
+            "resend", FAILED, actor="ada", via=Operation.Via.ADMIN, chosen=0, subject="these", form=form
+        ).pk
+
+    with second.overtaken_by(ask) as later:
+        first = ask()
+
+    assert later.result() == first
+    assert Operation.objects.count() == 1
+
+
+def test_a_commands_replay_whose_terminal_is_gone_is_stopped_and_resumed_by_nobody_else() -> None:
+    failed()
+    left = services.ask("resend", FAILED, actor="ada", via=Operation.Via.COMMAND, chosen=1, subject="these")
+
+    assert services.stop_operation(left.pk, actor="bob")
+    assert not services.resume_operation(left.pk, actor="bob")
+    assert not operations.step(left.pk)
 
 
 # --- release ---------------------------------------------------------------------------------------------
