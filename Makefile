@@ -14,8 +14,8 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
 # Half of the suite: what keeps a processor busy, and waits for little.
-BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/outbox \
-	tests/integration/tracing tests/plans tests/model tests/browser
+BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
+	tests/integration/outbox tests/integration/tracing tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
