@@ -61,6 +61,7 @@ def configure(*, level: str, form: str, secrets: Iterable[str] = ()) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
+    handler.addFilter(_not_from_a_signal)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -128,6 +129,12 @@ def _to_json(event: dict[str, Any], **_: Any) -> str:
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+def _not_from_a_signal(record: logging.LogRecord) -> bool:
+    """Dramatiq's main thread says that it is ready, and its signal handler that it stops. Where the signal comes in the
+    middle of the first line Python refuses the second, with an error, and the signal is lost: neither is written."""
+    return record.levelno > logging.INFO or not record.name.startswith("dramatiq.WorkerProcess")
 
 
 def _only_with_traceback(record: logging.LogRecord) -> bool:

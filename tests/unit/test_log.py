@@ -124,3 +124,12 @@ def test_the_console_form_is_for_eyes_and_masked_all_the_same() -> None:
 def test_configuring_twice_writes_each_line_once() -> None:
     lines = lines_of("log.configure(level='info', form='json')\nlogging.getLogger('a').info('once')")
     assert [line["event"] for line in lines] == ["once"]
+
+
+def test_what_a_signal_handler_would_write_is_not_written() -> None:
+    lines = lines_of(
+        "logging.getLogger('dramatiq.WorkerProcess(3)').info('Stopping worker process...')\n"
+        "logging.getLogger('dramatiq.WorkerProcess(3)').error('Failed to import module.')\n"
+        "logging.getLogger('dramatiq.worker.Worker').info('Shutting down...')\n"
+    )
+    assert [line["event"] for line in lines] == ["Failed to import module.", "Shutting down..."]
