@@ -41,7 +41,7 @@ def registry() -> CollectorRegistry:
     if not folder or not Path(folder).is_dir():
         return REGISTRY
     together = CollectorRegistry()
-    Begun(together, folder)  # type: ignore[no-untyped-call]
+    Begun(together, folder)  # type: ignore[no-untyped-call]  # the library types little of this
     return together
 
 
@@ -50,7 +50,7 @@ class Begun(MultiProcessCollector):
 
     def collect(self) -> Iterable[PrometheusMetric]:
         files = [str(file) for file in Path(self._path).glob("*.db") if _size(file)]
-        found: Iterable[PrometheusMetric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        found: Iterable[PrometheusMetric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]  # as above
         return found
 
 
@@ -80,7 +80,7 @@ class ManyHistogram(Histogram):
 
     def observe_many(self, values: Sequence[float]) -> list[int]:
         """Observe them all; how many fell into each bucket, the one above all bounds last."""
-        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]  # as above
         ordered = sorted(values)
         counts, before = [], 0
         for place, bound in enumerate(self._upper_bounds):

@@ -23,7 +23,7 @@ PLACES: Final = ("before", "after")  # where a page begins; of no filter
 CLIENTS: Final = 50  # shown as links; others by the address
 
 
-class Here(Paginator):  # type: ignore[type-arg]
+class Here(Paginator):  # type: ignore[type-arg]  # it takes a type for type checkers alone
     """The one page that was read."""
 
     template_name = "admin/notifications/notification/pagination.html"
@@ -34,7 +34,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the stubs know lists alone
         return rows.order_by()[:MOST].count()
 
 

@@ -28,7 +28,8 @@ class Notification(models.Model):
     content = models.JSONField(null=True)  # what there is beyond the text, as notifications/content.py has it
     # `order-shipped@3`; most have none, and old rows know nothing of it.
     template = models.TextField(null=True)  # noqa: DJ001
-    traceparent = models.TextField(null=True)  # noqa: DJ001  # of the request, where traces are kept
+    # Of the request, where traces are kept; most have none, and an older server's inserts know nothing of it.
+    traceparent = models.TextField(null=True)  # noqa: DJ001
     priority = models.SmallIntegerField(choices=[(p.value, p.name.lower()) for p in Priority], default=Priority.NORMAL)
     due_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
