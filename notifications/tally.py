@@ -14,6 +14,7 @@ from time import time
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseError
 
@@ -28,9 +29,10 @@ log = structlog.get_logger(__name__)
 
 
 class Tally:
-    """Of one process."""
+    """Of one process; one without a `thread` is written by whoever has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, thread: bool = True) -> None:
+        self._threaded = thread
         self._counts: defaultdict[Key, int] = defaultdict(int)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -44,7 +46,7 @@ class Tally:
         key = int(time()) // 60, channel, kind, code
         with self._lock:
             self._counts[key] += count
-        if self._owner != os.getpid():
+        if self._threaded and self._owner != os.getpid():
             self.start()
 
     def take(self) -> dict[Key, int]:
@@ -118,7 +120,16 @@ class Tally:
 
 
 _tally: Final = Tally()
-add: Final = _tally.add
-start: Final = _tally.start
 stop: Final = _tally.stop
-write: Final = _tally.write
+
+
+def add(channel: str, kind: str, code: str = "", count: int = 1) -> None:
+    """Where tallies are kept."""
+    if getattr(settings, "TALLIES", True):
+        _tally.add(channel, kind, code, count)
+
+
+def start() -> None:
+    """Where tallies are kept: for a process that has samples to take before it counts anything."""
+    if getattr(settings, "TALLIES", True):
+        _tally.start()

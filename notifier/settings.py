@@ -249,6 +249,7 @@ METRICS_DIR = metrics_dir.choose(environment.text("METRICS_DIR"), DATA_DIR, DATA
 METRICS_TROUBLE = metrics_dir.prepare(METRICS_DIR)  # "" where every process can write there; a check says what else
 METRICS_PORT = environment.number("METRICS_PORT", 0)  # of a worker's own exporter; 0 for none
 METRICS_HOST = environment.text("METRICS_HOST", "0.0.0.0")  # noqa: S104 - for Prometheus, who comes from elsewhere
+TALLIES = environment.flag("TALLIES", default=True)  # by the minute, in the database, for the dashboard
 if METRICS_PORT > 65535:
     raise ImproperlyConfigured(f"METRICS_PORT must be a port up to 65535, or 0 for none, not {METRICS_PORT}.")
 

@@ -32,6 +32,7 @@ _OURS = (
         "TRUST_FORWARDED_PROTO",
         "GRANIAN_",
         "METRICS_",
+        "READY_",
         "OTEL_",
         "PROMETHEUS_",
         "DJANGO_",
@@ -85,6 +86,7 @@ def _prepare(config: pytest.Config) -> None:
             "SECRET_KEY": secrets.token_urlsafe(50),
             "NOTIFIER_ENV_FILE": "",
             "SLACK_RATE": "off",  # at Slack's own pace few of these tests would end: those of pacing say how fast
+            "TALLIES": "off",  # a thread of this process would write beside tests, and while tables are emptied
             "NO_PROXY": "localhost,127.0.0.1,::1",
         }
     )

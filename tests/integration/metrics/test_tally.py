@@ -22,8 +22,7 @@ pytestmark = pytest.mark.django_db
 def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tally]:
     """One without a thread, whose time stands still."""
     monkeypatch.setattr("notifications.tally.time", lambda: 1_700_000_000.0)
-    monkeypatch.setattr(Tally, "start", lambda self: None)
-    return Tally()
+    return Tally(thread=False)
 
 
 def rows() -> set[tuple[str, str, str, int]]:
@@ -31,7 +30,7 @@ def rows() -> set[tuple[str, str, str, int]]:
 
 
 def test_processes_add_up(tally: Tally) -> None:
-    other = Tally()
+    other = Tally(thread=False)
     for each in (tally, other, tally):
         each.add("slack", "sent", count=2)
         each.add("sms", "failed", "30003")
