@@ -12,12 +12,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Redaction",
             fields=[
-                ("only", models.BooleanField(default=True, primary_key=True, serialize=False)),
+                ("one", models.BooleanField(default=True, primary_key=True, serialize=False)),
                 ("through", models.UUIDField()),
             ],
             options={
                 "db_table": "redaction",
-                "constraints": [models.CheckConstraint(condition=models.Q(("only", True)), name="redaction_one")],
+                "constraints": [models.CheckConstraint(condition=models.Q(("one", True)), name="redaction_one")],
             },
         ),
         migrations.CreateModel(

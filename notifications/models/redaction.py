@@ -9,12 +9,12 @@ from django.db.models import Q
 class Redaction(models.Model):
     """The place of the walk, one row: what was accepted up to there is redacted, or a straggler."""
 
-    only = models.BooleanField(primary_key=True, default=True)
+    one = models.BooleanField(primary_key=True, default=True)
     through = models.UUIDField()
 
     class Meta:
         db_table = "redaction"
-        constraints = [models.CheckConstraint(name="redaction_one", condition=Q(only=True))]
+        constraints = [models.CheckConstraint(name="redaction_one", condition=Q(one=True))]
 
     def __str__(self) -> str:
         return str(self.through)

@@ -76,8 +76,8 @@ WITH {_NEXT_OF_WALK}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, left_behind
     SELECT id FROM next WHERE redacted_at IS NULL AND id NOT IN (SELECT id FROM old)
     ON CONFLICT DO NOTHING
 ), gone_through AS (
-    INSERT INTO redaction AS r (only, through) SELECT true, id FROM next ORDER BY id DESC LIMIT 1
-    ON CONFLICT (only) DO UPDATE SET through = greatest(r.through, excluded.through)
+    INSERT INTO redaction AS r (one, through) SELECT true, id FROM next ORDER BY id DESC LIMIT 1
+    ON CONFLICT (one) DO UPDATE SET through = greatest(r.through, excluded.through)
 )
 SELECT (SELECT count(*) FROM redacted), {_LAST}
 """
