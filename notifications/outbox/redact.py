@@ -52,18 +52,25 @@ _REDACT_OLD: Final[LiteralString] = f"""redacted AS (
     UPDATE attempt SET detail = '' WHERE notification_id IN (SELECT id FROM old) AND detail <> ''
 )"""
 
-# How far the walk has come. Rows: (id), one.
-PLACE: Final = "SELECT coalesce((SELECT through FROM redaction), '00000000-0000-0000-0000-000000000000'::uuid)"
+# Where the walk begins for the first time. Rows: none.
+BEGIN: Final = f"INSERT INTO redaction (one, through) VALUES (true, '{UUID(int=0)}') ON CONFLICT DO NOTHING"
 
-# The next of the walk, from behind %(after)s to before %(newest)s: ids are in the order of time, and nothing finishes
-# before it is accepted. Index: primary key.
+# Held for as long as a batch takes: two that redact at once take turns, and go on where the other has come to.
+_TURN: Final[LiteralString] = "turn AS MATERIALIZED (SELECT through FROM redaction FOR UPDATE)"
+_NO_TURN: Final[LiteralString] = "turn AS MATERIALIZED (SELECT through FROM redaction)"
+# The next of the walk, to before %(newest)s: ids are in the order of time, and nothing finishes before it is accepted.
+# Index: primary key.
 _NEXT_OF_WALK: Final[LiteralString] = f"""next AS MATERIALIZED (
-    SELECT n.id, n.redacted_at FROM notification n WHERE n.id > %(after)s::uuid AND n.id < %(newest)s::uuid
-    ORDER BY n.id LIMIT {BATCH}
+    SELECT n.id, n.redacted_at FROM turn CROSS JOIN LATERAL (
+        SELECT id, redacted_at FROM notification
+        WHERE id > greatest(turn.through, %(after)s::uuid) AND id < %(newest)s::uuid ORDER BY id LIMIT {BATCH}
+    ) AS n
 )"""
 # The next of those that the walk has left behind. Index: primary key.
 _NEXT_STRAGGLERS: Final[LiteralString] = f"""next AS MATERIALIZED (
-    SELECT s.id FROM straggler s WHERE s.id > %(after)s::uuid ORDER BY s.id LIMIT {BATCH}
+    SELECT s.id FROM turn CROSS JOIN LATERAL (
+        SELECT id FROM straggler WHERE id > %(after)s::uuid ORDER BY id LIMIT {BATCH}
+    ) AS s
 )"""
 _OLD: Final[LiteralString] = f"""old AS MATERIALIZED (
     SELECT {_COLUMNS} FROM notification n WHERE n.id = ANY(ARRAY(SELECT id FROM next)) AND {_OLD_ENOUGH}"""
@@ -71,18 +78,17 @@ _LAST: Final[LiteralString] = "(SELECT id FROM next ORDER BY id DESC LIMIT 1)"
 
 # Rows of the four: (redacted, or to be; last id looked at, null at the end), one row.
 WALK: Final = f"""
-WITH {_NEXT_OF_WALK}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, left_behind AS (
+WITH {_TURN}, {_NEXT_OF_WALK}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, left_behind AS (
     INSERT INTO straggler (id)
     SELECT id FROM next WHERE redacted_at IS NULL AND id NOT IN (SELECT id FROM old)
     ON CONFLICT DO NOTHING
 ), gone_through AS (
-    INSERT INTO redaction AS r (one, through) SELECT true, id FROM next ORDER BY id DESC LIMIT 1
-    ON CONFLICT (one) DO UPDATE SET through = greatest(r.through, excluded.through)
+    UPDATE redaction SET through = {_LAST} WHERE EXISTS (SELECT 1 FROM next)
 )
 SELECT (SELECT count(*) FROM redacted), {_LAST}
 """
 CATCH_UP: Final = f"""
-WITH {_NEXT_STRAGGLERS}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, caught_up AS (
+WITH {_TURN}, {_NEXT_STRAGGLERS}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, caught_up AS (
     DELETE FROM straggler s USING next WHERE s.id = next.id AND (
         s.id IN (SELECT id FROM old)
         OR NOT EXISTS (SELECT 1 FROM notification n WHERE n.id = next.id AND n.redacted_at IS NULL)
@@ -90,8 +96,8 @@ WITH {_NEXT_STRAGGLERS}, {_OLD} FOR UPDATE SKIP LOCKED), {_REDACT_OLD}, caught_u
 )
 SELECT (SELECT count(*) FROM redacted), {_LAST}
 """
-COUNT_WALK: Final = f"WITH {_NEXT_OF_WALK}, {_OLD}) SELECT (SELECT count(*) FROM old), {_LAST}"
-COUNT_STRAGGLERS: Final = f"WITH {_NEXT_STRAGGLERS}, {_OLD}) SELECT (SELECT count(*) FROM old), {_LAST}"
+COUNT_WALK: Final = f"WITH {_NO_TURN}, {_NEXT_OF_WALK}, {_OLD}) SELECT (SELECT count(*) FROM old), {_LAST}"
+COUNT_STRAGGLERS: Final = f"WITH {_NO_TURN}, {_NEXT_STRAGGLERS}, {_OLD}) SELECT (SELECT count(*) FROM old), {_LAST}"
 
 # Whose messages went to one of %(recipients)s over one of %(channels)s (null: over any), over all clients.
 # Indexes: listing_recipient, whose hash may be another's, too; primary key. Rows: (id, channel, status, redactable).
@@ -154,11 +160,11 @@ def redact(*, older_than: timedelta, counting: bool = False) -> Iterator[int]:
     Each is committed when it is yielded, so it can be stopped anywhere and repeated, also by two at once.
     `counting`: nothing is redacted, each batch says how many would be. Raises: django.db.OperationalError.
     """
+    run(BEGIN, {})
     newest = run(FIRST_ID_SINCE, {"ago": older_than})[0][0]
-    stragglers, walk = (COUNT_STRAGGLERS, COUNT_WALK) if counting else (CATCH_UP, WALK)
     # In this order: what the walk leaves behind just now is not looked at twice.
-    for sql, begin in ((stragglers, UUID(int=0)), (walk, run(PLACE, {})[0][0])):
-        after: UUID | None = begin
+    for sql in (COUNT_STRAGGLERS, COUNT_WALK) if counting else (CATCH_UP, WALK):
+        after: UUID | None = UUID(int=0)
         while after is not None:
             count, after = run(sql, {"older_than": older_than, "newest": newest, "after": after})[0]
             yield count

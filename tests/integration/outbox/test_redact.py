@@ -222,7 +222,7 @@ def test_a_late_receipt_of_a_redacted_one_counts_as_ever() -> None:
 def test_counting_says_what_would_be_redacted_and_changes_nothing() -> None:
     ended(), accepted()
     assert sum(redact.redact(older_than=DAYS, counting=True)) == 1
-    assert not Redaction.objects.exists()
+    assert not Straggler.objects.exists()
     redacted()
     straggler = Straggler.objects.get().id
     operate.cancel([straggler], actor="ada")
