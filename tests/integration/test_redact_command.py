@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pty
 import re
@@ -15,6 +14,7 @@ import pytest
 import pytest_django
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from notifications.management import forgetting
 from notifications.models import Notification, Operation
@@ -82,10 +82,10 @@ def test_all_that_is_finished_and_went_to_one_recipient_is_redacted() -> None:
     assert "72 hours" in answer
 
 
-def test_it_is_kept_who_did_it_and_nobody_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_kept_who_did_it_and_nobody_is_named() -> None:
     mail()
 
-    with caplog.at_level(logging.INFO):
+    with capture_logs() as logs:
         run("--recipient", ZOE, "--yes", "--actor", "ada")
 
     kept = Operation.objects.get()
@@ -93,8 +93,8 @@ def test_it_is_kept_who_did_it_and_nobody_is_named(caplog: pytest.LogCaptureFixt
         *("redact", "ada", "command"),
         *("z•••@example.com", 1),
     )
-    assert "recipient.forgotten" in caplog.text
-    assert ZOE not in caplog.text
+    assert [line["event"] for line in logs] == ["recipient.forgotten"]
+    assert ZOE not in str(logs)
 
 
 def test_it_is_found_in_its_normal_form_and_as_it_is_written() -> None:
