@@ -102,12 +102,18 @@ COUNT_STRAGGLERS: Final = f"WITH {_NO_TURN}, {_NEXT_STRAGGLERS}, {_OLD}) SELECT 
 # Whose messages went to one of %(recipients)s over one of %(channels)s (null: over any), over all clients.
 # Indexes: listing_recipient, whose hash may be another's, too; primary key. Rows: (id, channel, status, redactable).
 OF_RECIPIENT: Final = f"""
-SELECT n.id, n.channel, n.status, {_FINISHED}
+SELECT n.id, n.channel, n.status, n.redactable
 FROM unnest(%(recipients)s::text[]) AS asked (recipient)
 CROSS JOIN (SELECT id AS owner FROM client UNION ALL SELECT -id FROM client) AS o
-JOIN listing l ON l.recipient = {RECIPIENT.format(recipient="asked.recipient", client="o.owner")}
-JOIN notification n ON n.id = l.id AND n.recipient = asked.recipient AND n.channel <> '{WEBHOOKS}'
-WHERE %(channels)s::text[] IS NULL OR n.channel = ANY(%(channels)s::text[])
+CROSS JOIN LATERAL (
+    SELECT l.id FROM listing l
+    WHERE l.recipient = {RECIPIENT.format(recipient="asked.recipient", client="o.owner")} OFFSET 0
+) AS l
+CROSS JOIN LATERAL (
+    SELECT n.id, n.channel, n.status, {_FINISHED} AS redactable FROM notification n
+    WHERE n.id = l.id AND n.recipient = asked.recipient AND n.channel <> '{WEBHOOKS}'
+      AND (%(channels)s::text[] IS NULL OR n.channel = ANY(%(channels)s::text[])) OFFSET 0
+) AS n
 ORDER BY n.id
 """
 
