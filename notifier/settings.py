@@ -46,6 +46,10 @@ if not SECRET_KEY:
         "SECRET_KEY must be set where DATABASE_URL is: a long random text, the same for all processes."
     )
 
+# What `make run` made at its first start, if it did: the first page says where, and nobody what.
+ADMIN_PASSWORD_FILE = first_run.path(DATA_DIR, "admin_password")
+API_KEY_FILE = first_run.path(DATA_DIR, "api_key")
+
 _loopback = ["localhost", "127.0.0.1", "[::1]"] if EMBEDDED or DEBUG else []
 ALLOWED_HOSTS = [
     *(environment.words("ALLOWED_HOSTS") or _loopback),

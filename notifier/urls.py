@@ -4,7 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("notifications.api.urls")),
+    path("", include("notifications.api.urls")),  # first, because it is asked most
+    path("", include("notifications.welcome.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -7,6 +7,7 @@ standard library alone; the servers themselves are in `channels.sandbox.server`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 # Any account is taken (see twilio.py for what is refused), but it must look like one.
@@ -60,3 +61,17 @@ def options(url: str, smtp_port: int, webhooks: Iterable[str]) -> dict[str, Mapp
             "base_url": base_url,
         },
     }
+
+
+def is_place_of(given: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether the options of a channel lead to where `own`, those of its sandbox, lead."""
+    return bool(_places(own)) and _places(given) == _places(own)
+
+
+def _places(options: Mapping[str, Any]) -> set[tuple[str, object]]:
+    """Servers and ports; no credentials, no paths."""
+    urls = [options.get("base_url") or "", *options.get("webhooks", {}).values()]
+    found: set[tuple[str, object]] = {("http", urlsplit(url).netloc) for url in urls if url}
+    if options.get("host"):
+        found.add(("smtp", (options["host"], options.get("port"))))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
@@ -53,29 +54,47 @@ def readyz(request: HttpRequest) -> JsonResponse:
     What is accepted while no worker lives waits in the database: taking web servers away from the load balancer then
     would refuse what can be accepted (ADR 24).
     """
-    unready: list[str] = []
-    degraded: list[str] = []
-    report: dict[str, object] = {}
+    found = readiness()
+    refused = found.unready or (found.degraded and "strict" in request.GET)
+    reasons = found.unready + found.degraded
+    return _answer({"status": found.status, **found.report, "reasons": reasons}, 503 if refused else 200)
+
+
+@dataclass(slots=True)
+class Readiness:
+    """What was found, and in sentences what is wrong with it and what to do."""
+
+    report: dict[str, object] = field(default_factory=dict)
+    unready: list[str] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return "unready" if self.unready else "degraded" if self.degraded else "ready"
+
+
+def readiness() -> Readiness:
+    """How this service stands, as far as this process can tell; raises nothing that is expected."""
+    found = Readiness()
+    report = found.report
     try:
         selectors.database_answers()
         report["database"] = "ok"
         if not _migrated.is_set():
             if missing := selectors.unapplied_migrations():
-                unready.append(f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`.")
+                found.unready.append(f"{len(missing)} migrations are not applied, first {missing[0]}: run `migrate`.")
             else:
                 _migrated.set()
         report["migrations"] = "ok" if _migrated.is_set() else "missing"
         if _migrated.is_set():
-            degraded += _dispatch(report)
+            found.degraded += _dispatch(report)
     except (DatabaseError, InterfaceError):
         report["database"] = "unreachable"
-        unready.append(
+        found.unready.append(
             "The database does not answer: look at its server and at DATABASE_URL; nothing accepted is lost."
         )
-    degraded += _broker(report)
-    status = "unready" if unready else "degraded" if degraded else "ready"
-    refused = unready or (degraded and "strict" in request.GET)
-    return _answer({"status": status, **report, "reasons": unready + degraded}, 503 if refused else 200)
+    found.degraded += _broker(report)
+    return found
 
 
 def _dispatch(report: dict[str, object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The few pages for people: the way in, what the problems mean, and the Swagger UI."""
+"""The API's own pages for people: what the problems mean, and the Swagger UI."""
 
 from __future__ import annotations
 
@@ -23,17 +23,9 @@ _SWAGGER = _CLOSED + (
 
 
 @require_safe
-def index(request: HttpRequest) -> HttpResponse:
-    return _plain(render(request, "notifications/index.html"))
-
-
-@require_safe
 def problems(request: HttpRequest) -> HttpResponse:
     """What each `type` of a problem points to."""
-    return _plain(render(request, "notifications/problems.html", {"kinds": KINDS}))
-
-
-def _plain(response: HttpResponse) -> HttpResponse:
+    response = render(request, "notifications/problems.html", {"kinds": KINDS})
     response.headers["Content-Security-Policy"] = _PLAIN
     return response
 

@@ -67,10 +67,11 @@ def answer(problem: Problem, request: HttpRequest) -> HttpResponse:
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """What DRF calls for anything a view raises. What nobody foresaw is logged whole and told as a 500."""
-    return answer(_problem(error), context["request"])
+    return answer(problem_of(error), context["request"])
 
 
-def _problem(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
+    """What is told of anything that was raised; what nobody foresaw is logged."""
     match error:
         case Problem():
             return error

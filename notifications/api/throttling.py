@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 
 from notifications.api.problems import Problem
+from notifications.models import Client
 from notifications.selectors import Key
 from notifications.throttle import Allowance, Throttle
 
@@ -35,14 +36,16 @@ class ClientThrottle(BaseThrottle):
 
 def charge(request: Request, cost: int) -> None:
     """Use up so much of the client's minute. Raises: Problem `throttled`."""
-    if not isinstance(request.auth, Key):
-        return
-    client = request.auth.client
+    if isinstance(request.auth, Key):
+        charge_client(request.auth.client, cost, request.META)
+
+
+def charge_client(client: Client, cost: int, meta: dict[str, Any]) -> None:
+    """The same where there is no key; `meta`: of the request, where what is left is kept for the answer."""
     limit = settings.RATE_LIMIT if client.rate_limit is None else client.rate_limit
     if not limit or cost < 1:
         return
-    allowance = throttle.take(client.pk, limit=limit, cost=cost)
-    request.META[_OF_REQUEST] = allowance
+    allowance = meta[_OF_REQUEST] = throttle.take(client.pk, limit=limit, cost=cost)
     if not allowance.granted:
         detail = f"{limit} notifications a minute are allowed; {allowance.remaining} are left of this one."
         raise Problem("throttled", detail, headers={"Retry-After": str(allowance.reset)})

@@ -20,7 +20,6 @@ router.register("webhooks", webhooks.WebhookViewSet, basename="webhook")
 urlpatterns = [
     path("api/v1/", include(router.urls)),  # first, because it is asked most
     path("api/v1/receipts/<str:head>/<uuid:notification_id>/<int:attempt>", receipts.receipt, name="receipt"),
-    path("", pages.index, name="index"),
     path("problems", pages.problems, name="problems"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

@@ -114,6 +114,7 @@ class Plan:
             curl = self._curl(base)
             password = first_run.path(self.data_dir, "admin_password")
             parts = [
+                f"begin at {base}/",
                 f"API {base}/api/v1/notifications",
                 f"docs {base}/api/docs",
                 f"admin {base}/admin/ (user admin, password in {password})",
