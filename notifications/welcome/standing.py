@@ -48,7 +48,7 @@ def _route(known: Channel) -> Part:
     if not known.backend.configured:
         return Part(title, "no provider", "calm", "requests for it are refused; tests may go to the sandbox")
     if is_played(known.name):
-        return Part(title, "sandbox", "calm", "nothing leaves this machine")
+        return Part(title, "sandbox", "calm", "nobody is reached by it")
     names = ", then ".join(each.backend.name for each in backends_of(known))
     return Part(title, "real provider", "good", names)
 

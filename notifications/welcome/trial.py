@@ -64,7 +64,7 @@ def send(posted: Mapping[str, str], *, correlation_id: str, meta: dict[str, Any]
         throttling.charge_client(client, 1, meta)
         return services.accept(
             client,
-            NewNotification.read(_body(posted)),
+            NewNotification.read(body_of(posted)),
             key=posted.get("key", ""),
             operation=OPERATION,
             correlation_id=correlation_id,
@@ -84,6 +84,17 @@ def sent(notification_id: UUID) -> Notification:
     return selectors.notification(client, notification_id, test=True)
 
 
+def body_of(posted: Mapping[str, str]) -> dict[str, str]:
+    """What a client would post, to an example where nobody is named. A form's lines end as the web's do, a message's as Unix' do."""
+    body = {name: posted.get(name, "") for name in FIELDS}
+    body["message"] = body["message"].replace("\r\n", "\n")
+    if not body["to"].strip():
+        body["to"] = next((each.to for each in choices() if each.name == body["channel"]), "")
+    if body["channel"] in _WITH_A_SUBJECT:
+        body["subject"] = "A first notification"
+    return body
+
+
 def _choice(name: str) -> Choice:
     hints = {"slack": "the name of a webhook", "email": "an address", "sms": "a number in E.164"}
     return Choice(name, CHANNEL_TITLES.get(name, name), _recipient(name), hints.get(name, "as the channel has them"))
@@ -92,17 +103,6 @@ def _choice(name: str) -> Choice:
 def _recipient(name: str) -> str:
     names: Mapping[str, str] = settings.NOTIFIER_CHANNELS[name]["sandbox"].get("webhooks", {})
     return "default" if "default" in names else next(iter(names), _RECIPIENTS.get(name, ""))
-
-
-def _body(posted: Mapping[str, str]) -> dict[str, str]:
-    """What a client would post. A form's lines end as the web's do, a message's as Unix' do."""
-    body = {name: posted.get(name, "") for name in FIELDS}
-    body["message"] = body["message"].replace("\r\n", "\n")
-    if not body["to"].strip():
-        body["to"] = next((each.to for each in choices() if each.name == body["channel"]), "")
-    if body["channel"] in _WITH_A_SUBJECT:
-        body["subject"] = "A first notification"
-    return body
 
 
 def _unsent(problem: Problem) -> Unsent:

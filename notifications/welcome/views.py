@@ -51,7 +51,7 @@ def one(request: HttpRequest, notification_id: uuid.UUID) -> HttpResponse:
     """The page once more, with the way of one; without a script it loads itself again until that is over."""
     face = face_of(request)
     found = way(_found(face, notification_id))
-    return _page(request, face, {"way": found, "again": "again" in request.GET})
+    return _page(request, face, {"way": found, "again": "again" in request.GET, "given": _given(found.row.channel)})
 
 
 @never_cache
@@ -127,6 +127,11 @@ def _page(request: HttpRequest, face: Face, more: Mapping[str, Any] | None = Non
     return response
 
 
+def _given(channel: str) -> dict[str, str]:
+    """A form that nobody has filled in yet, with a key of its own."""
+    return {"channel": channel, "message": trial.MESSAGE, "key": str(uuid.uuid4())}
+
+
 def _sandbox(face: Face) -> dict[str, Any]:
     """Its address, and whether the visitor's browser could go there.
 
@@ -144,8 +149,9 @@ def _terminal(request: HttpRequest, face: Face) -> dict[str, Any]:
     key_file = _kept(settings.API_KEY_FILE) if own else None
     key = f"$(cat {shlex.quote(str(key_file))})" if key_file else "$KEY"
     chosen = next((each for each in trial.choices() if standing.is_played(each.name)), None)
-    channel, to = (chosen.name, chosen.to) if chosen else ("slack", "default")
-    body = {"channel": channel, "to": to, "message": trial.MESSAGE}
+    body = {"channel": "slack", "to": "default", "message": trial.MESSAGE}
+    if chosen:
+        body = trial.body_of({"channel": chosen.name, "message": trial.MESSAGE})
     curl = (
         f"curl -sS -X POST {request.build_absolute_uri(NOTIFICATIONS_PATH)} \\\n"
         f'  -H "Authorization: Bearer {key}" \\\n'

@@ -86,6 +86,7 @@ if (form) {
     if (told.errors) return;
     again.hidden = !told.replayed;
     watch(told.way);
+    shown.parentElement.scrollIntoView({block: "nearest"});  // on a telephone it is below the form
   });
   // Another one is asked for on this page, under a new key.
   shown.addEventListener("click", (event) => {
