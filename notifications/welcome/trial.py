@@ -85,9 +85,9 @@ def sent(notification_id: UUID) -> Notification:
 
 
 def body_of(posted: Mapping[str, str]) -> dict[str, str]:
-    """What a client would post, to an example where nobody is named. A form's lines end as the web's do, a message's as Unix' do."""
+    """What a client would post, to an example where nobody is named."""
     body = {name: posted.get(name, "") for name in FIELDS}
-    body["message"] = body["message"].replace("\r\n", "\n")
+    body["message"] = body["message"].replace("\r\n", "\n")  # which is how the lines of a form end
     if not body["to"].strip():
         body["to"] = next((each.to for each in choices() if each.name == body["channel"]), "")
     if body["channel"] in _WITH_A_SUBJECT:

@@ -19,12 +19,13 @@ class Visits:
         self._browser, self._screens = browser, screens
         self._contexts: list[BrowserContext] = []
 
-    def page(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    def page(self, *, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True) -> Page:
         context = self._browser.new_context(
             base_url=self.url,
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
+            java_script_enabled=scripts,
         )
         self._contexts.append(context)
         page = context.new_page()
