@@ -76,7 +76,14 @@ def site(chromium: Browser, database: None, tmp_path_factory: pytest.TempPathFac
     """Its `urls[0]` is where it is, `provider.faults` is what goes wrong."""
     from tests.faults.site import Site
 
-    with Site(tmp_path_factory.mktemp("site")) as running:
+    class Played(Site):
+        """All of its programs know that tests go to the same sandbox: a worker that did not would pause their lanes."""
+
+        def environment(self, **extra: str) -> dict[str, str]:
+            port = str(self.provider.smtp_port)
+            return super().environment(SANDBOX_URL=self.provider.url, SANDBOX_SMTP_PORT=port, **extra)
+
+    with Played(tmp_path_factory.mktemp("site")) as running:
         running.start()
         yield running
 
