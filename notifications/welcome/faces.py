@@ -55,6 +55,19 @@ def _is_own(request: HttpRequest) -> bool:
     return settings.DEBUG or _is_loopback_host(request.META.get("REMOTE_ADDR", ""))
 
 
+def sandbox_link(face: Face) -> str:
+    """Where the visitor's browser finds the sandbox; "" where nobody here can say.
+
+    Its address is the workers': a loopback one is of their machine, and a name without a dot one among containers,
+    whose port is published on the machine itself.
+    """
+    address: str = settings.SANDBOX_URL
+    among_containers = "." not in (urlsplit(address).hostname or "") and not is_loopback(address)
+    if face is Face.OWN:
+        return f"http://127.0.0.1:{settings.SANDBOX_PORT}" if address and among_containers else address
+    return "" if among_containers or is_loopback(address) else address
+
+
 def is_loopback(url: str) -> bool:
     """Whether an address is of the machine of whoever goes there."""
     return _is_loopback_host(urlsplit(url).hostname or "")

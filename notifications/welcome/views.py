@@ -24,7 +24,7 @@ from notifications.api.health import readiness
 from notifications.models import Notification
 from notifications.services import NOTIFICATIONS_PATH
 from notifications.welcome import standing, trial
-from notifications.welcome.faces import Face, face_of, is_loopback
+from notifications.welcome.faces import Face, face_of, sandbox_link
 from notifications.welcome.way import way
 
 # Scripts and styles are files of ours; nothing inline runs, and nobody may frame it.
@@ -132,15 +132,8 @@ def _given(channel: str) -> dict[str, str]:
     return {"channel": channel, "message": trial.MESSAGE, "key": str(uuid.uuid4())}
 
 
-def _sandbox(face: Face) -> dict[str, Any]:
-    """Its address, and whether the visitor's browser could go there.
-
-    A name without a dot is one among containers, and a loopback address is of the machine of whoever goes there.
-    """
-    address: str = settings.SANDBOX_URL
-    known = is_loopback(address) if face is Face.OWN else not is_loopback(address)
-    host = address.partition("//")[2].partition("/")[0]
-    return {"sandbox": address, "sandbox_opens": bool(address) and known and ("." in host or "localhost" in host)}
+def _sandbox(face: Face) -> dict[str, str]:
+    return {"sandbox": settings.SANDBOX_URL, "sandbox_link": sandbox_link(face)}
 
 
 def _terminal(request: HttpRequest, face: Face) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
@@ -48,7 +47,7 @@ class Way:
     story: list[Told]
     next: Next
     again_in: int | None  # ms after which to look again; None: it is over
-    in_sandbox: str  # the address where it shows in the sandbox
+    in_sandbox: str  # the query of the sandbox's page that shows it
     in_admin: str
 
 
@@ -65,7 +64,7 @@ def way(row: Notification) -> Way:
         next=next_step(row),
         again_in=None if over else _again_in(row),
         # The sandbox is told the correlation id of whatever it is sent, over every channel.
-        in_sandbox=f"{settings.SANDBOX_URL}/?{urlencode({'text': row.correlation_id})}",
+        in_sandbox=urlencode({"text": row.correlation_id}),
         in_admin=reverse("admin:notifications_notification_change", args=[row.pk]),
     )
 

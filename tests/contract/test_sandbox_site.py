@@ -136,6 +136,12 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
 
+def test_the_page_can_be_asked_for_one_message(sandbox: Sandbox) -> None:
+    page = call(sandbox, "GET", "/?text=abc")
+    assert page.status_code == 200
+    assert 'get("text")' in page.text  # what it does with that, a browser's test sees
+
+
 def test_the_page_writes_messages_as_text_only(sandbox: Sandbox) -> None:
     page = call(sandbox, "GET", "/").text
     assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import html
 import json
 import os
 import pty
@@ -216,6 +217,27 @@ def test_the_ready_line_names_every_address(up: Up) -> None:
     ):
         assert address in line
         urllib.request.urlopen(address.replace("/api/v1/notifications", "/healthz"), timeout=10).close()
+
+
+def test_the_ready_line_begins_with_the_first_page_which_names_the_rest_and_no_secret(up: Up) -> None:
+    line = up.await_ready()
+    address = f"http://127.0.0.1:{up.web_port}/"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        page = answer.read().decode()
+
+    assert line.startswith(f"ready: begin at {address} · ")
+    assert f'href="http://127.0.0.1:{up.sandbox_port}/"' in page
+    for name in ("admin_password", "api_key"):
+        kept = up.data_dir / "secrets" / name
+        assert str(kept) in page
+        assert kept.read_text().strip() not in page
+
+
+def test_the_curl_line_of_the_first_page_works_when_pasted(up: Up) -> None:
+    up.await_ready()
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.web_port}/", timeout=10) as answer:
+        shown = re.findall(r"<pre[^>]*>(.*?)</pre>", answer.read().decode(), re.DOTALL)[0]
+    assert paste(html.unescape(shown))["status"] == "pending"
 
 
 def test_the_admins_password_is_kept_where_the_ready_line_says(up: Up) -> None:

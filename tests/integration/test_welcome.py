@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client as Browser
 from django.utils import timezone
 from pytest_django import Settings
@@ -116,6 +118,24 @@ def test_it_says_where_each_channel_leads(here: Browser) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "own", "for_staff"),
+    [
+        ("http://127.0.0.1:8025", "http://127.0.0.1:8025/", ""),
+        ("http://sandbox:8025", "http://127.0.0.1:8025/", ""),  # as compose names it, and publishes its port
+        ("https://sandbox.example.com", "https://sandbox.example.com/", "https://sandbox.example.com/"),
+    ],
+)
+def test_the_sandbox_is_linked_to_where_a_browser_finds_it(
+    here: Browser, settings: Settings, address: str, own: str, for_staff: str
+) -> None:
+    settings.SANDBOX_URL, settings.SANDBOX_PORT = address, 8025
+    pages = [(seen(here), own), (seen(adder(), HTTP_HOST="notify.example.com"), for_staff)]
+    for page, link in pages:
+        assert f"<code>{address}</code>" in page
+        assert (f'href="{link}"' in page) if link else (f'href="{address}' not in page)
+
+
+@pytest.mark.parametrize(
     "meta",
     [
         {"HTTP_HOST": "notify.example.com"},
@@ -205,9 +225,7 @@ def test_the_curl_line_reads_its_key_from_the_file_and_is_accepted(
 ) -> None:
     settings.API_KEY_FILE = tmp_path / "it's a key"  # a shell must take it whole
     settings.API_KEY_FILE.write_text(services.create_api_key(Client.objects.create(name="make run")) + "\n")
-    line = re.findall(r"<pre[^>]*>(.*?)</pre>", seen(here), re.DOTALL)[0]
-    for escaped, plain in {"&quot;": '"', "&#x27;": "'", "&amp;": "&"}.items():
-        line = line.replace(escaped, plain)
+    line = html.unescape(re.findall(r"<pre[^>]*>(.*?)</pre>", seen(here), re.DOTALL)[0])
     script = f"curl() {{ printf '%s\\n' \"$@\"; }}; {line}"
     told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
 
@@ -224,8 +242,6 @@ def test_the_curl_line_reads_its_key_from_the_file_and_is_accepted(
 
 
 def test_the_database_that_is_away_is_named_and_the_page_still_comes(here: Browser, settings: Settings) -> None:
-    from django.db import connection
-
     connection.close()
     before = connection.settings_dict["PORT"], connection.settings_dict["HOST"]
     connection.settings_dict.update(HOST="127.0.0.1", PORT="9")
