@@ -25,6 +25,7 @@ _TRACEPARENT = re.compile(
     r"|(?!00|ff)[0-9a-f]{2}-(?P<later>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)"
 )
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds, and of no interest
+_WATCHED = "/first-run/"  # asked several times a second, while somebody watches one go
 
 log = structlog.get_logger("notifier.request")
 
@@ -68,7 +69,7 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began = time.perf_counter()
-        dull = request.path in _PROBES or request.path.startswith(settings.STATIC_URL)
+        dull = request.path in _PROBES or request.path.startswith((settings.STATIC_URL, _WATCHED))
         level = logging.DEBUG if dull else logging.INFO
         identity = correlation_id(request)
         request.correlation_id = identity  # type: ignore[attr-defined]

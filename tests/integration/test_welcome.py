@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -241,16 +241,41 @@ def test_the_curl_line_reads_its_key_from_the_file_and_is_accepted(
     assert json.loads(answer.content)["channel"] == "email"  # which the sandbox plays, where Slack's provider is real
 
 
-def test_the_database_that_is_away_is_named_and_the_page_still_comes(here: Browser, settings: Settings) -> None:
+@pytest.fixture
+def away() -> Iterator[Callable[[], None]]:
+    """To be called when the database is to be away."""
+    before = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
+
+    def go() -> None:
+        connection.close()
+        connection.settings_dict.update(HOST="127.0.0.1", PORT="9")
+
+    yield go
     connection.close()
-    before = connection.settings_dict["PORT"], connection.settings_dict["HOST"]
-    connection.settings_dict.update(HOST="127.0.0.1", PORT="9")
-    try:
-        page = seen(here)
-    finally:
-        connection.settings_dict.update(PORT=before[0], HOST=before[1])
+    connection.settings_dict.update(before)
+
+
+def test_a_database_that_is_away_is_named_and_the_page_still_comes(here: Browser, away: Callable[[], None]) -> None:
+    away()
+    page = seen(here)
+
     assert "does not answer" in page
     assert "DATABASE_URL" in page
+    refused = here.post("/", fields(), **JSON)
+    assert refused.status_code == 503
+    assert "does not answer" in json.loads(refused.content)["errors"][""]
+
+
+def test_while_nobody_knows_who_is_staff_all_see_what_strangers_do(
+    settings: Settings, away: Callable[[], None]
+) -> None:
+    settings.EMBEDDED = False
+    browser = adder()
+    away()
+
+    page = seen(browser)
+    assert "API documentation" in page
+    assert STATE not in page
 
 
 def test_nothing_but_files_of_ours_may_run_and_nobody_keeps_the_page(here: Browser) -> None:
