@@ -29,6 +29,7 @@ from notifications.outbox.statement import give_back
 EVERY: Final = timedelta(hours=1)  # little at a time: what has come of age since takes seconds
 LOOK_EVERY: Final = 60.0  # seconds: what is late by a minute of an hour is late for nobody
 LAST_STEP: Final = 2.0  # seconds: steps take milliseconds; a longer one ends with its connection, and undone
+KINDS: Final = ("notifications", "attempts", "keys", "files")  # what is counted, in the order in which it is told
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ def wanted() -> dict[str, Chore]:
 
 def in_words(verb: str, counts: Mapping[str, int]) -> str:
     """Such as "deleted 1,200 notifications, 30 keys"."""
-    some = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    some = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts.get(kind))
     return f"{verb} {some or 'nothing'}"
 
 
@@ -71,10 +72,11 @@ def _redact() -> Iterator[Mapping[str, int]]:
 class Housekeeper:
     """The thread of a worker process that does them: beside the relay, whose looks must not wait for a step."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, stopping: threading.Event) -> None:
+        """`stopping`: the first word of SIGTERM, after which it begins no step."""
         self._lease = lease
+        self._stopping = stopping
         self._asked = threading.Event()
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
 
     def start(self) -> None:
@@ -86,18 +88,18 @@ class Housekeeper:
 
     def stop(self) -> None:
         """After the step that it is in."""
-        self._stop.set()
+        self._stopping.set()
         self._asked.set()
         if self._thread.is_alive():
             self._thread.join(timeout=LAST_STEP)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             self._asked.wait(LOOK_EVERY)
             self._asked.clear()
             for name, chore in wanted().items():
                 worker_id = self._lease.worker_id
-                if worker_id is None or self._stop.is_set():
+                if worker_id is None or self._stopping.is_set():
                     break
                 try:
                     self._look_after(name, chore, worker_id)
@@ -137,7 +139,7 @@ class Housekeeper:
             news = any(counts.values())
             give_back()  # not kept through the pause
             # As long as the step took: however much there is to do, half of the time is the service's alone.
-            if self._stop.wait(monotonic() - step_began):
+            if self._stopping.wait(monotonic() - step_began):
                 chores.hold(name, worker=worker_id, done=done)
                 chores.lay_down(name, worker=worker_id)
                 log.info("chore.laid_down", chore=name, so_far=in_words(chore.verb, done))

@@ -46,7 +46,7 @@ class Relay:
         self._published = False
         self._diversion = Diversion()
         self._operator = Operator()
-        self._housekeeper = Housekeeper(delivery.lease)
+        self._housekeeper = Housekeeper(delivery.lease, delivery.stopping)
         self._known_as: UUID | None = None  # the lease under which the housekeeper last began to look
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)

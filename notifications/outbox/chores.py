@@ -13,10 +13,14 @@ from notifications.outbox.statement import run
 # Takes %(name)s for %(worker)s, which has its lease: where nobody has it and it last ended longer than %(every)s ago,
 # or where whoever has it lost its lease. One that nobody has heard of is due an interval from now: a service that has
 # just begun has nothing old, and one whose workers all start at once has other things to do.
-# A worker that came after this statement's snapshot looks like one without a lease, but for when it took the chore.
+# A conflict alone would wait for whoever is writing to the row. A worker that came after this statement's snapshot
+# looks like one without a lease, but for when it took the chore.
 # Index: primary key. Rows: (what was done so far, as JSON), or none.
 TAKE: Final = """
-WITH known AS (INSERT INTO chore (name) VALUES (%(name)s) ON CONFLICT DO NOTHING),
+WITH known AS (
+    INSERT INTO chore (name) SELECT %(name)s WHERE NOT EXISTS (SELECT 1 FROM chore k WHERE k.name = %(name)s)
+    ON CONFLICT DO NOTHING
+),
 free AS (
     SELECT c.name FROM chore c
     WHERE c.name = %(name)s AND EXISTS (SELECT 1 FROM worker w WHERE w.id = %(worker)s)

@@ -26,9 +26,10 @@ class Command(OperatorsCommand):
         "REDACT_AFTER_DAYS ago. Never touches open ones or their keys; a failed one, which can be replayed, and its "
         "key go together. The workers do so once an hour by themselves, unless CHORES is off. "
         "Works in short transactions, each deletion noted in purge_ledger: it can be stopped and repeated at any time, "
-        "beside the workers, too; the act is kept among the operations. With --recipient it deletes nothing, and redacts all that is finished and went to one "
-        "recipient, whoever sent it. Exit status: 0 done, 1 not confirmed, 2 wrong options, 3 the database did not "
-        "answer, 4 something to the recipient is not finished and was left, 130 interrupted."
+        "beside the workers, too; the act is kept among the operations. With --recipient it deletes nothing, and "
+        "redacts all that is finished and went to one recipient, whoever sent it. Exit status: 0 done, 1 not "
+        "confirmed, 2 wrong options, 3 the database did not answer, 4 something to the recipient is not finished and "
+        "was left, 130 interrupted."
     )
     dry_run = False
     records = notifications = attempts = files = redacted = 0
