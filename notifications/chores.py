@@ -28,7 +28,7 @@ from notifications.outbox.statement import give_back
 
 EVERY: Final = timedelta(hours=1)  # little at a time: what has come of age since takes seconds
 LOOK_EVERY: Final = 60.0  # seconds: what is late by a minute of an hour is late for nobody
-LAST_STEP: Final = 2.0  # seconds: steps take milliseconds; a longer one ends with its connection, and undone
+LAST_STEP: Final = 2.0  # seconds: steps take milliseconds; after a longer one its chore falls to another worker
 KINDS: Final = ("notifications", "attempts", "keys", "files")  # what is counted, in the order in which it is told
 
 log = structlog.get_logger(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -171,3 +172,21 @@ def test_a_worker_that_is_asked_to_go_lays_it_down_and_the_next_goes_on(due: Cho
 
     assert left() == 0
     assert done.last_result == "deleted 30,000 notifications, 30,000 attempts"
+
+
+def test_a_command_that_is_interrupted_keeps_what_it_had_done() -> None:
+    sent_long_ago(6 * BATCH)
+    command = [sys.executable, "manage.py", "purge_notifications", "--actor", "ada"]
+    with held_in_the_third_step():
+        running = processes.Running(command, processes.environment())
+        try:
+            eventually(lambda: left() == 4 * BATCH, what="a purge in its third step")
+            running.popen.send_signal(signal.SIGINT)
+            assert running.wait() == 130, running.log
+            assert "Interrupted. Deleted 0 idempotency keys" in running.log
+        finally:
+            running.end()
+
+    kept = Operation.objects.get()
+    assert (kept.act, kept.actor, kept.touched) == ("purge", "ada", 2 * BATCH)
+    assert kept.subject == "deleted 1,000 notifications, 1,000 attempts"
