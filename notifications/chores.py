@@ -17,7 +17,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 
 from notifications.lease import Lease
@@ -29,6 +28,7 @@ from notifications.outbox.statement import give_back
 EVERY: Final = timedelta(hours=1)  # little at a time: what has come of age since takes seconds
 LOOK_EVERY: Final = 60.0  # seconds: what is late by a minute of an hour is late for nobody
 LAST_STEP: Final = 2.0  # seconds: steps take milliseconds; after a longer one its chore falls to another worker
+AWAY: Final = (OperationalError, InterfaceError)  # what the database raises that is no fault of a statement
 KINDS: Final = ("notifications", "attempts", "keys", "files")  # what is counted, in the order in which it is told
 
 log = structlog.get_logger(__name__)
@@ -103,7 +103,7 @@ class Housekeeper:
                     break
                 try:
                     self._look_after(name, chore, worker_id)
-                except DatabaseError as error:
+                except AWAY as error:
                     log.warning("chore.retried", chore=name, error=type(error).__name__)  # by the next look
                 except Exception:
                     log.exception("chore.unexpected", chore=name)  # our bug
@@ -118,7 +118,7 @@ class Housekeeper:
             return
         try:
             self._do(name, chore, worker_id, Counter(done))
-        except (OperationalError, InterfaceError):
+        except AWAY:
             raise
         except Exception as error:
             chores.end(name, worker=worker_id, result=f"failed: {type(error).__name__}, see the worker's log")
