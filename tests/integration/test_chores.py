@@ -28,13 +28,6 @@ LONG_AGO = timezone.now() - timedelta(days=400)
 
 
 @pytest.fixture
-def second() -> Iterator[Second]:
-    another = Second()
-    yield another
-    another.close()
-
-
-@pytest.fixture
 def due() -> Chore:
     return Chore.objects.create(name="purge", last_at=LONG_AGO)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,13 +19,6 @@ from tests.integration.staff import only_looking
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slack")]
 
 FAILED = Selection(statuses=frozenset({Status.FAILED}))
-
-
-@pytest.fixture
-def second() -> Iterator[Second]:
-    another = Second()
-    yield another
-    another.close()
 
 
 def failed(**fields: object) -> UUID:
