@@ -29,7 +29,9 @@ _COLOURS = {"asked": "pending", "running": "sending", "done": "sent", "stopped":
 class OperationAdmin(Watched[Operation]):
     list_display = ["asked_at", "act", "subject", "actor", "progress", "how_far"]
     list_display_links = ["asked_at"]
-    list_filter = ["state", "act", "via"]
+    list_filter = ["act", "actor", "state", "via"]
+    search_fields = ["subject"]
+    search_help_text = "A part of what it was done to."
     list_filter_sheet = True
     ordering = ["-id"]
     sortable_by = ()

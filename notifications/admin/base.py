@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+
+from notifications import services
+from notifications.models import Operation
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
@@ -62,6 +65,30 @@ def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> No
     """Write what the user did to each row into the admin's own log."""
     if rows:
         LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
+
+
+def audited(request: HttpRequest, act: str, subject: str, *, touched: int = 1, detail: str = "") -> None:
+    """Keep who did what in the admin, for Operations; in the transaction of the act."""
+    actor = request.user.get_username()
+    services.note(act, actor=actor, via=Operation.Via.ADMIN, subject=subject, touched=touched, detail=detail)
+
+
+def named(rows: Sequence[str], things: str) -> str:
+    """One by its name, many by their number: what an act on them is noted of."""
+    return rows[0] if len(rows) == 1 else f"{len(rows):,} {things}"
+
+
+def changes(form: Any, *, unsaid: Collection[str] = ()) -> str:
+    """What a form has changed, for the audit: `rate_limit 10 → 20, is_active True → False`. `unsaid`: named alone."""
+    said = []
+    for name in form.changed_data:
+        before, after = form.initial.get(name), form.cleaned_data.get(name)
+        said.append(name if name in unsaid else f"{name} {_shown(before)} → {_shown(after)}")
+    return ", ".join(said)
+
+
+def _shown(value: object) -> str:
+    return "none" if value in (None, "") else str(value)
 
 
 def moment(field: str) -> Callable[[Any, models.Model], str]:
