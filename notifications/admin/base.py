@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -67,10 +68,12 @@ def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> No
         LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
 
 
-def audited(request: HttpRequest, act: str, subject: str, *, touched: int = 1, detail: str = "") -> None:
-    """Keep who did what in the admin, for Operations; in the transaction of the act."""
-    actor = request.user.get_username()
-    services.note(act, actor=actor, via=Operation.Via.ADMIN, subject=subject, touched=touched, detail=detail)
+def audited(
+    request: HttpRequest, act: str, subject: str, *, touched: int = 1, detail: str = "", form: UUID | None = None
+) -> bool:
+    """Keep who did what in the admin, for Operations; in the transaction of the act. False: as `services.note`."""
+    actor, via = request.user.get_username(), Operation.Via.ADMIN
+    return services.note(act, actor=actor, via=via, subject=subject, touched=touched, detail=detail, form=form)
 
 
 def named(rows: Sequence[str], things: str) -> str:
