@@ -15,9 +15,10 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from notifications import services
-from notifications.admin.base import ModelAdmin, Row, audited, changes, named
+from notifications.admin.base import ModelAdmin, Row, audited, changes, moment, named
 
 RIGHTS: Final = ("is_superuser", "groups", "user_permissions")
 UNSAID: Final = (*RIGHTS[1:], "permissions", "password")  # too long to be said, or secret
@@ -27,7 +28,16 @@ admin.site.unregister(Group)
 
 
 class Accounts(ModelAdmin[Row]):
-    """Notes every change of what it shows."""
+    """Notes every change of what it shows; what there is to choose from is a list of boxes to tick."""
+
+    def formfield_for_manytomany(
+        self, db_field: models.ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.help_text = ""  # how to choose from another widget
+        return field
 
     def save_model(self, request: HttpRequest, obj: Row, form: ModelForm[Row], change: bool) -> None:  # noqa: FBT001 - Django's
         super().save_model(request, obj, form, change)
@@ -56,8 +66,11 @@ class UserPage(UserAdmin, Accounts[User]):  # type: ignore[type-arg]  # Django's
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "first_name", "last_name", "is_staff", "is_active", "last_login"]
+    list_display = ["username", "email", "first_name", "last_name", "is_staff", "is_active", "seen"]
+    seen = moment("last_login")
     list_filter_sheet = True
+    filter_horizontal = ()  # its pair of lists is wider than a page, and its filters have no names for who cannot see
+    readonly_fields = ["last_login", "date_joined"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         given = super().get_readonly_fields(request, obj)
@@ -87,4 +100,4 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 @admin.register(Group)
 class GroupPage(GroupAdmin, Accounts[Group]):
-    pass
+    filter_horizontal = ()
