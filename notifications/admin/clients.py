@@ -36,6 +36,9 @@ class ClientAdmin(ModelAdmin[Client]):
     class Media:
         css = {"all": ["notifications/admin.css"]}
 
+    def get_fields(self, request: HttpRequest, obj: Client | None = None) -> Any:
+        return self.fields if obj else ["name", "is_active", "rate_limit"]
+
     def has_delete_permission(self, request: HttpRequest, obj: Client | None = None) -> bool:
         return False
 

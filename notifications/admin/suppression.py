@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from channels import masks
 from channels.registry import channels, open_channels
@@ -22,9 +23,13 @@ from notifications.states import Reason
 
 
 class NewSuppressionForm(forms.ModelForm):  # type: ignore[type-arg]
-    channel = forms.ChoiceField(choices=lambda: [(name, name) for name in open_channels()])
-    recipient = forms.CharField(help_text="As requests have it: an address, a number, the name of a webhook.")
-    detail = forms.CharField(required=False, help_text="A line to remember it by.")
+    channel = forms.ChoiceField(
+        choices=lambda: [(name, name) for name in open_channels()], widget=UnfoldAdminSelectWidget
+    )
+    recipient = forms.CharField(
+        help_text="As requests have it: an address, a number, the name of a webhook.", widget=UnfoldAdminTextInputWidget
+    )
+    detail = forms.CharField(required=False, help_text="A line to remember it by.", widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = Suppression

@@ -29,6 +29,11 @@ def choose(action: str, button: str = "button[name=index]") -> Callable[[Page], 
     return chosen
 
 
+def log_out(page: Page) -> None:
+    page.evaluate("document.querySelector('form[action*=logout]').submit()")
+    page.wait_for_url("**/logout/")
+
+
 def made(failed: str) -> Iterator[Place]:
     """Make the rows, and say where the pages are. `failed`: the id of a notification that is."""
     from django.contrib.auth.models import Group, Permission, User
@@ -88,6 +93,7 @@ def made(failed: str) -> Iterator[Place]:
     yield Place("key-new", f"{ADMIN}/apikey/add/")
     yield Place("webhooks", f"{ADMIN}/webhookendpoint/")
     yield Place("webhook", f"{ADMIN}/webhookendpoint/{webhook.pk}/change/")
+    yield Place("no-webhook", f"{ADMIN}/webhookendpoint/?q=nobody")
     yield Place("users", "/admin/auth/user/")
     yield Place("user", f"/admin/auth/user/{user.pk}/change/")
     yield Place("user-new", "/admin/auth/user/add/")
@@ -98,3 +104,4 @@ def made(failed: str) -> Iterator[Place]:
     yield Place("group-new", "/admin/auth/group/add/")
     yield Place("password", "/admin/password_change/")
     yield Place("password-done", "/admin/password_change/done/")
+    yield Place("logged-out", "/admin/", log_out)

@@ -50,6 +50,20 @@ def test_every_page_of_the_admin_can_be_read_and_fits(
     assert not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_where_somebody_may_not_go_or_nothing_is_can_be_read(visits: Visits, dark: bool) -> None:
+    page = visits.page(width=390, height=844, dark=dark)
+    visits.log_in(page, only_look=True)
+    found = {}
+    for name, address in {"forbidden": "/admin/notifications/client/add/", "nowhere": "/admin/nowhere/"}.items():
+        answer = page.goto(address)
+        visits.screenshot(page, f"{name}-390-{'dark' if dark else 'light'}")
+        found[name] = answer and answer.status, page.evaluate("document.documentElement.scrollWidth"), serious(page)
+    visits.problems.clear()  # the browser says of both that they are none
+
+    assert found == {"forbidden": (403, 390, []), "nowhere": (404, 390, [])}
+
+
 def complaints(visits: Visits, page: Page, place: Place, width: int, dark: bool) -> list[str]:
     answer = page.goto(place.address)
     found = [] if answer is not None and answer.ok else [f"{place.name}: {answer and answer.status}"]
