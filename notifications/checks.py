@@ -75,12 +75,34 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="notifier.E003",
             )
         )
+    if redact_after := timedelta(days=settings.REDACT_AFTER_DAYS):
+        found += _redaction_settings(redact_after, ttl)
     if (needed := _channels_with_threads()) > settings.WORKER_THREADS:
         found.append(
             Error(
                 f"WORKER_THREADS must be at least {needed}, one for each channel: "
                 "a slow channel must not take the threads of another.",
                 id="notifier.E004",
+            )
+        )
+    return found
+
+
+def _redaction_settings(redact_after: timedelta, ttl: timedelta) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if redact_after < ttl:
+        found.append(
+            Error(
+                "REDACT_AFTER_DAYS must be 0, or no shorter than IDEMPOTENCY_KEY_TTL: the answer that a key keeps "
+                "names the recipient.",
+                id="notifier.E007",
+            )
+        )
+    if redact_after >= timedelta(days=settings.RETENTION_DAYS):
+        found.append(
+            Error(
+                "REDACT_AFTER_DAYS must be 0, or less than RETENTION_DAYS: what is deleted has nothing left to redact.",
+                id="notifier.E008",
             )
         )
     return found

@@ -35,7 +35,7 @@ class Entry:
     """One thing that happened, or is happening."""
 
     at: datetime
-    event: str  # accepted, attempt, wait, receipt; or what an operator, a client or the relay did: replayed, canceled …
+    event: str  # accepted, attempt, wait, receipt, redacted; or what somebody or the relay did: replayed, canceled …
     attempt: int | None = None
     outcome: str = ""  # of an attempt: one of Outcome, or "claimed" or "sending"; of a receipt: what it says
     until: datetime | None = None  # of an attempt that is over, and of a wait
@@ -70,6 +70,8 @@ def timeline(notification: Notification, attempts: Sequence[Attempt] | None = No
         *_waits(notification, attempts, [event.at for event in events]),
     ]
     accepted = Entry(at=notification.created_at, event="accepted")
+    if notification.redacted_at is not None:
+        entries.append(Entry(at=notification.redacted_at, event="redacted", detail="recipient and content"))
     # Accepted by the clock of a web server, the rest by the database's: they may disagree about what was first.
     return [accepted, *sorted(entries, key=lambda entry: entry.at)]
 
@@ -87,6 +89,8 @@ def next_step(notification: Notification) -> Next:
                 "find out whether it arrived, then resend it (which may double it) or cancel it."
             )
         case Status.FAILED:
+            if notification.redacted_at is not None:
+                return Next("Nothing: its recipient and content were redacted, so it cannot be resent.")
             if _expired(notification):
                 return Next("Nothing: its life is over, so it cannot be resent.", notification.expires_at)
             if is_suppressed(notification):

@@ -37,6 +37,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(https?://hooks\.[\w.-]+)/\S+"), rf"\1/{MASK}"),
     (re.compile(r"/(services|workflows|triggers)/[A-Z]\w{5,}/[\w/-]+"), rf"/\1/{MASK}"),
     (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
+    # What Postgres says of a row that it refuses is the row, with the message in it.
+    (re.compile(r"(?s)(Failing row contains )\(.*?\)\.(?=\n\n|\nCONTEXT:|\Z)"), rf"\1({MASK})."),
     (
         re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&)}]+"),
         rf"\1\2{MASK}",
@@ -45,7 +47,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 # A text without any of these, in whatever case, holds nothing that a pattern below or above would find: most are such.
 _SUSPICIOUS = (
     *("@", "+", "nk_", "whsec_", "://", "bearer", "basic", "with url", "/services/", "/workflows/", "/triggers/"),
-    *("passw", "secret", "token", "apikey", "api_key"),
+    *("passw", "secret", "token", "apikey", "api_key", "failing row"),
 )
 _SHORTEST_SECRET = 6  # a shorter literal would blot out ordinary words
 

@@ -68,6 +68,11 @@ KINDS: Mapping[str, Kind] = {
         "Its status does not allow this",
         "Failed and unknown ones can be resent, pending ones rescheduled, and all of these canceled.",
     ),
+    "redacted": Kind(
+        HTTPStatus.CONFLICT,
+        "Nobody knows any more what it said",
+        "Recipient and content of what finished long ago are removed, or the recipient asked for it: post a new one.",
+    ),
     "suppressed": Kind(
         HTTPStatus.CONFLICT,
         "Nothing is sent to this recipient",

@@ -111,6 +111,8 @@ def _panic(error: Exception) -> Problem:
 
 
 def _wrong_state(error: services.WrongState) -> Problem:
+    if error.redacted:
+        return Problem("redacted", "Its recipient and content were removed, so nothing is left to send.")
     if error.suppressed:
         return Problem("suppressed", "Its recipient is on the suppression list: nothing is sent there.")
     why = "its life would be over (expires_at)" if error.expired else f"it is {error.status.value}"

@@ -223,7 +223,7 @@ def changing(row: type[Any], **bodies: type[Any]) -> Callable[[V], V]:
         "cancel": (200, "Cancel one that is pending, failed or unknown", "It is canceled, and never sent."),
         "reschedule": (200, "Give a pending one another time", "It has its new time."),
     }
-    forbids = {"resend": ("suppressed",)}  # beside its state
+    forbids = {"resend": ("redacted", "suppressed")}  # beside its state
     return extend_schema_view(
         **{
             name: extend_schema(

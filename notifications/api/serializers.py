@@ -290,13 +290,17 @@ class NotificationRow(serializers.ModelSerializer[Notification]):
     idempotency_key = serializers.SerializerMethodField()
     links = serializers.SerializerMethodField()
     test = serializers.BooleanField(source="is_test", help_text="Whether it is delivered to the sandbox only.")
+    redacted_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="Since when its recipient and content are gone, and empty here; null where they are not.",
+    )
 
     class Meta:
         model = Notification
         fields = [
             *("id", "channel", "to", "status", "created_at", "idempotency_key", "links"),
             *("subject", "priority", "due_at", "expires_at", "finished_at", "attempt", "error_code"),
-            *("provider_id", "possible_duplicate", "correlation_id", "metadata", "test"),
+            *("provider_id", "possible_duplicate", "correlation_id", "metadata", "test", "redacted_at"),
         ]
 
     def get_priority(self, row: Notification) -> str:
@@ -314,7 +318,7 @@ class TimelineEntry(serializers.Serializer[Entry]):
 
     at = Moment()
     event = serializers.CharField(
-        help_text="accepted, attempt, wait, receipt, replayed, rescheduled, canceled or expired"
+        help_text="accepted, attempt, wait, receipt, replayed, released, rescheduled, canceled, expired or redacted"
     )
     attempt = serializers.IntegerField(allow_null=True)
     outcome = serializers.CharField(help_text="What came of an attempt, or what a receipt says.")
@@ -361,7 +365,7 @@ class NotificationDetail(NotificationRow):
     @extend_schema_field(shapes.MEASURES)
     def get_measures(self, row: Notification) -> Any:
         known = channel_for(row.lane)
-        return {} if known is None else known.backend.measure(row.body)
+        return {} if known is None or row.redacted_at is not None else known.backend.measure(row.body)
 
     @extend_schema_field(TimelineEntry(many=True))
     def get_timeline(self, row: Notification) -> Any:

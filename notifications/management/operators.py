@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,18 @@ class OperatorsCommand(BaseCommand):
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             yield progress
+
+    def confirmed(self, question: str) -> bool:
+        """Whether somebody at the terminal says yes. Raises: CommandError where nobody can be asked."""
+        if not sys.stdin.isatty():
+            raise CommandError(
+                "Cannot ask, because standard input is not a terminal: add --yes to do it without asking, "
+                "or --dry-run to only count.",
+                returncode=WRONG_USE,
+            )
+        self.stdout.write(f"{question} [y/N] ", ending="")
+        self.stdout.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write aligned columns, numbers to the right."""

@@ -7,6 +7,7 @@ from notifications.models.dispatch import LaneState, Worker
 from notifications.models.history import Attempt, Event, Purge, Receipt
 from notifications.models.notification import MAX_LOSSES, IdempotencyRecord, Label, Listing, Notification
 from notifications.models.operations import Operation, Tally
+from notifications.models.redaction import Redaction, Straggler
 from notifications.models.suppression import Suppression
 from notifications.models.templates import Template, TemplateVersion
 from notifications.models.webhooks import WebhookEndpoint, every_event
@@ -29,6 +30,8 @@ __all__ = [
     "Operation",
     "Purge",
     "Receipt",
+    "Redaction",
+    "Straggler",
     "Suppression",
     "Tally",
     "Template",

@@ -31,22 +31,22 @@ _LAST: Final = UUID(int=2**128 - 1)
 OWNER: Final = f"CASE WHEN starts_with({{row}}.lane, '{MARK}') THEN -{{row}}.client_id ELSE {{row}}.client_id END"
 
 # Hashes, with the owner's id as their seed: they take a quarter of the room, and hold nobody's address.
-_RECIPIENT: Final = "hashtextextended({recipient}, {client})"
-_CORRELATION: Final = "hashtextextended({correlation_id}, {client})"
-_LABEL: Final = "hashtextextended({key} || '=' || {value}, {client})"
+RECIPIENT: Final = "hashtextextended({recipient}, {client})"
+CORRELATION: Final = "hashtextextended({correlation_id}, {client})"
+LABEL: Final = "hashtextextended({key} || '=' || {value}, {client})"
 
 # Lists the notifications of `stored`, in the statement that stores them. One CTE.
 LIST_STORED: Final = f"""listed AS (
     INSERT INTO listing (client_id, id, recipient, correlation)
-    SELECT owner, id, {_RECIPIENT.format(recipient="recipient", client="owner")},
-           {_CORRELATION.format(correlation_id="correlation_id", client="owner")}
+    SELECT owner, id, {RECIPIENT.format(recipient="recipient", client="owner")},
+           {CORRELATION.format(correlation_id="correlation_id", client="owner")}
     FROM (SELECT s.*, {OWNER.format(row="s")} AS owner FROM stored AS s) AS owned
 )"""
 
 # The same, and by their metadata, which most have none of. Two keys may have one hash. Two CTEs.
 LIST_AND_LABEL_STORED: Final = f"""{LIST_STORED}, labeled AS (
     INSERT INTO label (term, id)
-    SELECT {_LABEL.format(key="l.key", value="l.value", client=OWNER.format(row="s"))}, s.id
+    SELECT {LABEL.format(key="l.key", value="l.value", client=OWNER.format(row="s"))}, s.id
     FROM stored AS s CROSS JOIN LATERAL jsonb_each_text(s.metadata) AS l WHERE s.metadata <> '{{}}'
     ON CONFLICT DO NOTHING
 )"""
@@ -56,7 +56,7 @@ UNLIST_GONE: Final = f"""unlisted AS (
     DELETE FROM listing AS l USING gone AS g WHERE l.client_id = {OWNER.format(row="g")} AND l.id = g.id
 ), unlabeled AS (
     DELETE FROM label AS l USING (
-        SELECT g.id, {_LABEL.format(key="m.key", value="m.value", client=OWNER.format(row="g"))} AS term
+        SELECT g.id, {LABEL.format(key="m.key", value="m.value", client=OWNER.format(row="g"))} AS term
         FROM gone AS g CROSS JOIN LATERAL jsonb_each_text(g.metadata) AS m
     ) AS g WHERE l.term = g.term AND l.id = g.id
 )"""
@@ -77,16 +77,16 @@ _NEEDY: Final = "'failed', 'unknown'"
 _BY_CLIENT: Final = f"SELECT id FROM listing WHERE client_id = %(client)s::bigint AND {_BETWEEN} ORDER BY id DESC"
 _BY_RECIPIENT: Final = f"""
     SELECT id FROM listing
-    WHERE recipient = {_RECIPIENT.format(recipient="%(recipient)s::text", client="%(client)s::bigint")} AND {_BETWEEN}
+    WHERE recipient = {RECIPIENT.format(recipient="%(recipient)s::text", client="%(client)s::bigint")} AND {_BETWEEN}
     ORDER BY recipient DESC, id DESC"""
 _BY_CORRELATION: Final = f"""
     SELECT id FROM listing
-    WHERE correlation = {_CORRELATION.format(correlation_id="%(correlation_id)s::text", client="%(client)s::bigint")}
+    WHERE correlation = {CORRELATION.format(correlation_id="%(correlation_id)s::text", client="%(client)s::bigint")}
       AND {_BETWEEN}
     ORDER BY correlation DESC, id DESC"""
 _BY_LABEL: Final = f"""
     SELECT id FROM label
-    WHERE term = {_LABEL.format(key="%(key)s::text", value="%(value)s::text", client="%(client)s::bigint")}
+    WHERE term = {LABEL.format(key="%(key)s::text", value="%(value)s::text", client="%(client)s::bigint")}
       AND {_BETWEEN}
     ORDER BY term DESC, id DESC"""
 # By the attention index.

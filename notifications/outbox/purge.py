@@ -23,7 +23,7 @@ FILES: Final = 50  # in one transaction: of the largest, 250 MB
 PAGES: Final = 64  # pages of keys in one transaction: some 1,000 keys
 
 # A record may go when its key's life is over and none of its notifications is open, or failed so lately that it should
-# still be possible to replay it: it would be open again, and its key must be known then.
+# still be possible to replay it: it would be open again, and its key must be known then. A redacted one cannot be.
 # A scalar subquery is a look-up by primary key, always; of a join the planner, which supposes that next to nothing is
 # open, makes a scan of all notifications.
 _RECORD_MAY_GO: Final = """
@@ -31,16 +31,17 @@ _RECORD_MAY_GO: Final = """
     AND NOT EXISTS (
         SELECT 1 FROM unnest(r.notification_ids) AS named (id) WHERE (
             SELECT n.status IN ('pending', 'sending', 'unknown')
-                   OR (n.status = 'failed' AND n.finished_at >= now() - %(retention)s::interval)
+                   OR (n.status = 'failed' AND n.redacted_at IS NULL
+                       AND n.finished_at >= now() - %(retention)s::interval)
             FROM notification n WHERE n.id = named.id
         )
     )
 """
 
-# Which of a record's notifications have failed.
+# Which of a record's notifications have failed and can be replayed.
 _FAILED: Final = """
     SELECT named.id FROM unnest(r.notification_ids) AS named (id)
-    WHERE (SELECT n.status = 'failed' FROM notification n WHERE n.id = named.id)
+    WHERE (SELECT n.status = 'failed' AND n.redacted_at IS NULL FROM notification n WHERE n.id = named.id)
 """
 
 # The size of the table of keys. Rows: (pages).

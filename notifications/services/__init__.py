@@ -21,6 +21,7 @@ from notifications.services.errors import KeyInUse, KeyReused, Unavailable, Webh
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, release, reschedule, resend
 from notifications.services.operations import Noted, ask, note, resume_operation, stop_operation
+from notifications.services.redacting import forget, messages_to
 from notifications.services.storing import Accepted
 from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
 from notifications.services.templates import (
@@ -67,6 +68,8 @@ __all__ = [
     "create_api_key",
     "create_webhook",
     "delete_webhook",
+    "forget",
+    "messages_to",
     "normal_bodies",
     "note",
     "pause_lane",

@@ -133,8 +133,10 @@ def _once(use: Use, change: Callable[[], tuple[Answer, Collection[UUID]] | None]
 def _forbidden(row: Notification, event: Event, by: datetime | None) -> WrongState:
     limit = max(by or datetime.min.replace(tzinfo=UTC), datetime.now(UTC))
     status, expired = Status(row.status), row.expires_at is not None and row.expires_at <= limit
-    suppressed = event is Event.REPLAY and status in sources(event) and not expired and is_suppressed(row)
-    return WrongState(status, expired=expired, suppressed=suppressed)
+    to_resend = event is Event.REPLAY and status in sources(event)
+    if to_resend and row.redacted_at is not None:
+        return WrongState(status, redacted=True)
+    return WrongState(status, expired=expired, suppressed=to_resend and not expired and is_suppressed(row))
 
 
 def _actor(client: Client) -> str:

@@ -33,10 +33,13 @@ class Unavailable(Exception):
 class WrongState(Exception):
     """Raised when what a notification has come to forbids what is asked of it."""
 
-    def __init__(self, status: Status, *, expired: bool, suppressed: bool = False) -> None:
+    def __init__(
+        self, status: Status, *, expired: bool = False, suppressed: bool = False, redacted: bool = False
+    ) -> None:
         super().__init__(status.value)
         self.status = status
         self.expired = expired  # its life is over, or would be by the time asked for
+        self.redacted = redacted  # nobody knows any more to whom it went, and what it said
         self.suppressed = suppressed  # it could be sent again, but nothing is sent to its recipient
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from notifications import services
 from notifications.models import Suppression
@@ -112,9 +112,10 @@ def test_an_empty_list_says_so() -> None:
     assert run() == "Nobody is suppressed.\n"
 
 
-def test_no_log_holds_a_recipient(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+def test_no_log_holds_a_recipient() -> None:
+    with capture_logs() as logs:
         run(*ANN)
         run(*ANN, "--remove")
 
-    assert "4155552671" not in caplog.text
+    assert [line["event"] for line in logs] == ["recipient.suppressed", "recipients.unsuppressed"]
+    assert "4155552671" not in str(logs)

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import connection
 
 from channels.contract import Progress
-from notifications.outbox import divert, lanes, operate, purge, receipts, recover, suppress, workers
+from notifications.outbox import divert, lanes, operate, purge, receipts, recover, redact, suppress, workers
 from notifications.outbox.accept import Answer, Asked, NewNotification, Use, insert, read_record
 from notifications.outbox.claim import Claim, claim
 from notifications.outbox.record import Result, record
@@ -34,6 +34,7 @@ SOMEBODY: Final = "somebody"  # whose everything is
 OPERATION: Final = "accept"
 HOUR: Final = timedelta(hours=1)
 KEY_LIFE: Final = 72  # hours
+REDACTED: Final = 100  # hours, after which what is finished may be redacted
 RETENTION: Final = 144  # hours, after which what is finished may be purged
 NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -124,6 +125,7 @@ class Accepting(Action):
             expires=self.life,
             finished=None,
             replays=0,
+            redacted=False,
             attempts=(),
             words=frozenset(),
             began=None,
@@ -482,10 +484,28 @@ class Purging(Action):
         return after, (len(before.keys) - len(keys), len(gone), sum(len(row.attempts) for row in gone))
 
 
+@dataclass
+class Redacting(Action):
+    waits = False
+
+    def do(self) -> int:
+        return sum(redact.redact(older_than=REDACTED * HOUR))
+
+    def must(self, before: State, passed: frozenset[UUID] = NOBODY) -> tuple[State, int]:
+        ids = [
+            row.id
+            for row in before.rows.values()
+            if row.id not in passed and row.status in FINISHED and not row.redacted
+            if row.finished is not None and row.finished <= -REDACTED
+        ]
+        after, moved = _moved(before, ids, edges.redacted)
+        return after, len(moved)
+
+
 def _may_go(key: Key, rows: Mapping[UUID, Row]) -> bool:
     row = rows.get(key.answered)
     needed = row is not None and (
-        row.status not in FINISHED or (row.status is Status.FAILED and not _old(row.finished))
+        row.status not in FINISHED or (row.status is Status.FAILED and not row.redacted and not _old(row.finished))
     )
     return key.made <= -KEY_LIFE and not needed
 

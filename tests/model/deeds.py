@@ -22,6 +22,7 @@ from .actions import (
     FindingMissing,
     Purging,
     Recording,
+    Redacting,
     Replaying,
     Rescheduling,
     Telling,
@@ -182,5 +183,6 @@ KINDS: Final = {
         lambda world, state: world.unreported(),
     ),
     "divert": Kind(lambda world, state, number: divert(state, pick(tuple(SPARE), number))),
+    "redact": Kind(lambda world, state, number: Deed(Redacting())),
     "purge": Kind(lambda world, state, number: Deed(Purging())),
 }

@@ -13,7 +13,7 @@ from uuid import UUID
 from channels.contract import Progress
 from notifications.models import MAX_LOSSES
 from notifications.outbox.record import Result
-from notifications.states import Outcome, Status
+from notifications.states import FINISHED, Outcome, Status
 from tests.integration.outbox.rows import RESEND as POLICIES
 
 from .state import Ended, Row, Word
@@ -82,7 +82,7 @@ def taken_back(row: Row) -> Row:
 
 
 def replayed(row: Row) -> Row:
-    if row.status not in {Status.FAILED, Status.UNKNOWN} or row.expired:
+    if row.status not in {Status.FAILED, Status.UNKNOWN} or row.expired or row.redacted:
         return row
     return replace(
         row,
@@ -100,6 +100,10 @@ def replayed(row: Row) -> Row:
 
 def diverted(row: Row, to: str) -> Row:
     return replace(row, lane=to, due=0)
+
+
+def redacted(row: Row) -> Row:
+    return replace(row, redacted=True) if row.status in FINISHED else row
 
 
 def canceled(row: Row) -> Row:

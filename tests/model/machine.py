@@ -20,6 +20,7 @@ from . import deeds, promises
 from .actions import (
     HOUR,
     KEY_LIFE,
+    REDACTED,
     RETENTION,
     Burying,
     Canceling,
@@ -27,6 +28,7 @@ from .actions import (
     FindingMissing,
     Purging,
     Recording,
+    Redacting,
     Replaying,
     Rescheduling,
     Retiring,
@@ -66,6 +68,10 @@ def can_wear(row: Row) -> bool:
 def is_over(row: Row) -> bool:
     """For now: an operator may want it sent again."""
     return row.status not in {Status.PENDING, Status.SENDING}
+
+
+def may_be_redacted(row: Row) -> bool:
+    return row.finished is not None and row.finished <= -REDACTED and not row.redacted
 
 
 def is_old(row: Row) -> bool:
@@ -276,6 +282,11 @@ class Outbox(RuleBasedStateMachine):
     def purge(self) -> None:
         self.perform(Deed(Purging()))
 
+    @precondition(lambda self: any(may_be_redacted(row) for row in self.state.rows.values()))
+    @rule()
+    def redact(self) -> None:
+        self.perform(Deed(Redacting()))
+
     # --- two at once --------------------------------------------------------------------------------------
 
     @precondition(lambda self: self._possible(self.first) and self._possible(self.other))
@@ -283,7 +294,7 @@ class Outbox(RuleBasedStateMachine):
     def two_at_once(self, first: int, other: int, number: int, commits: bool) -> None:
         """The first is held open while the other runs, then commits or is rolled back; often both want one row."""
         kinds = pick(self._possible(self.first), first), pick(self._possible(self.other), other)
-        if kinds == ("purge", "purge"):
+        if kinds in {("purge", "purge"), ("redact", "redact")}:
             return
         leading, following = (KINDS[kind].of(self.world, self.state, number) for kind in kinds)
         self._together(leading, following, commits=commits)

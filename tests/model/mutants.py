@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from notifications.outbox import claim, divert, operate, purge, receipts, record, recover, suppress
+from notifications.outbox import claim, divert, operate, purge, receipts, record, recover, redact, suppress
 from notifications.outbox.statement import squeezed
 
 
@@ -167,6 +167,15 @@ MUTANTS: Final = {
     # receipts
     "receipts that regress": mutant(receipts, "FARTHEST", {"max(rank)": "min(rank)"}, "tell", "record"),
     "a receipt without a lock": mutant(receipts, "LOCK", {"FOR UPDATE": ""}, meet=("record", "tell")),
+    # redaction
+    "a redaction without a lock": mutant(redact, "WALK", NO_LOCK, "wait", meet=("replay", "redact")),
+    "a replay of what is redacted": mutant(operate, "REPLAY", {"AND redacted_at IS NULL": ""}, "wait", "redact"),
+    "a redaction that walks past what is open": mutant(
+        redact, "WALK", {"id NOT IN (SELECT id FROM old)": "false"}, "wait", "cancel", "redact"
+    ),
+    "a purge that keeps the keys of what is redacted": mutant(
+        purge, "DELETE_RECORDS", {"AND n.redacted_at IS NULL": ""}, "accept", "wait", "redact", "purge"
+    ),
     # purge
     "a purge without a lock": mutant(purge, "DELETE_NOTIFICATIONS", NO_LOCK, "wait", meet=("replay", "purge")),
     "a purge of keys that are needed": mutant(

@@ -124,6 +124,12 @@ def a_key_has_one_answer(step: Step) -> None:
         assert key.made <= -KEY_LIFE or after[name].answered == key.answered
 
 
+def what_is_redacted_is_never_sent_again(step: Step) -> None:
+    for was, is_ in step.changes():
+        assert is_.redacted or not was.redacted
+        assert not is_.redacted or is_.status in FINISHED, is_
+
+
 def the_books_balance(step: Step) -> None:
     assert step.after.broken == (), step.after.broken
 
@@ -141,6 +147,7 @@ PROMISES: Final[tuple[Callable[[Step], None], ...]] = (
     what_is_held_is_sent_once,
     whoever_sends_it_the_channel_is_the_same,
     a_key_has_one_answer,
+    what_is_redacted_is_never_sent_again,
     the_books_balance,
 )
 

@@ -53,6 +53,7 @@ class Row:
     expires: int | None
     finished: int | None
     replays: int
+    redacted: bool
     attempts: tuple[Ended, ...]
     words: frozenset[Word]
     began: int | None = field(compare=False)  # of the send under way
@@ -110,6 +111,7 @@ SELECT
         {_HOURS.format("n.finished_at")}, {_HOURS.format("n.deduplicated_until")},
         {_HOURS.format("coalesce(n.started_at, n.claimed_at)")},
         (SELECT count(*) FROM event e WHERE e.notification_id = n.id AND e.kind = 'replayed'),
+        n.redacted_at IS NOT NULL,
         (SELECT coalesce(json_agg(json_build_array(
                     number, outcome, late_outcome, possible_duplicate, {_HOURS.format("deduplicated_until")},
                     {_HOURS.format("started_at")}
@@ -135,7 +137,8 @@ SELECT
 _WIPE: Final = """
 WITH n AS (DELETE FROM notification), a AS (DELETE FROM attempt), r AS (DELETE FROM receipt), e AS (DELETE FROM event),
      k AS (DELETE FROM idempotency_record), l AS (DELETE FROM lane_state), p AS (DELETE FROM purge_ledger),
-     i AS (DELETE FROM listing), b AS (DELETE FROM label), s AS (DELETE FROM suppression)
+     i AS (DELETE FROM listing), b AS (DELETE FROM label), s AS (DELETE FROM suppression),
+     d AS (DELETE FROM redaction), g AS (DELETE FROM straggler)
 DELETE FROM worker
 """
 
@@ -183,7 +186,7 @@ def _row(columns: list[Any]) -> Row:
     id_, lane, priority, status, attempt, tries, losses, marked, worker, started, *times, attempts, words, due_at = (
         columns
     )
-    due, expires, finished, key, began, replays = times
+    due, expires, finished, key, began, replays, redacted = times
     return Row(
         id=UUID(id_),
         lane=lane,
@@ -200,6 +203,7 @@ def _row(columns: list[Any]) -> Row:
         expires=expires,
         finished=finished,
         replays=replays,
+        redacted=redacted,
         attempts=tuple(Ended(number, Outcome(outcome), *others) for number, outcome, *others in attempts),
         words=frozenset(Word(*word) for word in words),
         began=began,

@@ -55,6 +55,8 @@ def test_good_settings_pass_even_for_deployment() -> None:
         ({"DEBUG": "perhaps"}, "DEBUG"),
         ({"IDEMPOTENCY_KEY_TTL": "12"}, "IDEMPOTENCY_KEY_TTL"),
         ({"RETENTION_DAYS": "1"}, "RETENTION_DAYS"),
+        ({"REDACT_AFTER_DAYS": "2"}, "REDACT_AFTER_DAYS"),
+        ({"REDACT_AFTER_DAYS": "90"}, "REDACT_AFTER_DAYS"),
         ({"SMTP_SECURITY": "ssl"}, "SMTP_SECURITY"),
         ({"SLACK_ON_UNKNOWN": "retry"}, "SLACK_ON_UNKNOWN"),
         ({"SMS_ON_UNKNOWN": "on"}, "SMS_ON_UNKNOWN"),

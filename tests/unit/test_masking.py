@@ -129,3 +129,13 @@ def test_a_word_that_announces_a_secret_is_known_in_whatever_case() -> None:
 
 def test_a_webhooks_secret_is_masked_wherever_it_stands() -> None:
     assert masked(event="signed with whsec_c2hvcnQ/c2Vj+mV0LW9m=, twice") == {"event": "signed with whsec_•••, twice"}
+
+
+def test_a_row_that_postgres_refused_is_not_shown() -> None:
+    told = 'psycopg.errors.CheckViolation: new row for relation "notification" violates check constraint "c"\n'
+    row = "DETAIL:  Failing row contains (1, Dear Ann, your code\nis 4711 (soon).\nYours, null)."
+    once_more = "\n\nThe above exception was the direct cause of the following exception:\n\nTraceback"
+
+    shown = masked(exception=told + row + once_more)["exception"]
+
+    assert shown == f"{told}DETAIL:  Failing row contains (•••).{once_more}"

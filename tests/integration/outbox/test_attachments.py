@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -26,13 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 OCTETS = b"a file\x00\xff"
 DIGEST = hashlib.sha256(OCTETS).digest()
-
-
-@pytest.fixture
-def second(transactional_db: None) -> Iterator[Second]:
-    second = Second()
-    yield second
-    second.close()
 
 
 def accepted(*octets: bytes, key: str | None = None) -> UUID | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,13 +27,6 @@ SINCE = datetime.now(UTC) - timedelta(hours=1)  # all that these tests do is lat
 @pytest.fixture
 def client_row(transactional_db: None) -> Client:
     return ClientFactory()
-
-
-@pytest.fixture
-def second(transactional_db: None) -> Iterator[Second]:
-    second = Second()
-    yield second
-    second.close()
 
 
 def texted(client: Client, **fields: object) -> UUID:

@@ -42,13 +42,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = datetime.now(UTC) - timedelta(days=200)
 
 
-@pytest.fixture
-def second(transactional_db: None) -> Iterator[Second]:
-    second = Second()
-    yield second
-    second.close()
-
-
 def bury(worker: UUID, *, beat: int = 0) -> list[recover.TakenBack] | None:
     return recover.bury(worker, observed_beat=beat, policies=rows.RESEND)
 
