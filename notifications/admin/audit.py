@@ -28,7 +28,7 @@ _COLOURS = {"asked": "pending", "running": "sending", "done": "sent", "stopped":
 
 @admin.register(Operation)
 class OperationAdmin(Watched[Operation]):
-    list_display = ["asked_at", "act", "subject", "actor", "progress", "how_far"]
+    list_display = ["asked_at", "act", "subject", "actor", "progress", "how_far", "detail"]
     list_display_links = ["asked_at"]
     list_filter = ["act", "actor", "state", "via"]
     search_fields = ["subject"]

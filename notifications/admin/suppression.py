@@ -101,7 +101,7 @@ class SuppressionAdmin(Watched[Suppression]):
         with transaction.atomic():
             gone = services.unsuppress_all(list(rows.order_by("-id")[:MOST]), actor=request.user.get_username())
             for row in gone:
-                note(request, [row], f"Taken from the list: {row.channel} {row.recipient} ({row.reason}).")
+                note(request, [row], f"Taken from the list: {_masked(row)} ({row.reason}).")
             if gone:
                 audited(request, services.Noted.ALLOW, named(list(map(_masked, gone)), "recipients"), touched=len(gone))
         self.message_user(request, f"{len(gone):,} recipients were taken from the list.", messages.SUCCESS)
