@@ -163,7 +163,7 @@ class LaneStateAdmin(Watched[LaneState]):
             "form": form,
             "lanes": [(each.lane, standing.many([each])) for each in found.lanes[:NAMED]],
             "others": found.total - len(found.lanes[:NAMED]),
-            "waiting": standing.many(found.lanes),
+            "waiting": standing.many(found.lanes, others=found.total > len(found.lanes)),
             "oldest": standing.lasting(max((each.due_for or 0 for each in found.lanes), default=0) or None),
             "kept_by": standing.kept_by(found.own) if found.own else [],
             "with_channel": channel_row(which) if found.own and found.own.with_channel else "",

@@ -69,6 +69,7 @@ class Section:
     lately: Lately | None = None
     lines: list[Line] = field(default_factory=list)
     stopped: Line | None = None  # where an operator has paused all of it
+    others: bool = False  # it may have lanes that are not shown
 
     @property
     def is_known(self) -> bool:
@@ -76,7 +77,7 @@ class Section:
 
     @property
     def waiting(self) -> str:
-        return many([line.of for line in self.lines if not line.is_test])
+        return many([line.of for line in self.lines if not line.is_test], others=self.others)
 
     @property
     def is_one_lane(self) -> bool:
@@ -94,6 +95,8 @@ def sections(search: str) -> tuple[list[Section], int]:
     lately = outbox.lately()
     every = {name: Section(name, list(_ways(known)), lately.get(name)) for name, known in channels().items()}
     owners = _owners(found)
+    for section in every.values():
+        section.others = total > len(found)
     for each in found:
         name = channel_of(each.lane)
         section = every.setdefault(name, Section(name))
@@ -129,10 +132,10 @@ def known_lanes() -> list[str]:
     return [lane for known in by_head().values() for lane in _lanes(known)]
 
 
-def many(lanes: Sequence[Standing]) -> str:
-    """How many wait in them."""
+def many(lanes: Sequence[Standing], *, others: bool = False) -> str:
+    """How many wait in them. `others`: there are lanes that are not among them."""
     counted = sum(min(COUNTED, each.waiting) for each in lanes)
-    return f"{counted:,}{'+' if any(each.waiting > COUNTED for each in lanes) else ''}"
+    return f"{counted:,}{'+' if others or any(each.waiting > COUNTED for each in lanes) else ''}"
 
 
 def lasting(seconds: float | None) -> str:
@@ -204,7 +207,7 @@ def _line(standing: Standing, about: str) -> Line:
         about=about,
         backend=known.backend.name if known else "none here",
         rate=f"{_rate(known)}{paced}" if known else "",
-        states=list(_states(standing)),
+        states=list(_states(standing)) if known else [("nobody sends it here", "failed")],
         why=kept_by(standing),
         is_test=is_test(standing.lane),
     )

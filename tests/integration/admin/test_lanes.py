@@ -94,7 +94,7 @@ def test_what_keeps_a_lane_is_said_and_those_come_first(browser: Browser) -> Non
     services.pause_lane("sms", actor="ben", reason="moving house")
     page = shown(browser, LANES)
 
-    assert re.findall(r"<td>(slack:\w+)", page)[:2] == ["slack:ops", "slack:half"]
+    assert re.findall(r'notifier-lane">(slack:\w+)', page)[:2] == ["slack:ops", "slack:half"]
     assert "closed by its provider" in seen(page, "slack:ops")
     assert "429: &lt;too&gt; many requests" in seen(page, "slack:ops")
     assert "half-open, not yet proven" in seen(page, "slack:half")
@@ -119,7 +119,7 @@ def test_a_rate_is_shown_and_when_the_next_may_go(browser: Browser, settings: Se
     assert rate is not None
     tokens.take("sms", 1, rate)
 
-    assert "6/h, next in 10 min" in seen(shown(browser, LANES), "sms")
+    assert "twilio_sms 6/h, next in 10 min" in seen(shown(browser, LANES), "sms")
 
 
 def test_who_sends_is_said_the_sandbox_or_a_provider(browser: Browser, settings: Settings) -> None:
@@ -143,6 +143,7 @@ def test_a_lane_of_a_channel_that_is_none_here_is_shown(browser: Browser) -> Non
     page = shown(browser, LANES)
 
     assert "no channel here" in section(page, "pigeon")
+    assert "nobody sends it here" in seen(page, "pigeon:north")
     assert "which=pigeon" not in page
 
 
@@ -173,6 +174,8 @@ def test_many_lanes_are_cut_short_and_a_search_finds_the_others(
 
     assert re.search(r"There are \d+ lanes\. These are the 5 ", page)
     assert seen(page, "slack:8") == ""
+    assert "Waiting 5+" in section(page, "slack")
+    assert "<b>5+</b> wait in all lanes of slack" in shown(browser, f"{PAUSE}?which=slack")
     assert seen(shown(browser, f"{LANES}?q=ACK:8"), "slack:8").startswith("slack:8 open 1 ")
     assert "No lane has" in shown(browser, f"{LANES}?q=<b>nobody")
 

@@ -122,7 +122,7 @@ def test_one_for_tests_is_marked_and_is_none_of_the_live_ones(browser: Browser, 
     assert ">TEST</span>" in shown(browser, LIST)
 
 
-def test_some_are_taken_from_the_list_and_that_is_noted_without_saying_who_they_were(browser: Browser, operator: User) -> None:
+def test_some_are_taken_from_the_list_and_that_is_noted_and_names_nobody(browser: Browser, operator: User) -> None:
     row, other = suppressed(reason=Reason.OPT_OUT), suppressed("ann@example.com", "email")
 
     response = browser.post(LIST, {"action": "unsuppress", "_selected_action": [str(row.pk)]})
