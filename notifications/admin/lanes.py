@@ -27,6 +27,7 @@ from notifications.admin import standing
 from notifications.admin.base import Watched, audited, moment, note
 from notifications.models import LaneState, Notification, Worker
 from notifications.outbox.patience import TookTooLong, at_most
+from notifications.services.lanes import REASON_LIMIT
 from notifications.states import Status
 
 PATIENCE: Final = timedelta(seconds=5)  # for what a page asks: it takes some tens of milliseconds
@@ -47,7 +48,7 @@ class PauseForm(forms.Form):
 
     because = forms.CharField(
         label="Reason",
-        max_length=200,
+        max_length=REASON_LIMIT,
         help_text="Clients see it.",
         widget=forms.TextInput({"autocomplete": "off", "autofocus": True}),
     )
@@ -98,6 +99,7 @@ class LaneStateAdmin(Watched[LaneState]):
         except TookTooLong:
             context["late"] = f"{PATIENCE.total_seconds():.0f}"
         context["as_of"] = standing.as_of()
+        context["opts"] = None  # the title stands where the model's name would
         return self._page(request, "channels", "Channels and lanes", context)
 
     def change_view(

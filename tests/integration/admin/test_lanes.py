@@ -285,6 +285,14 @@ def test_who_may_only_look_sees_the_lanes_and_pauses_and_resumes_none() -> None:
     assert not Operation.objects.exists()
 
 
+def test_who_may_not_even_look_sees_no_lanes() -> None:
+    user = User.objects.create_user("eve", is_staff=True)
+    browser = Browser()
+    browser.force_login(user)
+
+    assert [browser.get(each).status_code for each in (LANES, PAUSE, RESUME)] == [403, 403, 403]
+
+
 def test_a_pause_from_another_site_is_refused(operator: User) -> None:
     browser = Browser(enforce_csrf_checks=True)
     browser.force_login(operator)
