@@ -27,6 +27,7 @@ from notifications.admin import standing
 from notifications.admin.base import Watched, audited, moment, note
 from notifications.models import LaneState, Notification, Worker
 from notifications.outbox.patience import TookTooLong, at_most
+from notifications.outbox.statement import storable
 from notifications.services.lanes import REASON_LIMIT
 from notifications.states import Status
 
@@ -91,7 +92,7 @@ class LaneStateAdmin(Watched[LaneState]):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        search = request.GET.get("q", "").strip()
+        search = storable(request.GET.get("q", "").strip())
         context: dict[str, Any] = {"search": search, "most": standing.SHOWN}
         try:
             with at_most(PATIENCE):
@@ -144,7 +145,7 @@ class LaneStateAdmin(Watched[LaneState]):
     def _asked(self, request: HttpRequest) -> str:
         if not self.has_act_permission(request):
             raise PermissionDenied
-        return (request.POST.get("which") or request.GET.get("which", "")).strip()
+        return storable((request.POST.get("which") or request.GET.get("which", "")).strip())
 
     def _pause(self, request: HttpRequest, form: PauseForm) -> None:
         which, because = form.which, form.cleaned_data["because"].strip()

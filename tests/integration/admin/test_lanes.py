@@ -253,6 +253,7 @@ def test_a_lane_that_is_resumed_twice_is_noted_once(browser: Browser) -> None:
     ("lane", "fields", "said"),
     [
         ("slak", {}, "It must begin with a channel"),
+        ("slack:a\nb", {}, "It must be one line of printable characters"),
         ("", {}, "Pause which lane?"),
         ("sms", {"because": " "}, "This field is required."),
         ("sms", {"because": "x" * 201}, "at most 200 characters"),
