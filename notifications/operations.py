@@ -46,11 +46,18 @@ ACTS: Final[Mapping[str, Act]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction's work."""
+
+    touched: frozenset[UUID] = frozenset()
+
+
 _WAYS: Final = {Operation.Via.ADMIN: "admin", Operation.Via.COMMAND: "manage.py replay_outbox"}  # for the timeline
 
 
-def step(own: int | None = None, *, size: int | None = None) -> bool:
-    """Do the next batch of the oldest act that no other relay has in hands; False where there is none.
+def step(own: int | None = None, *, size: int | None = None) -> Batch | None:
+    """Do the next batch of the oldest act that no other relay has in hands; None where there is none.
 
     `own`: of this one, which a command does by itself. `size`: of the batch, where it is less than BATCH.
     Raises: django.db.Error; nothing was done then.
@@ -60,24 +67,23 @@ def step(own: int | None = None, *, size: int | None = None) -> bool:
         waiting = waiting.filter(via=Operation.Via.ADMIN) if own is None else waiting.filter(pk=own)
         operation = waiting.select_for_update(skip_locked=True).order_by("id").first()
         if operation is None:
-            return False
+            return None
         try:
             act, selection = ACTS[operation.act], Selection.from_json(operation.selection or {})
         except (KeyError, TypeError, ValueError):  # of another version of ours: it must not stand before the others
             log.exception("operation.not_understood", operation=operation.pk, act=operation.act)
             operation.detail = f"{operation.detail} not understood by this version".strip()
             _end(operation, Operation.State.STOPPED)
-            return True
-        _batch(operation, act, selection, min(size or BATCH, BATCH))
-        return True
+            return Batch()
+        return _batch(operation, act, selection, min(size or BATCH, BATCH))
 
 
-def _batch(operation: Operation, act: Act, selection: Selection, size: int) -> None:
+def _batch(operation: Operation, act: Act, selection: Selection, size: int) -> Batch:
     allowed = sources(act.event)
     statuses = (selection.statuses & allowed) if selection.statuses else allowed
     if not statuses:
         _end(operation, Operation.State.DONE)
-        return
+        return Batch()
     found = walk(replace(selection, statuses=statuses), size=size, after=operation.after, newest=False)
     ids = act.narrow(found.ids)
     touched = act.do(ids, actor=operation.actor, detail=_WAYS[Operation.Via(operation.via)]) if ids else set()
@@ -89,6 +95,7 @@ def _batch(operation: Operation, act: Act, selection: Selection, size: int) -> N
     else:
         operation.state = Operation.State.RUNNING
         operation.save(update_fields=["state", "touched", "left_alone", "after"])
+    return Batch(frozenset(touched))
 
 
 def _end(operation: Operation, state: Operation.State) -> None:
@@ -132,7 +139,7 @@ class Operator:
             self._asked.wait(PATIENCE)
             self._asked.clear()
             try:
-                while not self._stop.is_set() and step():
+                while not self._stop.is_set() and step() is not None:
                     give_back()
             except DatabaseError as error:
                 log.warning("operation.retried", error=type(error).__name__)

@@ -1,5 +1,5 @@
 """The thread of each worker that wakes it for what falls due, recovers abandoned claims, fails what expired, and has
-done what operators asked for.
+done what operators asked for and what is to be done on time.
 
 It needs no broker: with every nudge lost, each lane is looked at once a second all the same.
 """
@@ -17,6 +17,7 @@ from django.db import Error as DatabaseError
 
 from notifications import counting, nudge
 from notifications.actors import Actors
+from notifications.chores import Housekeeper
 from notifications.cursors import WHOLE_SHARE
 from notifications.delivery import Delivery
 from notifications.diversion import AT_MOST, Diversion
@@ -45,11 +46,14 @@ class Relay:
         self._published = False
         self._diversion = Diversion()
         self._operator = Operator()
+        self._housekeeper = Housekeeper(delivery.lease, delivery.stopping)
+        self._known_as: UUID | None = None  # the lease under which the housekeeper last began to look
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
     def start(self) -> None:
         self._operator.start()
+        self._housekeeper.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -58,6 +62,7 @@ class Relay:
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self._operator.stop()
+        self._housekeeper.stop()
 
     def _run(self) -> None:
         wait, looked = 0.0, monotonic()
@@ -90,9 +95,13 @@ class Relay:
             if buried is not None:
                 log.warning("worker.buried", worker_id=str(dead), claims=len(buried))
                 self._wake(buried)
+                self._housekeeper.wake()
         worker_id = self._lease.worker_id
         if worker_id is None:
             return BEFORE_LEASE
+        if worker_id != self._known_as:
+            self._known_as = worker_id
+            self._housekeeper.wake()
         self._publish()
         wait = LOOK_EVERY
         for lane, due_in in self._due_in(worker_id).items():

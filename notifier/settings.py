@@ -261,6 +261,7 @@ IDEMPOTENCY_KEY_TTL = timedelta(hours=environment.number("IDEMPOTENCY_KEY_TTL", 
 RATE_LIMIT = environment.number("RATE_LIMIT", 0)  # notifications a minute of each client; 0 for no limit
 RETENTION_DAYS = environment.number("RETENTION_DAYS", 90)
 REDACT_AFTER_DAYS = environment.number("REDACT_AFTER_DAYS", 0)  # 0: never
+CHORES = environment.flag("CHORES", default=True)  # the relays see to both, once an hour
 READY_QUEUE_AGE = timedelta(seconds=environment.number("READY_QUEUE_AGE", 300, least=1))
 REQUEST_BODY_LIMIT = 1024 * 1024  # bytes; the largest message of any channel is a quarter of it
 # A mail's files may have 5 MiB together, which base64 makes 7 million bytes of; beside them is room for any other body.

@@ -33,6 +33,8 @@ _OURS = (
         "GRANIAN_",
         "METRICS_",
         "READY_",
+        "REDACT_",
+        "CHORES",
         "OTEL_",
         "PROMETHEUS_",
         "DJANGO_",

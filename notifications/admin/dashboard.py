@@ -14,9 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from channels.registry import MARK, channel_row, channels
+from notifications import chores
 from notifications.beating import workers_alive
 from notifications.dashboard import CURVES, PERIODS, Past, past
-from notifications.models import LaneState, Operation
+from notifications.models import Chore, LaneState, Operation, Worker
 from notifications.outbox import books, gauges
 from notifications.outbox.lanes import FOREVER
 from notifications.outbox.patience import TookTooLong, at_most
@@ -140,8 +141,19 @@ def _stands(channel: str) -> dict[str, Any]:
         "acts": Operation.objects.filter(state__in=[Operation.State.ASKED, Operation.State.RUNNING]).order_by("id")[
             :TOP
         ],
+        "chores": list(_chores()),
         "books": books.newest(),
     }
+
+
+def _chores() -> Iterator[dict[str, Any]]:
+    """What the relays do on time, and how it went; what the settings ask for no more is not shown."""
+    known = {chore.name: chore for chore in Chore.objects.all()}
+    for name, each in chores.wanted().items():
+        chore = known.get(name)
+        holder = chore and chore.taken_by and Worker.objects.filter(pk=chore.taken_by).first()
+        so_far = chores.in_words(each.verb, chore.done) if chore else ""
+        yield {"name": name, "chore": chore, "holder": holder, "so_far": so_far}
 
 
 def _is_shown(lane: str, channel: str) -> bool:

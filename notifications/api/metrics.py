@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from notifications import chores
 from notifications import metrics as counted
 from notifications.beating import workers_alive
 from notifications.outbox import gauges
@@ -91,6 +92,12 @@ def _families(seen: Gauges) -> Iterator[Metric]:
     for lane, by in sorted(seen.paused):
         paused.add_metric([lane, by], 1)
     yield from (waiting, oldest, attention, paused)
+    done = GaugeMetricFamily(
+        "notifier_chore_age_seconds", "Since each of what workers do every hour was done.", labels=["chore"]
+    )
+    for chore in sorted(seen.chores.keys() & chores.wanted().keys()):  # one that was switched off is not late
+        done.add_metric([chore], seen.chores[chore])
+    yield done
     yield GaugeMetricFamily("notifier_workers", "Worker processes whose beat rises.", seen.workers)
     yield GaugeMetricFamily(
         "notifier_operations_unfinished", "Operators' acts on many notifications that go on.", seen.operations

@@ -2,6 +2,7 @@
 
 from notifications.models.attachments import Attachment, AttachmentLink
 from notifications.models.channel_rules import ChannelRules
+from notifications.models.chores import Chore
 from notifications.models.clients import ApiKey, Client, ClientQuota, every_scope
 from notifications.models.dispatch import LaneState, Worker
 from notifications.models.history import Attempt, Event, Purge, Receipt
@@ -19,6 +20,7 @@ __all__ = [
     "AttachmentLink",
     "Attempt",
     "ChannelRules",
+    "Chore",
     "Client",
     "ClientQuota",
     "Event",

@@ -26,8 +26,8 @@ WAITING_LANES: Final[LiteralString] = f"""{FIRSTS}, waiting_lane AS (
     ) AS counted
 )"""
 
-# Indexes: notification_ready, notification_attention, operation_unfinished; lane_state is short.
-# Rows: (what, lane or channel, status or by, number).
+# Indexes: notification_ready, notification_attention, operation_unfinished; lane_state and chore are short.
+# Rows: (what, lane, channel or chore, status or by, number).
 GAUGES: Final = f"""
 WITH RECURSIVE {WAITING_LANES}, attending AS (
     (SELECT channel FROM notification WHERE status IN ('failed', 'unknown') ORDER BY channel LIMIT 1)
@@ -51,6 +51,8 @@ UNION ALL
 SELECT 'paused', lane, 'operator', 1 FROM lane_state WHERE stopped_until > now()
 UNION ALL
 SELECT 'operations', '', '', count(*)::float8 FROM operation WHERE state IN ('asked', 'running')
+UNION ALL
+SELECT 'chore', name, '', extract(epoch FROM now() - last_at)::float8 FROM chore
 """
 
 
@@ -64,6 +66,7 @@ class Gauges:
     paused: set[tuple[str, str]] = field(default_factory=set)  # lane, by whom
     workers: float = 0  # not of the statement: a beat tells only by a second look
     operations: float = 0
+    chores: dict[str, float] = field(default_factory=dict)  # seconds since the end of each
 
 
 def read() -> Gauges:
@@ -80,4 +83,6 @@ def read() -> Gauges:
                 found.paused.add((of, which))
             case "operations":
                 found.operations = number
+            case "chore":
+                found.chores[of] = number
     return found

@@ -39,8 +39,8 @@ HEAD: Final[LiteralString] = (
 # Takes back claims: of %(workers)s, all or only %(ids)s with %(attempts)s where given. Never started: released.
 # Otherwise lost: sent again and marked, or parked as unknown under `hold` or with too many losses. While its provider
 # knows the key of the first send that was not given back, it is sent again without a mark. Writes the attempt
-# row that the dead worker could not, and an event for each lost one. In id order, passing over rows that somebody
-# holds (they come next time).
+# row that the dead worker could not, and an event: `lost` for each that was begun, or, where %(by)s has it done,
+# `released` for all. In id order, passing over rows that somebody holds (they come next time).
 # %(heads)s, %(backends)s, %(holds)s, %(lives)s, %(deadlines)s: arrays, the policy of each backend, with the seconds for
 # which its provider knows a key (null: it takes none) and those of a send.
 # Index: notification_claimed; where a provider takes keys, the primary key of attempt, too.
@@ -96,7 +96,9 @@ WITH policy AS (
     ON CONFLICT (notification_id, number) DO NOTHING
 ), reported AS (
     INSERT INTO event (notification_id, at, kind, actor, detail)
-    SELECT id, now(), 'lost', 'relay', %(detail)s::text FROM judged WHERE outcome = 'lost'
+    SELECT id, now(), CASE WHEN %(by)s::text IS NULL THEN 'lost' ELSE 'released' END,
+           coalesce(%(by)s::text, 'relay'), coalesce(%(note)s::text, %(detail)s::text)
+    FROM judged WHERE outcome = 'lost' OR %(by)s::text IS NOT NULL
 )
 SELECT t.id, t.lane, j.next, j.outcome FROM taken t JOIN judged j USING (id)
 """
@@ -160,9 +162,13 @@ def take_back(
     *,
     detail: str,
     only: Collection[tuple[UUID, int]] | None = None,
+    by: str | None = None,
+    note: str | None = None,
 ) -> list[TakenBack]:
     """Take back claims of `workers`, all or only these (notification, attempt), a thousand in each statement.
 
+    `detail`: why, as the attempts have it. `by`: the operator who has it done, where it is not the relay's finding, and
+    `note`, what the event says.
     Receipts that had come for a lost one are applied: what the provider has reported on is not unknown.
     """
     taken: list[TakenBack] = []
@@ -180,6 +186,8 @@ def take_back(
                 "lives": [life and life.total_seconds() for life in lives],
                 "deadlines": [policy.send_timeout.total_seconds() for policy in policies.values()],
                 "detail": detail,
+                "by": by,
+                "note": note,
             },
         )
         if not rows:

@@ -134,7 +134,10 @@ WITH chosen AS MATERIALIZED (
 ), tellings AS MATERIALIZED (
     SELECT w.id, {_ABOUT} AS about
     FROM (SELECT DISTINCT client_id, correlation_id FROM chosen) AS c
-    JOIN listing l ON l.correlation = {CORRELATION.format(correlation_id="c.correlation_id", client="c.client_id")}
+    CROSS JOIN LATERAL (
+        SELECT l.id FROM listing l
+        WHERE l.correlation = {CORRELATION.format(correlation_id="c.correlation_id", client="c.client_id")} OFFSET 0
+    ) AS l
     JOIN notification w ON w.id = l.id AND w.channel = '{WEBHOOKS}' AND w.redacted_at IS NULL
     WHERE {_ABOUT} = ANY(%(ids)s::uuid[])
 ), told AS MATERIALIZED (

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
 from channels.contract import DeliveryReport
 from channels.registry import Channel
 from notifications import counting, credentials, nudge
 from notifications.credentials import Scope
-from notifications.models import ApiKey, Client, Event, Notification
+from notifications.models import ApiKey, Client, Notification
 from notifications.outbox import operate, receipts, recover, suppress
 from notifications.outbox.suppress import SUPPRESSING, Suppressed
 from notifications.states import Status
@@ -50,10 +49,8 @@ def release(ids: Collection[UUID], *, actor: str, detail: str = "") -> set[UUID]
             recover.policies(),
             detail="taken back by an operator",
             only=[(id_, attempt) for id_, attempt, _ in claims],
-        )
-        now = timezone.now()
-        Event.objects.bulk_create(
-            Event(notification_id=each.id, at=now, kind="released", actor=actor, detail=detail) for each in taken
+            by=actor,
+            note=detail,
         )
     for lane in {each.lane for each in taken}:
         transaction.on_commit(partial(nudge.request, lane))

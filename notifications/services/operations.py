@@ -98,6 +98,15 @@ def note(
     return Operation.objects.get_or_create(form=form, defaults=fields)[1]
 
 
+def go_on_with(operation: Operation, *, actor: str) -> Operation:
+    """Keep who goes on with a command's act that was interrupted, whoever began it."""
+    again = f"gone on with by {actor} at {timezone.now():%Y-%m-%d %H:%M:%S} UTC"
+    operation.detail = "; ".join(filter(None, [operation.detail, again]))
+    operation.save(update_fields=["detail"])
+    log.warning("operation.gone_on_with", operation=operation.pk, by=actor)
+    return operation
+
+
 def stop_operation(id_: int, *, actor: str) -> bool:
     """End one after the batch that is under way; whether it was. Safe to repeat.
 

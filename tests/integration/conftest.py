@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.test import Client as Browser
 
+    from tests.integration.outbox.second import Second
+
 
 @pytest.fixture
 def slack(settings: Settings) -> None:
@@ -18,6 +21,16 @@ def slack(settings: Settings) -> None:
     known = settings.NOTIFIER_CHANNELS
     webhooks = {"default": "https://hooks.slack.com/services/x"}
     settings.NOTIFIER_CHANNELS = {**known, "slack": {**known["slack"], "webhooks": webhooks}}
+
+
+@pytest.fixture
+def second(transactional_db: None) -> Iterator[Second]:
+    """Another connection to the test's database."""
+    from tests.integration.outbox.second import Second
+
+    another = Second()
+    yield another
+    another.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,13 +19,6 @@ from tests.integration.staff import only_looking
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("slack")]
 
 FAILED = Selection(statuses=frozenset({Status.FAILED}))
-
-
-@pytest.fixture
-def second() -> Iterator[Second]:
-    another = Second()
-    yield another
-    another.close()
 
 
 def failed(**fields: object) -> UUID:
@@ -104,7 +96,7 @@ def test_what_another_relay_has_in_hands_is_passed_over(second: Second) -> None:
     with transaction.atomic():
         list(Operation.objects.select_for_update())
 
-        assert second.run(operations.step) is False
+        assert second.run(operations.step) is None
 
     assert operations.step()
 
@@ -215,6 +207,8 @@ def test_one_that_was_begun_may_have_been_sent() -> None:
     assert rows.row(id_).status == Status.PENDING
     assert rows.row(id_).possible_duplicate
     assert Attempt.objects.get(notification_id=id_).outcome == Outcome.LOST
+    # One truth: an operator took it back; no relay has found its worker dead.
+    assert [(event.kind, event.actor) for event in Event.objects.filter(notification_id=id_)] == [("released", "ada")]
     rows.recorded(rows.result(claim, Outcome.PERMANENT))
     assert rows.row(id_).status == Status.PENDING  # what the worker says comes too late
 

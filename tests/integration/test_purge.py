@@ -24,6 +24,7 @@ from notifications.models import (
     Event,
     IdempotencyRecord,
     Notification,
+    Operation,
     Purge,
     Receipt,
 )
@@ -428,6 +429,18 @@ def test_the_command_goes_by_the_settings(settings: pytest_django.Settings) -> N
     young = ended(Outcome.ACCEPTED, ago=timedelta(hours=25), key="b")
 
     assert run("--dry-run").startswith("Would delete 2 idempotency keys older than 24 hours, and 1 notifications")
-    assert Notification.objects.count() == 2
+    assert (Notification.objects.count(), Operation.objects.count()) == (2, 0)
     assert run().startswith("Deleted 2 idempotency keys")
     assert ids() == {young}
+
+
+def test_the_commands_act_is_kept_with_who_did_it(settings: pytest_django.Settings) -> None:
+    settings.RETENTION_DAYS, settings.REDACT_AFTER_DAYS = 30, 20
+    ended(Outcome.ACCEPTED, ago=PAST_RETENTION)
+    ended(Outcome.ACCEPTED, ago=timedelta(days=25))
+
+    run("--actor", "ada")
+
+    kept = Operation.objects.get()
+    assert (kept.act, kept.actor, kept.via, kept.state, kept.touched) == ("purge", "ada", "command", "done", 2)
+    assert kept.subject == "deleted 1 notifications, 1 attempts; redacted 1 notifications"

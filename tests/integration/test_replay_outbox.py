@@ -28,6 +28,7 @@ from notifications.outbox.suppress import Suppressed
 from notifications.selection import Selection
 from notifications.states import Outcome, Reason, Status
 from notifications.walking import walk
+from tests.eventually import eventually
 from tests.integration.outbox import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -346,7 +347,68 @@ def test_the_rate_is_kept() -> None:
     began = monotonic()
     run("--yes", "--rate", "4")
 
-    assert monotonic() - began >= 2.0  # four at once, four a second later, the ninth after two
+    assert monotonic() - began >= 2.0  # one at once, and one each quarter of a second
+
+
+def test_it_is_never_more_than_a_tenth_of_a_second_ahead_of_its_rate() -> None:
+    for _ in range(60):
+        failed()
+
+    run("--yes", "--rate", "50")
+
+    # By the database's clock: every batch is a transaction, which has one time.
+    times = list(Event.objects.order_by("at").values_list("at", flat=True))
+    for number, at in enumerate(times):
+        elapsed = (at - times[0]).total_seconds()
+        assert number + 1 <= 50 * elapsed + 5 + 1, (number, elapsed)  # 5 are a batch, 1 for what a clock rounds
+
+
+# --- what became of them ---------------------------------------------------------------------------------
+
+
+def test_whoever_waits_is_told_what_became_of_them() -> None:
+    good, bad, doubtful = failed(), failed(), failed("sms")
+
+    def send() -> None:
+        eventually(lambda: len(pending()) == 3, what="all are replayed")
+        for id_, outcome in ((good, Outcome.ACCEPTED), (bad, Outcome.PERMANENT), (doubtful, Outcome.IN_DOUBT)):
+            (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
+            rows.recorded(rows.result(claim, outcome, hold=True, code="" if id_ == good else "again"))
+        connection.close()
+
+    worker = threading.Thread(target=send)
+    worker.start()
+    error = refused("--yes", "--wait")
+    worker.join()
+
+    assert error.returncode == 4
+    assert str(error) == "Of these: 1 sent, 1 failed (again: 1), 1 unknown (again: 1)."
+
+
+def test_all_that_were_sent_is_well() -> None:
+    id_ = failed()
+
+    def send() -> None:
+        eventually(pending, what="it is replayed")
+        (claim,) = rows.claimed(rows.worker(), lane=rows.row(id_).lane)
+        rows.recorded(rows.result(claim, Outcome.ACCEPTED))
+        connection.close()
+
+    worker = threading.Thread(target=send)
+    worker.start()
+    answer = run("--yes", "--wait", "30")
+    worker.join()
+
+    assert answer.endswith("Of these: 1 sent.\n")
+
+
+def test_whoever_does_not_wait_for_ever_is_told_what_still_waits() -> None:
+    failed()
+
+    error = refused("--yes", "--wait", "0")
+
+    assert (error.returncode, str(error)) == (4, "Of these: 1 still waiting.")
+    assert len(pending()) == 1
 
 
 def test_nothing_that_matches_is_said_by_the_exit_status() -> None:
@@ -443,6 +505,8 @@ def test_ctrl_c_ends_it_and_says_how_far_it_came() -> None:
         (["--rate", "0"], ["--rate", "0.01"]),
         (["--rate", "fast"], ["--rate", "fast"]),
         (["--rate", "nan"], ["--rate"]),
+        (["--wait", "nan"], ["--wait"]),
+        (["--wait", "long"], ["--wait", "long"]),
         (["--actor", " "], ["--actor"]),
         (["--actor", "a\nb"], ["--actor"]),
     ],

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from psycopg import sql
 
 # A handful of rows, by nature: any plan may read them whole.
-SMALL = frozenset({"worker", "lane_state", "client", "webhook_endpoint"})
+SMALL = frozenset({"worker", "lane_state", "client", "webhook_endpoint", "chore", "redaction"})
 
 
 @dataclass(frozen=True)

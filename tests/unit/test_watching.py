@@ -39,6 +39,7 @@ EXPORTED = {
     "notifier_workers": set(),
     "notifier_lane_paused": {"lane", "by"},
     "notifier_operations_unfinished": set(),
+    "notifier_chore_age_seconds": {"chore"},
     "notifier_database_up": set(),
 }
 HISTOGRAMS = {"notifier_commit_to_provider_seconds", "notifier_claim_seconds", "notifier_record_seconds"}

@@ -1,4 +1,4 @@
-"""`manage.py purge_notifications`: delete and redact what is past its life, or what went to one recipient."""
+"""`manage.py purge_notifications`: delete and redact what is past its life, now, or what went to one recipient."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from channels.registry import open_channels
+from notifications import services
+from notifications.chores import in_words
 from notifications.management.forgetting import forget
 from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, user
+from notifications.models import Operation
 from notifications.outbox.purge import purge
 from notifications.outbox.redact import redact
 
@@ -21,10 +24,12 @@ class Command(OperatorsCommand):
         "Deletes idempotency keys past IDEMPOTENCY_KEY_TTL, and notifications that finished more than RETENTION_DAYS "
         "ago, with their attempts, and files that none refers to; redacts those that finished more than "
         "REDACT_AFTER_DAYS ago. Never touches open ones or their keys; a failed one, which can be replayed, and its "
-        "key go together. Works in short transactions, each deletion noted in purge_ledger: it can be stopped and "
-        "repeated at any time. With --recipient it deletes nothing, and redacts all that is finished and went to one "
-        "recipient, whoever sent it. Exit status: 0 done, 1 not confirmed, 2 wrong options, 3 the database did not "
-        "answer, 4 something to the recipient is not finished and was left, 130 interrupted."
+        "key go together. The workers do so once an hour by themselves, unless CHORES is off. "
+        "Works in short transactions, each deletion noted in purge_ledger: it can be stopped and repeated at any time, "
+        "beside the workers, too; the act is kept among the operations. With --recipient it deletes nothing, and "
+        "redacts all that is finished and went to one recipient, whoever sent it. Exit status: 0 done, 1 not "
+        "confirmed, 2 wrong options, 3 the database did not answer, 4 something to the recipient is not finished and "
+        "was left, 130 interrupted."
     )
     dry_run = False
     records = notifications = attempts = files = redacted = 0
@@ -50,7 +55,12 @@ class Command(OperatorsCommand):
         elif options["channel"] is not None or options["yes"]:
             raise CommandError("--channel and --yes need --recipient.", returncode=WRONG_USE)
         else:
-            self._purge()
+            try:
+                self._purge()
+            finally:
+                if not self.dry_run:
+                    self._note(options["actor"] or user())
+            self.stdout.write(self.so_far())
 
     def _purge(self) -> None:
         key_life: timedelta = settings.IDEMPOTENCY_KEY_TTL
@@ -70,7 +80,15 @@ class Command(OperatorsCommand):
                 for count in redact(older_than=timedelta(days=settings.REDACT_AFTER_DAYS), counting=self.dry_run):
                     self.redacted += count
                     progress.update(redacting, description=f"redacted ({self.redacted:,})")
-        self.stdout.write(self.so_far())
+
+    def _note(self, by: str) -> None:
+        """Keep the act, however it ends: what went until then is gone."""
+        went = {"notifications": self.notifications, "attempts": self.attempts, "keys": self.records}
+        subject = in_words("deleted", went | {"files": self.files})
+        if settings.REDACT_AFTER_DAYS:
+            subject += f"; {in_words('redacted', {'notifications': self.redacted})}"
+        touched = self.notifications + self.redacted
+        services.note("purge", actor=by, via=Operation.Via.COMMAND, subject=subject, touched=touched)
 
     def so_far(self) -> str:
         verb = "Would delete" if self.dry_run else "Deleted"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from django.core.management.base import CommandError
 from channels import masks
 from channels.registry import channels
 from notifications import operations, replay, services, walking
+from notifications.management.aftermath import Aftermath
 from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, moment, user
 from notifications.models import Attempt, Client, Notification, Operation
 from notifications.replay import Group
@@ -23,6 +23,9 @@ from notifications.selection import Selection
 from notifications.states import Status
 
 NOTHING_REPLAYED: Final = 1
+NOT_ALL_SENT: Final = 4
+AT_ONCE: Final = 0.1  # seconds' worth of --rate in one batch: it is never more ahead of its time
+LOOK_EVERY: Final = 1.0  # seconds, with --wait
 TOP: Final = 10  # destinations that a dry run names
 ANSWER_LIMIT: Final = 60  # characters of what a provider said
 
@@ -32,7 +35,8 @@ class Command(OperatorsCommand):
         "Returns failed notifications to pending, to be sent again at once; says how many of which before it asks. "
         "Every one is noted with the actor's name. Two runs at once double nothing. Exit status: 0 done (or would be, "
         "with --dry-run), 1 nothing to replay or not confirmed, 2 wrong options, 3 the database did not answer, "
-        "130 interrupted; after the last two, --resume goes on where it stopped."
+        "4 with --wait: not all were sent, 130 interrupted; after 3 and 130, and where it was killed, --resume goes on "
+        "where it stopped."
     )
     total = 0
     operation: Operation | None = None
@@ -62,6 +66,15 @@ class Command(OperatorsCommand):
             help="go on with a replay that was interrupted, the last or the one of this number: with those that were "
             "chosen then, behind the last that was done",
         )
+        parser.add_argument(
+            "--wait",
+            nargs="?",
+            type=_seconds,
+            const=float("inf"),
+            metavar="SECONDS",
+            help="stay until all that it replayed were sent or have failed again, so long at most, and say how many "
+            "of which; without SECONDS: as long as it takes",
+        )
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
@@ -70,10 +83,13 @@ class Command(OperatorsCommand):
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing was changed.")
             return
-        if not options["yes"]:
-            self._ask()
+        if not options["yes"] and not self.confirmed(f"Replay {self.total:,} notifications?"):
+            raise CommandError("Nothing was replayed.", returncode=NOTHING_REPLAYED)
         self.operation = begin()
-        self._replay(self.operation, rate=options["rate"] or self.operation.rate)
+        aftermath = Aftermath()
+        self._replay(self.operation, aftermath, rate=options["rate"] or self.operation.rate)
+        if options["wait"] is not None:
+            self._watch(aftermath, options["wait"])
 
     def so_far(self) -> str:
         if self.operation is None:
@@ -123,7 +139,7 @@ class Command(OperatorsCommand):
             f"Replay {found.pk} by {found.actor} ({found.subject}) was interrupted after "
             f"{found.touched:,} of {self.total:,}."
         )
-        return lambda: found
+        return partial(services.go_on_with, found, actor=options["actor"] or user())
 
     def _describe(self, chosen: Selection, groups: Sequence[Group]) -> None:
         since = f" since {chosen.since:%Y-%m-%d %H:%M:%S} UTC" if chosen.since else ""
@@ -167,25 +183,14 @@ class Command(OperatorsCommand):
         last = Attempt.objects.filter(notification=row).order_by("-number").values_list("detail", flat=True).first()
         return (last or "-")[:ANSWER_LIMIT]
 
-    def _ask(self) -> None:
-        if not sys.stdin.isatty():
-            raise CommandError(
-                "Cannot ask, because standard input is not a terminal: add --yes to replay without asking, "
-                "or --dry-run to only count.",
-                returncode=WRONG_USE,
-            )
-        self.stdout.write(f"Replay {self.total:,} notifications? [y/N] ", ending="")
-        self.stdout.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise CommandError("Nothing was replayed.", returncode=NOTHING_REPLAYED)
-
-    def _replay(self, operation: Operation, *, rate: float | None) -> None:
+    def _replay(self, operation: Operation, aftermath: Aftermath, *, rate: float | None) -> None:
         began, before = monotonic(), operation.touched + operation.left_alone
-        size = None if rate is None else max(1, min(operations.BATCH, int(rate)))
+        size = None if rate is None else max(1, int(rate * AT_ONCE))
         passed = before
         with self.progress() as progress:
             bar = progress.add_task("replaying", total=self.total, completed=before)
-            while operations.step(operation.pk, size=size):
+            while (batch := operations.step(operation.pk, size=size)) is not None:
+                aftermath.add(batch.touched)
                 operation.refresh_from_db()
                 passed = operation.touched + operation.left_alone
                 progress.update(bar, completed=passed)
@@ -203,6 +208,21 @@ class Command(OperatorsCommand):
             f"It took {seconds:.1f} s, {(passed - before) / max(seconds, 0.001):,.0f} a second. "
             f"Its number in the admin's operations is {operation.pk}."
         )
+
+    def _watch(self, aftermath: Aftermath, seconds: float) -> None:
+        """What becomes of those that this run has replayed. Raises: CommandError, where not all were sent."""
+        until, all_ = monotonic() + seconds, aftermath.waiting
+        with self.progress() as progress:
+            bar = progress.add_task("sending", total=all_)
+            while aftermath.waiting:
+                aftermath.look()
+                progress.update(bar, completed=all_ - aftermath.waiting)
+                if not aftermath.waiting or monotonic() >= until:
+                    break
+                sleep(max(0.0, min(LOOK_EVERY, until - monotonic())))
+        if not aftermath.well:
+            raise CommandError(f"Of these: {aftermath.in_words()}.", returncode=NOT_ALL_SENT)
+        self.stdout.write(f"Of these: {aftermath.in_words()}.")
 
 
 def _in_words(options: dict[str, Any]) -> str:
@@ -258,3 +278,13 @@ def _rate(text: str) -> float:
     if not 0.01 <= rate <= 1_000_000:
         raise ArgumentTypeError("must be from 0.01 to 1,000,000 per second")
     return rate
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 <= seconds <= 1_000_000:
+        raise ArgumentTypeError("must be from 0 to 1,000,000 seconds")
+    return seconds

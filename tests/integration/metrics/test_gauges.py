@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from notifications import metrics as counted
 from notifications.api import metrics
 from notifications.api.metrics import Standing
-from notifications.models import LaneState, Operation, Worker
+from notifications.models import Chore, LaneState, Operation, Worker
 from notifications.outbox import gauges
 from tests.factories import NotificationFactory
 
@@ -53,9 +53,14 @@ def test_the_gauges_say_how_things_stand(client: Browser) -> None:
     Operation.objects.create(actor="ann", via="admin", act="resend", state="running")
     Operation.objects.create(actor="ann", via="admin", act="resend", state="done")
 
+    for chore in ("purge", "redact"):  # without REDACT_AFTER_DAYS that is not done
+        Chore.objects.create(name=chore, last_at=now - timedelta(hours=3))
+
     found = scraped(client)
 
     assert found["notifier_database_up", ()] == 1
+    ages = {labels: value for (name, labels), value in found.items() if name == "notifier_chore_age_seconds"}
+    assert ages == {("purge",): pytest.approx(3 * 3600, abs=60)}, "what is switched off is not late"
     assert found["notifier_waiting", ("slack:ops",)] == 2
     assert found["notifier_oldest_waiting_seconds", ("slack:ops",)] >= 0
     attention = {labels: value for (name, labels), value in found.items() if name == "notifier_attention"}

@@ -31,6 +31,8 @@ from notifications.outbox.purge import purge
 from notifications.states import Outcome, Status
 from tests.integration.outbox import rows
 from tests.integration.outbox.second import Second
+from tests.integration.test_purge import _history as history
+from tests.plans.explained import explained
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -278,3 +280,62 @@ def test_what_webhooks_were_told_of_it_is_forgotten_too() -> None:
     assert rows.row(told[str(mine)].id).body == ""
     assert rows.row(told[str(other)].id).body != ""
     assert Listing.objects.count() == Notification.objects.count()
+
+
+# --- what it touches -------------------------------------------------------------------------------------
+
+# Each has one version more, an entry in each of the lists' indexes, a line less of each attempt and label.
+PAGES_A_ROW = 60
+BATCH = {"older_than": timedelta(0), "newest": UUID(int=2**128 - 1), "after": UUID(int=0)}
+EMPTY = {"label", "attachment_link", "straggler"}  # or nearly, here: any plan may read them whole
+
+
+def of_many_recipients() -> None:
+    """Fifty thousand, each to somebody else and under a correlation id of its own."""
+    history(50_000)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE notification SET recipient = id::text, correlation_id = id::text")
+        cursor.execute(
+            "UPDATE listing SET recipient = hashtextextended(id::text, client_id),"
+            " correlation = hashtextextended(id::text, client_id)"
+        )
+        cursor.execute("ANALYZE notification, listing")
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+def test_of_a_large_table_it_touches_its_batch(mode: str) -> None:
+    of_many_recipients()
+    redact.run(redact.BEGIN, {})
+    Straggler.objects.bulk_create(Straggler(id=UUID(int=n)) for n in range(1, 5 * redact.BATCH))
+    ids = [UUID(int=n) for n in range(1, redact.BATCH + 1)]
+
+    for sql, parameters in [
+        (redact.WALK, BATCH),
+        (redact.COUNT_WALK, BATCH),
+        (redact.CATCH_UP, BATCH),
+        (redact.COUNT_STRAGGLERS, BATCH),
+        (redact.FORGET, {"ids": ids}),
+    ]:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # As on a disk without heads; and with ten times the rows, as on any other.
+            cursor.execute("SET LOCAL random_page_cost = 1.1")
+            plan = explained(sql, parameters, mode=mode)
+
+        assert plan.read_whole <= EMPTY, plan
+        assert plan.rows <= 40 * redact.BATCH, plan
+        assert plan.pages <= 2 * PAGES_A_ROW * redact.BATCH, plan
+
+    Redaction.objects.update(through=UUID(int=50_000))
+    at_the_end = explained(redact.WALK, BATCH, mode=mode)
+    assert (at_the_end.rows <= 5, at_the_end.pages <= 50) == (True, True), at_the_end
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+def test_who_asks_to_be_forgotten_is_found_by_the_lists(mode: str) -> None:
+    of_many_recipients()
+
+    plan = explained(redact.OF_RECIPIENT, {"recipients": [str(UUID(int=5))], "channels": None}, mode=mode)
+
+    assert not plan.read_whole, plan
+    assert plan.rows <= 5, plan
+    assert plan.pages <= 50, plan
