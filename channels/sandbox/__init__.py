@@ -7,6 +7,7 @@ standard library alone; the servers themselves are in `channels.sandbox.server`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 # Any account is taken (see twilio.py for what is refused), but it must look like one.
@@ -60,3 +61,13 @@ def options(url: str, smtp_port: int, webhooks: Iterable[str]) -> dict[str, Mapp
             "base_url": base_url,
         },
     }
+
+
+def plays(options: Mapping[str, Any]) -> bool:
+    """Whether a backend with these options sends to a sandbox: by what is the sandbox's own, wherever it listens."""
+    places = [*options.get("webhooks", {}).values()]
+    return (
+        options.get("account_sid") == ACCOUNT_SID
+        or options.get("sender") == SENDER
+        or (bool(places) and all(WEBHOOKS in place for place in places))
+    )
