@@ -21,6 +21,8 @@ class Noted(StrEnum):
     RESUME = "resume"
     SUPPRESS = "suppress"
     ALLOW = "allow"  # taken from the suppression list
+    PURGE = "purge"
+    REDACT = "redact"  # what went to somebody who asked to be forgotten
     MAKE_CLIENT = "make client"
     CHANGE_CLIENT = "change client"
     MAKE_KEY = "make key"
