@@ -11,3 +11,8 @@ def recipient(address: str) -> str:
     if address.startswith("+") and len(address) > 7:
         return f"{address[:5]}{'•' * (len(address) - 7)}{address[-2:]}"
     return address
+
+
+def on_channel(channel: str, address: str, *, test: bool = False) -> str:
+    """One recipient as lists for many eyes name it: `sms +1415•••••71`, of a test `sms +1415•••••71 (test)`."""
+    return f"{channel} {recipient(address)}{' (test)' if test else ''}"

@@ -15,6 +15,11 @@ def _link(title: str, icon: str, page: str, permission: str = "") -> dict[str, A
     return link
 
 
+def _is_operations(request: Any) -> bool:
+    """Attempts have their address beneath that of the operations, as they have no list of their own in the admin."""
+    return "/operation/" in request.path and "/attempts/" not in request.path
+
+
 def _list(title: str, icon: str, model: str) -> dict[str, Any]:
     return _link(title, icon, f"notifications_{model}_changelist", f"notifications.view_{model}")
 
@@ -26,6 +31,7 @@ UNFOLD: Final[dict[str, Any]] = {
     "SITE_SYMBOL": "outbox",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("notifications/favicon.svg")}],
     "SITE_URL": "/",
+    "STYLES": [lambda _: static("notifications/admin.css")],
     "DASHBOARD_CALLBACK": "notifications.admin.dashboard.context",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
@@ -37,7 +43,7 @@ UNFOLD: Final[dict[str, Any]] = {
                     _link("Dashboard", "monitoring", "index"),
                     _list("Notifications", "mail", "notification"),
                     _link("Attempts", "history", "notifications_attempt_newest", "notifications.view_attempt"),
-                    _list("Operations", "rule", "operation"),
+                    {**_list("Operations", "rule", "operation"), "active": _is_operations},
                 ]
             },
             {

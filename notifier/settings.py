@@ -102,6 +102,7 @@ WSGI_APPLICATION = "notifier.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "notifications" / "templates"],  # before the theme's, whose words it has its own of
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

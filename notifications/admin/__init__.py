@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from notifications.admin import audit, clients, dashboard, lanes, notification, suppression, templates, webhooks
+from notifications.admin import audit, clients, dashboard, lanes, notification, people, suppression, templates, webhooks
 
-__all__ = ["audit", "clients", "dashboard", "lanes", "notification", "suppression", "templates", "webhooks"]
+__all__ = ["audit", "clients", "dashboard", "lanes", "notification", "people", "suppression", "templates", "webhooks"]
 
 admin.site.site_header = admin.site.site_title = "Notifier"
 admin.site.index_title = "Dashboard"

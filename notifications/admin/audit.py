@@ -18,6 +18,7 @@ from channels.registry import backends_of, channels
 from notifications import services
 from notifications.admin import attempts, finding
 from notifications.admin.base import Watched, label, moment, note
+from notifications.admin.paging import NewestFirst
 from notifications.models import Operation
 from notifications.states import Outcome
 
@@ -27,9 +28,11 @@ _COLOURS = {"asked": "pending", "running": "sending", "done": "sent", "stopped":
 
 @admin.register(Operation)
 class OperationAdmin(Watched[Operation]):
-    list_display = ["asked_at", "act", "subject", "actor", "progress", "how_far"]
+    list_display = ["asked_at", "act", "subject", "actor", "progress", "how_far", "detail"]
     list_display_links = ["asked_at"]
-    list_filter = ["state", "act", "via"]
+    list_filter = ["act", "actor", "state", "via"]
+    search_fields = ["subject"]
+    search_help_text = "A part of what it was done to."
     list_filter_sheet = True
     ordering = ["-id"]
     sortable_by = ()
@@ -39,6 +42,9 @@ class OperationAdmin(Watched[Operation]):
     change_list_template = "admin/notifications/operation/change_list.html"
     fields = ["act", "subject", "actor", "via", "asked_at", "how_far", "progress", "left_alone", "ended", "detail"]
     asked_at, ended = moment("at"), moment("finished_at")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NewestFirst]:
+        return NewestFirst
 
     @admin.display(description="state")
     def how_far(self, operation: Operation) -> SafeString:

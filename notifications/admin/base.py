@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_permission_codename
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+
+from notifications import services
+from notifications.models import Operation
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
@@ -40,6 +44,9 @@ class Watched(ModelAdmin[Row]):
         css = {"all": ["notifications/admin.css"]}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if any("\x00" in value for value in request.GET.values()):  # which Postgres knows nothing of
+            self.message_user(request, "Nothing was looked for: the address holds a NUL.", messages.ERROR)
+            return HttpResponseRedirect(request.path)
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -62,6 +69,32 @@ def note(request: HttpRequest, rows: Sequence[models.Model], message: str) -> No
     """Write what the user did to each row into the admin's own log."""
     if rows:
         LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)  # type: ignore[arg-type]
+
+
+def audited(
+    request: HttpRequest, act: str, subject: str, *, touched: int = 1, detail: str = "", form: UUID | None = None
+) -> bool:
+    """Keep who did what in the admin, for Operations; in the transaction of the act. False: as `services.note`."""
+    actor, via = request.user.get_username(), Operation.Via.ADMIN
+    return services.note(act, actor=actor, via=via, subject=subject, touched=touched, detail=detail, form=form)
+
+
+def named(rows: Sequence[str], things: str) -> str:
+    """One by its name, many by their number: what an act on them is noted of."""
+    return rows[0] if len(rows) == 1 else f"{len(rows):,} {things}"
+
+
+def changes(form: Any, *, unsaid: Collection[str] = ()) -> str:
+    """What a form has changed, for the audit: `rate_limit 10 → 20, is_active True → False`. `unsaid`: named alone."""
+    said = []
+    for name in form.changed_data:
+        before, after = form.initial.get(name), form.cleaned_data.get(name)
+        said.append(name if name in unsaid else f"{name} {_shown(before)} → {_shown(after)}")
+    return ", ".join(said)
+
+
+def _shown(value: object) -> str:
+    return "none" if value in (None, "") else str(value)
 
 
 def moment(field: str) -> Callable[[Any, models.Model], str]:

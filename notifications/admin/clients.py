@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from channels.registry import twins
 from notifications import credentials, services
-from notifications.admin.base import TEST, ModelAdmin, Watched, label, moment, note
+from notifications.admin.base import TEST, ModelAdmin, Watched, audited, changes, label, moment, named, note
 from notifications.admin.webhooks import listed
 from notifications.credentials import Scope
 from notifications.models import ApiKey, Client
@@ -35,12 +36,22 @@ class ClientAdmin(ModelAdmin[Client]):
     class Media:
         css = {"all": ["notifications/admin.css"]}
 
+    def get_fields(self, request: HttpRequest, obj: Client | None = None) -> Any:
+        return self.fields if obj else ["name", "is_active", "rate_limit"]
+
     def has_delete_permission(self, request: HttpRequest, obj: Client | None = None) -> bool:
         return False
 
     @admin.display(description="state")
     def state(self, client: Client) -> SafeString:
         return label("active") if client.is_active else label("inactive", "revoked")
+
+    def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        super().save_model(request, obj, form, change)
+        if not change:
+            audited(request, services.Noted.MAKE_CLIENT, obj.name)
+        elif form.changed_data:
+            audited(request, services.Noted.CHANGE_CLIENT, obj.name, detail=changes(form))
 
     @admin.display(description="webhooks")
     def webhooks(self, client: Client) -> SafeString:
@@ -108,9 +119,14 @@ class ApiKeyAdmin(Watched[ApiKey]):
 
     @admin.action(description="Revoke selected keys for good", permissions=["act"])
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
-        valid = list(rows.filter(revoked_at=None))
-        ApiKey.objects.filter(pk__in=[key.pk for key in valid], revoked_at=None).update(revoked_at=Now())
-        note(request, valid, "Revoked.")
+        with transaction.atomic():
+            # Locked: of two who do it at once the second finds none.
+            valid = list(rows.filter(revoked_at=None).select_related("client").select_for_update(of=("self",)))
+            ApiKey.objects.filter(pk__in=[key.pk for key in valid]).update(revoked_at=Now())
+            note(request, valid, "Revoked.")
+            if valid:
+                subject = named([f"{key} of {key.client.name}" for key in valid], "keys")
+                audited(request, services.Noted.REVOKE_KEY, subject, touched=len(valid))
         self.message_user(request, f"{len(valid)} keys were revoked.", messages.SUCCESS)
 
     # --- a new one ---------------------------------------------------------------------------------------
@@ -131,6 +147,7 @@ class ApiKeyAdmin(Watched[ApiKey]):
         )
         made = ApiKey.objects.get(digest=credentials.digest(text))
         obj.pk, obj.prefix, obj.created_at = made.pk, made.prefix, made.created_at
+        audited(request, services.Noted.MAKE_KEY, f"{made} of {made.client.name}", detail=made.grants)
         request.new_key = text  # type: ignore[attr-defined]
 
     def add_view(

@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 from channels.registry import channel_for, channel_row
 from notifications import services
 from notifications.admin import content, curl, finding
-from notifications.admin.base import TEST, Watched, label, moment, note
+from notifications.admin.base import TEST, Watched, audited, label, moment, note
 from notifications.admin.operations import (
     ACTS,
     AT_ONCE,
@@ -60,6 +60,7 @@ from notifications.walking import LOOK
 
 LOOK_FOR: Final = timedelta(seconds=5)  # each look is bounded; this is the belt for a database that is busy
 CONFIRMED: Final = "confirmed"
+NAMED: Final = 10  # lanes that the audit names; of more it has the count
 SUBJECT_LIMIT: Final = 500  # characters of an address that are kept as words
 
 
@@ -215,8 +216,10 @@ class NotificationAdmin(Watched[Notification]):
         with transaction.atomic():
             resumed = [LaneState(lane=lane) for lane in sorted(lanes) if services.resume_lane(lane, actor=actor)]
             note(request, resumed, "Resumed.")
-            for state in resumed:
-                services.note("resume", actor=actor, via=Operation.Via.ADMIN, subject=state.lane)
+            if resumed:
+                subject = ", ".join(state.lane for state in resumed[:NAMED])
+                subject += " …" if len(resumed) > NAMED else ""
+                audited(request, services.Noted.RESUME, subject, touched=len(resumed))
         named = ", ".join(state.lane for state in resumed)
         said = f"Resumed: {named}." if resumed else "None of these lanes was paused."
         self.message_user(request, said, messages.SUCCESS if resumed else messages.WARNING)

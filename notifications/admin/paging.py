@@ -44,6 +44,10 @@ class NewestFirst(ChangeList):
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return ["-id"]
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count  # else the theme says "1 result (Show all)" beside the title
+
 
 class Found(NewestFirst):
     """Notifications, page by page. What is shown is what `selection_of` says."""
@@ -67,7 +71,7 @@ class Found(NewestFirst):
         self.more = bool(self.found.older or self.found.newer)
         # One more than are shown, where there are more: then the actions offer all that match.
         self.result_count = len(self.found.rows) + self.more
-        self.full_result_count = self.result_count  # else the theme says both, beside the title
+        self.full_result_count = self.result_count  # as above
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False

@@ -10,10 +10,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from channels import masks
 from channels.registry import channels, open_channels
 from notifications import intake, services
-from notifications.admin.base import TEST, Watched, label, moment, note
+from notifications.admin.base import TEST, Watched, audited, label, moment, named, note
 from notifications.admin.paging import MOST, BoundedPaginator, NewestFirst
 from notifications.models import Suppression
 from notifications.outbox import suppress
@@ -21,9 +23,13 @@ from notifications.states import Reason
 
 
 class NewSuppressionForm(forms.ModelForm):  # type: ignore[type-arg]
-    channel = forms.ChoiceField(choices=lambda: [(name, name) for name in open_channels()])
-    recipient = forms.CharField(help_text="As requests have it: an address, a number, the name of a webhook.")
-    detail = forms.CharField(required=False, help_text="A line to remember it by.")
+    channel = forms.ChoiceField(
+        choices=lambda: [(name, name) for name in open_channels()], widget=UnfoldAdminSelectWidget
+    )
+    recipient = forms.CharField(
+        help_text="As requests have it: an address, a number, the name of a webhook.", widget=UnfoldAdminTextInputWidget
+    )
+    detail = forms.CharField(required=False, help_text="A line to remember it by.", widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = Suppression
@@ -95,7 +101,9 @@ class SuppressionAdmin(Watched[Suppression]):
         with transaction.atomic():
             gone = services.unsuppress_all(list(rows.order_by("-id")[:MOST]), actor=request.user.get_username())
             for row in gone:
-                note(request, [row], f"Taken from the list: {row.channel} {row.recipient} ({row.reason}).")
+                note(request, [row], f"Taken from the list: {_masked(row)} ({row.reason}).")
+            if gone:
+                audited(request, services.Noted.ALLOW, named(list(map(_masked, gone)), "recipients"), touched=len(gone))
         self.message_user(request, f"{len(gone):,} recipients were taken from the list.", messages.SUCCESS)
 
     # --- a new one ---------------------------------------------------------------------------------------
@@ -113,7 +121,7 @@ class SuppressionAdmin(Watched[Suppression]):
         return self.readonly_fields if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
-        services.suppress(
+        new = services.suppress(
             obj.channel,
             obj.recipient,
             reason=Reason(obj.reason),
@@ -121,7 +129,13 @@ class SuppressionAdmin(Watched[Suppression]):
             actor=request.user.get_username(),
             test=obj.test,
         )
+        if new:
+            audited(request, services.Noted.SUPPRESS, _masked(obj), detail=obj.reason)
         obj.pk = Suppression.objects.get(address=suppress.address(obj.channel, obj.recipient, test=obj.test)).pk
+
+
+def _masked(row: Suppression) -> str:
+    return masks.on_channel(row.channel, row.recipient, test=row.test)
 
 
 def _normal(channel: str, to: str) -> str:

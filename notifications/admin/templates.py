@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from channels.registry import open_channels
 from notifications import services
-from notifications.admin.base import ModelAdmin, label, moment, note
+from notifications.admin.base import ModelAdmin, audited, changes, label, moment, named, note
 from notifications.admin.template_forms import LABELS, VariablesForm, VersionForm, tell
 from notifications.models import Template, TemplateVersion
 
@@ -64,6 +64,23 @@ class TemplateAdmin(ModelAdmin[Template]):
     @admin.display(description="channels")
     def channels(self, template: Template) -> str:
         return ", ".join(sorted(template.bodies or {}))  # type: ignore[attr-defined]  # annotated
+
+    def save_model(self, request: HttpRequest, obj: Template, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        super().save_model(request, obj, form, change)
+        if not change:
+            audited(request, services.Noted.MAKE_TEMPLATE, obj.name)
+        elif form.changed_data:
+            audited(request, services.Noted.CHANGE_TEMPLATE, obj.name, detail=changes(form, unsaid=["description"]))
+
+    def delete_model(self, request: HttpRequest, obj: Template) -> None:
+        audited(request, services.Noted.DELETE_TEMPLATE, obj.name)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Template]) -> None:
+        names = list(queryset.order_by("name").values_list("name", flat=True))
+        with transaction.atomic():
+            super().delete_queryset(request, queryset)
+            audited(request, services.Noted.DELETE_TEMPLATE, named(names, "templates"), touched=len(names))
 
     def response_add(self, request: HttpRequest, obj: Template, post_url_continue: str | None = None) -> HttpResponse:
         """Go on to what it says: without, there is nothing to it."""
@@ -126,6 +143,7 @@ class TemplateAdmin(ModelAdmin[Template]):
                 created_by=request.user.get_username(),
             )
             note(request, [template], f"Made version {made.number}.")
+            audited(request, services.Noted.WRITE_VERSION, str(made), detail=values["note"])
         self.message_user(request, f"Version {made.number} was made, and is used from now on.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:notifications_template_change", args=[template.pk]))
 
@@ -152,6 +170,7 @@ class TemplateAdmin(ModelAdmin[Template]):
         with transaction.atomic():
             services.use_template_version(version)
             note(request, [template], f"Went to version {number}.")
+            audited(request, services.Noted.USE_VERSION, str(version))
         self.message_user(request, f"Version {number} is used from now on.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:notifications_template_change", args=[pk]))
 

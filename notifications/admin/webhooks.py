@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +14,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from notifications import services
-from notifications.admin.base import Watched, label, moment, note
+from notifications.admin.base import Watched, audited, label, moment, named, note
 from notifications.models import Client, WebhookEndpoint
 
 MASKED: Final = "whsec_•••"
@@ -78,7 +79,11 @@ class WebhookEndpointAdmin(Watched[WebhookEndpoint]):
         description="Deactivate: nothing more is told there until its client switches it on", permissions=["act"]
     )
     def deactivate(self, request: HttpRequest, rows: QuerySet[WebhookEndpoint]) -> None:
-        active = list(rows.filter(is_active=True))
-        services.switch_off_webhooks([webhook.pk for webhook in active], "an operator switched it off")
-        note(request, active, "Deactivated.")
+        with transaction.atomic():
+            active = list(rows.filter(is_active=True).select_related("client").select_for_update(of=("self",)))
+            services.switch_off_webhooks([webhook.pk for webhook in active], "an operator switched it off")
+            note(request, active, "Deactivated.")
+            if active:
+                subject = named([f"{address(each.url)} of {each.client.name}" for each in active], "webhooks")
+                audited(request, services.Noted.STOP_WEBHOOK, subject, touched=len(active))
         self.message_user(request, f"{len(active)} webhooks were deactivated.", messages.SUCCESS)

@@ -16,6 +16,8 @@ from django.db import InterfaceError, OperationalError
 from rich.console import Console
 from rich.progress import Progress
 
+from notifications import services
+from notifications.models import Operation
 from notifications.outbox.books import Waiting
 
 ACTOR_LIMIT: Final = 200  # characters
@@ -67,6 +69,11 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return f"uid {os.getuid()}"
+
+
+def audited(act: services.Noted, who: str, subject: str, *, touched: int = 1, detail: str = "") -> None:
+    """Keep who did what by a command; in the transaction of the act."""
+    services.note(act, actor=who, via=Operation.Via.COMMAND, subject=subject, touched=touched, detail=detail)
 
 
 class OperatorsCommand(BaseCommand):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -50,6 +52,12 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{beginning(self.prefix, test=self.is_test)}_…"
+
+    @property
+    def grants(self) -> str:
+        """What it is good for, in a line: `send, read until 2030-01-31 09:30 UTC`."""
+        until = f" until {self.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.expires_at else ""
+        return f"{', '.join(self.scopes)}{until}{' (test)' if self.is_test else ''}"
 
 
 class ClientQuota(models.Model):

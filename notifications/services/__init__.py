@@ -20,7 +20,7 @@ from notifications.services.changing import MOST_RESENT, cancel_own, reschedule_
 from notifications.services.errors import KeyInUse, KeyReused, Unavailable, WebhookConflict, WrongState
 from notifications.services.lanes import check_pause, pause_lane, resume_lane
 from notifications.services.operating import cancel, create_api_key, receive_report, release, reschedule, resend
-from notifications.services.operations import ask, go_on_with, note, resume_operation, stop_operation
+from notifications.services.operations import Noted, ask, go_on_with, note, resume_operation, stop_operation
 from notifications.services.redacting import forget, messages_to
 from notifications.services.storing import Accepted
 from notifications.services.suppressing import suppress, unsuppress, unsuppress_all
@@ -49,6 +49,7 @@ __all__ = [
     "KeyInUse",
     "KeyReused",
     "NoSandbox",
+    "Noted",
     "NotificationRequest",
     "Problem",
     "Refused",

@@ -61,6 +61,8 @@ def check_pause(lane: str, *, reason: str, until: datetime | None) -> list[Probl
 
 def _wrong_lane(lane: str) -> str:
     """Why it can be none: a name that is mistyped would pause nothing, and nobody would know."""
+    if not lane.isprintable():
+        return "must be one line of printable characters"
     mark = MARK if is_test(lane) else ""
     heads = twins_by_head() if is_test(lane) else by_head()
     head, colon, destination = lane.removeprefix(MARK).partition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from uuid import UUID
 
 import structlog
@@ -11,6 +12,30 @@ from notifications.models import Operation
 from notifications.selection import Selection
 
 log = structlog.get_logger(__name__)
+
+
+class Noted(StrEnum):
+    """What operators do that is not done to notifications: their words in the audit, the same wherever it is done."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    SUPPRESS = "suppress"
+    ALLOW = "allow"  # taken from the suppression list
+    PURGE = "purge"
+    REDACT = "redact"  # what went to somebody who asked to be forgotten
+    MAKE_CLIENT = "make client"
+    CHANGE_CLIENT = "change client"
+    MAKE_KEY = "make key"
+    REVOKE_KEY = "revoke key"
+    MAKE_TEMPLATE = "make template"
+    CHANGE_TEMPLATE = "change template"
+    DELETE_TEMPLATE = "delete template"
+    WRITE_VERSION = "write version"
+    USE_VERSION = "use version"
+    STOP_WEBHOOK = "stop webhook"
+    MAKE_ACCOUNT = "make account"  # of a user or a group
+    CHANGE_ACCOUNT = "change account"
+    DELETE_ACCOUNT = "delete account"
 
 
 def ask(
@@ -45,11 +70,34 @@ def ask(
     return Operation.objects.get_or_create(form=form, defaults=fields)[0]
 
 
-def note(act: str, *, actor: str, via: Operation.Via, subject: str, touched: int = 1, detail: str = "") -> Operation:
-    """Keep that something was done; in the caller's transaction, so that neither is there without the other."""
-    return Operation.objects.create(
-        act=act, actor=actor, via=via, subject=subject, touched=touched, detail=detail, finished_at=timezone.now()
-    )
+def note(
+    act: str,
+    *,
+    actor: str,
+    via: Operation.Via,
+    subject: str,
+    touched: int = 1,
+    detail: str = "",
+    form: UUID | None = None,
+) -> bool:
+    """Keep that something was done; in the caller's transaction, so that neither is there without the other.
+
+    `subject`: what it was done to, without secrets and with recipients masked. `form`: by which it is asked for; False
+    where that was noted before: whoever notes first and then acts does nothing more for a form that is sent twice.
+    """
+    fields = {
+        "act": act,
+        "actor": actor,
+        "via": via,
+        "subject": subject,
+        "touched": touched,
+        "detail": detail,
+        "finished_at": timezone.now(),
+    }
+    if form is None:
+        Operation.objects.create(**fields)
+        return True
+    return Operation.objects.get_or_create(form=form, defaults=fields)[1]
 
 
 def go_on_with(operation: Operation, *, actor: str) -> Operation:

@@ -14,7 +14,7 @@ from notifications.intake import Problem, Refused
 from notifications.models import Operation
 from notifications.outbox import redact
 from notifications.outbox.redact import Found
-from notifications.services.operations import note
+from notifications.services.operations import Noted, note
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ def forget(
     finally:
         masked = masks.recipient(recipient)
         subject = masked if channel is None else f"{channel} {masked}"
-        note("redact", actor=actor, via=via, subject=subject, touched=forgotten)
+        note(Noted.REDACT, actor=actor, via=via, subject=subject, touched=forgotten)
         log.warning("recipient.forgotten", recipient=masked, channel=channel, count=forgotten, actor=actor)
 
 

@@ -8,16 +8,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 
+from channels.sandbox.server import Sandbox
 from notifications.models import Event, Notification, Operation
 from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from tests.eventually import eventually
 from tests.integration.outbox.second import somebody_waits_for_us
-from tests.processes import Running, environment
+from tests.processes import Running, environment, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,3 +152,36 @@ def test_from_two_terminals_at_once_each_is_replayed_once() -> None:
     assert sorted(codes) in ([0, 0], [0, 1]), (codes, one.log, other.log)
     assert all_once()
     assert sum(Operation.objects.values_list("touched", flat=True)) == MANY
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("count", [10_000, 100_000])
+def test_of_many_it_takes_seconds_and_no_more_memory(count: int) -> None:
+    failed(count)
+    began = monotonic()
+
+    with replaying() as running:
+        _, status, used = os.wait4(running.popen.pid, 0)
+        took = monotonic() - began
+        running.popen.returncode = os.waitstatus_to_exitcode(status)
+        print(f"\n{count:,} replayed in {took:.1f} s, {count / took:,.0f} a second, {used.ru_maxrss / 1024:.0f} MiB")
+
+    assert running.popen.returncode == 0
+    assert replayed() == count
+    assert used.ru_maxrss < 160 * 1024  # KiB; a process that has only been started has about 100 MiB
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_many_all_have_arrived_when_it_says_so() -> None:
+    count = 10_000
+    failed(count)
+    with Sandbox() as sandbox:
+        url = sandbox.environment()["SLACK_WEB_HOOK_URL"]
+        with worker(threads=32, SLACK_WEBHOOKS=f"ops={url}"), replaying("--wait") as running:
+            began = monotonic()
+            assert running.wait(600) == 0, running.log
+            took = monotonic() - began
+            print(f"\n{count:,} replayed and sent in {took:.1f} s, {count / took:,.0f} a second\n{running.log}")
+        assert len(sandbox.mailbox.messages("slack")) == count

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from notifications.outbox.gauges import GAUGES
+from notifications.outbox.standing import LATELY, STANDING
 from notifications.outbox.tallies import ADD, SAMPLE
 from tests.plans import tables
 from tests.plans.explained import explained
@@ -30,6 +31,24 @@ def test_a_sample_reads_what_is_pending_by_its_index(stage: str, mode: str) -> N
     assert "notification_ready" in plan.indexes, plan
     assert not plan.read_whole - {"tally"}, plan
     assert plan.rows <= 2 * OPEN, plan
+
+
+@pytest.mark.parametrize("only", ["", "slack"], ids=["all", "one channel"])
+def test_how_lanes_stand_is_read_from_what_is_open_by_its_index(stage: str, mode: str, only: str) -> None:
+    parameters = {"known": ["slack:default", "sms", "email"], "search": "", "only": only, "most": 100}
+
+    plan = explained(STANDING, parameters, mode=mode)
+
+    assert plan.indexes <= {"notification_ready", "lane_state_pkey"}, plan
+    assert not plan.read_whole - {"lane_state"}, plan
+    assert plan.rows <= 2 * OPEN, plan
+
+
+def test_when_channels_sent_last_is_read_from_one_day(stage: str, mode: str) -> None:
+    plan = explained(LATELY, {}, mode=mode)
+
+    assert plan.indexes <= {"tally_pkey"}, plan
+    assert not plan.read_whole - {"tally"}, plan
 
 
 def test_tallies_are_added_without_reading_any(stage: str, mode: str) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from channels.registry import twins
 from notifications import credentials, services
 from notifications.credentials import Scope
-from notifications.management.operators import moment
+from notifications.management.operators import actor, audited, moment, user
 from notifications.models import ApiKey, Client
 
 
@@ -44,6 +44,7 @@ class Command(BaseCommand):
             metavar="PATH",
             help="keep the key in this file if it is valid; else write a new one there, readable by its owner alone",
         )
+        parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < len(options["client"]) <= 100:
@@ -54,33 +55,39 @@ class Command(BaseCommand):
             raise CommandError("--expires must be in the future.")
         if path is not None and (options["scope"] or expires_at or options["test"]):
             raise CommandError("The key of --ensure-from-file is live, allows everything and never expires.")
-        client, _ = Client.objects.get_or_create(name=options["client"])
-        scopes = [Scope(each) for each in options["scope"] or Scope]
-        make = partial(
-            services.create_api_key,
-            client,
-            name=options["name"],
-            scopes=scopes,
-            expires_at=expires_at,
-            test=options["test"],
-        )
         if options["test"] and not twins():
             # No refusal: `make run` gives its own programs an address that this command is not told.
             warning = "Here no sandbox is configured. Where SANDBOX_URL is not set this key is refused: 403."
             self.stderr.write(self.style.WARNING(warning))
         if path is None:
-            self.stdout.write(make())
-        elif not _valid(path, client):
-            _write_private(path, make())
+            self.stdout.write(_made(options))
+        elif not _valid(path, options["client"]):
+            _write_private(path, _made(options))
 
 
-def _valid(path: Path, client: Client) -> bool:
+def _made(options: dict[str, Any]) -> str:
+    """The new key's text."""
+    who = options["actor"] or user()
+    scopes = [Scope(each) for each in options["scope"] or Scope]
+    with transaction.atomic():
+        client, new = Client.objects.get_or_create(name=options["client"])
+        if new:
+            audited(services.Noted.MAKE_CLIENT, who, client.name)
+        text = services.create_api_key(
+            client, name=options["name"], scopes=scopes, expires_at=options["expires"], test=options["test"]
+        )
+        made = ApiKey.objects.get(digest=credentials.digest(text))
+        audited(services.Noted.MAKE_KEY, who, f"{made} of {client.name}", detail=made.grants)
+    return text
+
+
+def _valid(path: Path, client: str) -> bool:
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
         return False
     return ApiKey.objects.filter(
-        client=client, digest=credentials.digest(text), revoked_at=None, expires_at=None
+        client__name=client, digest=credentials.digest(text), revoked_at=None, expires_at=None
     ).exists()
 
 

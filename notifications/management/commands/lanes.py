@@ -6,11 +6,12 @@ from argparse import ArgumentParser
 from typing import Any, Final
 
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from channels.registry import channel_for
 from notifications import services
 from notifications.intake import Refused
-from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, due, kept, moment, user
+from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, audited, due, kept, moment, user
 from notifications.outbox import books
 
 NOTHING_RESUMED: Final = 1
@@ -50,20 +51,23 @@ class Command(OperatorsCommand):
     def _pause(self, lane: str, who: str, options: dict[str, Any]) -> None:
         if options["reason"] is None:
             raise CommandError("--pause needs a --reason.", returncode=WRONG_USE)
+        until = options["until"]
+        how_long = f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until else "until it is resumed"
         try:
-            services.pause_lane(lane, actor=who, reason=options["reason"], until=options["until"])
+            with transaction.atomic():
+                services.pause_lane(lane, actor=who, reason=options["reason"], until=until)
+                audited(services.Noted.PAUSE, who, lane, detail=f"{how_long}: {options['reason'].strip()}")
         except Refused as refused:
             said = {"lane": "--pause", "reason": "--reason", "until": "--until"}
             wrong = "; ".join(f"{said[problem.field]} {problem.detail}" for problem in refused.problems)
             raise CommandError(f"{wrong}.", returncode=WRONG_USE) from None
-        until = options["until"]
-        self.stdout.write(
-            f"{lane} is paused {f'until {until:%Y-%m-%d %H:%M:%S} UTC' if until else 'until it is resumed'}."
-        )
+        self.stdout.write(f"{lane} is paused {how_long}.")
 
     def _resume(self, lane: str, who: str) -> None:
-        if not services.resume_lane(lane, actor=who):
-            raise CommandError(f"{lane} is not paused.", returncode=NOTHING_RESUMED)
+        with transaction.atomic():
+            if not services.resume_lane(lane, actor=who):
+                raise CommandError(f"{lane} is not paused.", returncode=NOTHING_RESUMED)
+            audited(services.Noted.RESUME, who, lane)
         self.stdout.write(f"{lane} is resumed.")
 
     def _list(self) -> None:

@@ -13,8 +13,7 @@ from channels.registry import open_channels
 from notifications import services
 from notifications.chores import in_words
 from notifications.management.forgetting import forget
-from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, user
-from notifications.models import Operation
+from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, audited, user
 from notifications.outbox.purge import purge
 from notifications.outbox.redact import redact
 
@@ -88,7 +87,7 @@ class Command(OperatorsCommand):
         if settings.REDACT_AFTER_DAYS:
             subject += f"; {in_words('redacted', {'notifications': self.redacted})}"
         touched = self.notifications + self.redacted
-        services.note("purge", actor=by, via=Operation.Via.COMMAND, subject=subject, touched=touched)
+        audited(services.Noted.PURGE, by, subject, touched=touched)
 
     def so_far(self) -> str:
         verb = "Would delete" if self.dry_run else "Deleted"

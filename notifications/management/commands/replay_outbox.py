@@ -26,6 +26,7 @@ NOTHING_REPLAYED: Final = 1
 NOT_ALL_SENT: Final = 4
 AT_ONCE: Final = 0.1  # seconds' worth of --rate in one batch: it is never more ahead of its time
 LOOK_EVERY: Final = 1.0  # seconds, with --wait
+LOOK_REST: Final = 9.0  # times as long as a look took: of many it is no burden to those who send them
 TOP: Final = 10  # destinations that a dry run names
 ANSWER_LIMIT: Final = 60  # characters of what a provider said
 
@@ -215,11 +216,13 @@ class Command(OperatorsCommand):
         with self.progress() as progress:
             bar = progress.add_task("sending", total=all_)
             while aftermath.waiting:
+                began = monotonic()
                 aftermath.look()
+                ended = monotonic()
                 progress.update(bar, completed=all_ - aftermath.waiting)
-                if not aftermath.waiting or monotonic() >= until:
+                if not aftermath.waiting or ended >= until:
                     break
-                sleep(max(0.0, min(LOOK_EVERY, until - monotonic())))
+                sleep(min(max(LOOK_EVERY, LOOK_REST * (ended - began)), max(0.0, until - ended)))
         if not aftermath.well:
             raise CommandError(f"Of these: {aftermath.in_words()}.", returncode=NOT_ALL_SENT)
         self.stdout.write(f"Of these: {aftermath.in_words()}.")

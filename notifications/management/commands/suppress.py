@@ -6,10 +6,12 @@ from argparse import ArgumentParser
 from typing import Any, Final
 
 from django.core.management.base import CommandError
+from django.db import transaction
 
+from channels import masks
 from channels.registry import open_channels
 from notifications import services
-from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, user
+from notifications.management.operators import WRONG_USE, OperatorsCommand, actor, audited, user
 from notifications.models import Suppression
 from notifications.states import Reason
 
@@ -45,22 +47,21 @@ class Command(OperatorsCommand):
         elif channel is None:
             raise CommandError("--recipient needs --channel.", returncode=WRONG_USE)
         elif options["remove"]:
-            if not services.unsuppress(channel, to, actor=by, test=test):
-                raise CommandError("It is not on the list.", returncode=NOTHING_CHANGED)
+            with transaction.atomic():
+                if not services.unsuppress(channel, to, actor=by, test=test):
+                    raise CommandError("It is not on the list.", returncode=NOTHING_CHANGED)
+                audited(services.Noted.ALLOW, by, masks.on_channel(channel, to, test=test))
             self.stdout.write("Taken from the list: it can be sent to again.")
         else:
             self._suppress(channel, to, options, by)
 
     def _suppress(self, channel: str, to: str, options: dict[str, Any], by: str) -> None:
+        reason, test = Reason(options["reason"]), options["test"]
         try:
-            new = services.suppress(
-                channel,
-                to,
-                reason=Reason(options["reason"]),
-                detail=options["detail"],
-                actor=by,
-                test=options["test"],
-            )
+            with transaction.atomic():
+                new = services.suppress(channel, to, reason=reason, detail=options["detail"], actor=by, test=test)
+                if new:
+                    audited(services.Noted.SUPPRESS, by, masks.on_channel(channel, to, test=test), detail=reason.value)
         except services.Refused as error:
             said = {"to": "--recipient", "channel": "--channel"}
             problem = error.problems[0]

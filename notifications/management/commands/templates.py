@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandError
 from django.db import transaction
 
 from notifications import services
 from notifications.management import template_files
-from notifications.management.operators import OperatorsCommand
+from notifications.management.operators import OperatorsCommand, actor, audited, user
 from notifications.management.template_files import Unreadable
 from notifications.models import Template
+
+NAMED: Final = 10  # versions that the audit names; of more it has the count
 
 
 class Command(OperatorsCommand):
@@ -35,6 +37,7 @@ class Command(OperatorsCommand):
             help="read them from there, all or none; templates that are not there are left alone",
         )
         parser.add_argument("--note", default="Imported.", help="what is new, kept with each version that is made")
+        parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder: Path | None = options["folder"]
@@ -42,7 +45,7 @@ class Command(OperatorsCommand):
             if folder is None:
                 self._export(options["export"])
             else:
-                self._import(folder, options["note"])
+                self._import(folder, options["note"], options["actor"] or user())
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}.") from None
 
@@ -52,24 +55,30 @@ class Command(OperatorsCommand):
             template_files.write(folder, template.name, version.bodies, version.example, template.description)
             self.stdout.write(str(version))
 
-    def _import(self, folder: Path, note: str) -> None:
+    def _import(self, folder: Path, note: str, who: str) -> None:
         try:
             folders = [each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")]
             read = [template_files.read(each) for each in folders]
         except Unreadable as error:
             raise CommandError(f"{error} Nothing was imported.") from None
         with transaction.atomic():
-            told = [self._kept(each, note) for each in read]
+            found = [self._kept(each, note, who) for each in read]
+            if made := [version for version, changed in found if changed]:
+                few = ", ".join(made[:NAMED]) + (" …" if len(made) > NAMED else "")
+                audited(services.Noted.WRITE_VERSION, who, few, touched=len(made), detail=note)
+        told = [version if changed else f"{version} (unchanged)" for version, changed in found]
         for line in told:
             self.stdout.write(line)
 
-    def _kept(self, read: template_files.Read, note: str) -> str:
+    def _kept(self, read: template_files.Read, note: str, who: str) -> tuple[str, bool]:
+        """Its current version from now on, and whether that was made."""
         template, _ = Template.objects.get_or_create(name=read.name, defaults={"description": read.description})
         if template.description != read.description:
             Template.objects.filter(pk=template.pk).update(description=read.description)
+            audited(services.Noted.CHANGE_TEMPLATE, who, read.name, detail="description")
         current = template.versions.filter(number=template.current).first()
         if current and (current.bodies, current.example) == (services.normal_bodies(read.bodies), read.example):
-            return f"{current} (unchanged)"
+            return str(current), False
         try:
             made = services.add_template_version(
                 template, read.bodies, example=read.example, note=note, created_by="manage.py templates"
@@ -77,4 +86,4 @@ class Command(OperatorsCommand):
         except services.Refused as error:
             mended = "; ".join(f"{problem.field} {problem.detail}" for problem in error.problems)
             raise CommandError(f"{read.name}: {mended}. Nothing was imported.") from None
-        return str(made)
+        return str(made), True

@@ -33,3 +33,19 @@ def test_the_admin_is_closed_to_strangers(client: Browser) -> None:
     reach: Callable[[str], int] = lambda address: client.get(address).status_code  # noqa: E731
 
     assert [reach(address) for address in (LIST, KEYS, url(uuid4()))] == [302, 302, 302]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "lanestate/?q=%00",
+            "lanestate/add/?which=slack:%00",
+            "lanestate/resume/?which=%00",
+            "lanestate/a%00/change/",
+        ),
+        *("operation/?act=%00", "operation/?actor=%00", "suppression/?q=%00", "apikey/?client__id__exact=%00"),
+    ],
+)
+def test_an_address_that_means_nothing_is_no_fault_of_ours(browser: Browser, address: str) -> None:
+    assert browser.get(f"/admin/notifications/{address}", follow=True).status_code == 200

@@ -67,20 +67,6 @@ def test_a_twin_has_its_channels_backend_and_policy_and_none_of_its_options() ->
     assert vars(twin.backend)["_webhooks"] == {"ops": "http://127.0.0.1:8025/services/T00000000/B00000000/ops"}
 
 
-def test_a_channel_that_leads_to_the_sandbox_is_told_from_one_that_has_a_provider() -> None:
-    real = {
-        "slack": {"webhooks": {"ops": "https://hooks.slack.com/services/x"}},
-        "email": {"host": "smtp.example.com", "port": 465},
-        "sms": {"base_url": ""},
-    }
-    for name, own in PLAYED.items():
-        assert sandbox.is_place_of({**own, "username": "", "password": ""}, own)
-        assert not sandbox.is_place_of(real[name], own)
-        assert not sandbox.is_place_of(real[name], {})
-    mixed = {"webhooks": {"ops": "http://127.0.0.1:8025/services/a", "dev": "https://hooks.slack.com/services/x"}}
-    assert not sandbox.is_place_of(mixed, PLAYED["slack"])
-
-
 def test_a_twin_may_have_another_backend_where_the_sandbox_does_not_play_the_channels() -> None:
     entry = {**SETTINGS["text"], "backend": "channels.apprise.Apprise", "sandbox": PLAYED["sms"]}
     with override_settings(NOTIFIER_CHANNELS={"text": entry}):
