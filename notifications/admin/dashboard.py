@@ -94,7 +94,14 @@ def _chart(clocks: list[str], curves: list[tuple[str, str, Any]]) -> str:
         {
             "labels": clocks,
             "datasets": [
-                {"label": name, "borderColor": colour, "backgroundColor": colour, "data": points, "displayYAxis": True}
+                {
+                    "label": name,
+                    "borderColor": colour,
+                    "backgroundColor": colour,
+                    "data": points,
+                    "displayYAxis": True,
+                    "pointRadius": 1.5,
+                }
                 for name, colour, points in curves
             ],
         }
