@@ -24,7 +24,7 @@ _WAITS: Final = {
     Outcome.TRANSIENT: "to try again after a passing trouble",
     Outcome.RATE_LIMITED: "because the provider asked for patience",
     Outcome.IN_DOUBT: "to try again, as nobody knows whether it was sent",
-    Outcome.LOST: "to try again after its worker died",
+    Outcome.LOST: "to try again, having been taken back from its worker",  # dead, stopped, or an operator's release
     Outcome.RELEASED: "for another worker, having been given back unsent",
     Outcome.UNEXPECTED: "to try again after an error of our own",
 }

@@ -6,6 +6,8 @@ from enum import StrEnum
 from uuid import UUID
 
 import structlog
+from django.db.models import Case, TextField, Value, When
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from notifications.models import Operation
@@ -101,10 +103,16 @@ def note(
 
 
 def go_on_with(operation: Operation, *, actor: str) -> Operation:
-    """Keep who goes on with a command's act that was interrupted, whoever began it."""
+    """Keep who goes on with a command's act that was interrupted, whoever began it.
+
+    Added by the database: two may go on with it at once, and neither takes the other's name away.
+    """
     again = f"gone on with by {actor} at {timezone.now():%Y-%m-%d %H:%M:%S} UTC"
-    operation.detail = "; ".join(filter(None, [operation.detail, again]))
-    operation.save(update_fields=["detail"])
+    added = Case(
+        When(detail="", then=Value(again, TextField())), default=Concat("detail", Value(f"; {again}", TextField()))
+    )
+    Operation.objects.filter(pk=operation.pk).update(detail=added)
+    operation.refresh_from_db(fields=["detail"])
     log.warning("operation.gone_on_with", operation=operation.pk, by=actor)
     return operation
 

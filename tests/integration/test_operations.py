@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
 from django.test import Client as Browser
+from django.utils import timezone
 
 from notifications import operations, services
 from notifications.models import Attempt, Event, Notification, Operation
 from notifications.selection import Selection
 from notifications.states import Outcome, Status
+from notifications.timeline import timeline
 from tests.integration.outbox import rows
 from tests.integration.outbox.second import Second
 from tests.integration.staff import only_looking
@@ -184,6 +188,17 @@ def test_a_commands_replay_whose_terminal_is_gone_is_stopped_and_resumed_by_nobo
     assert not operations.step(left.pk)
 
 
+def test_of_two_who_go_on_with_a_replay_at_once_both_are_kept() -> None:
+    left = services.ask("resend", FAILED, actor="ada", via=Operation.Via.COMMAND, chosen=1, subject="these")
+    seen_by_each = [Operation.objects.get(pk=left.pk) for _ in range(2)]
+
+    for seen, who in zip(seen_by_each, ("bob", "eve"), strict=True):
+        services.go_on_with(seen, actor=who)
+
+    left.refresh_from_db()
+    assert re.fullmatch(r"gone on with by bob at .* UTC; gone on with by eve at .* UTC", left.detail)
+
+
 # --- release ---------------------------------------------------------------------------------------------
 
 
@@ -211,6 +226,20 @@ def test_one_that_was_begun_may_have_been_sent() -> None:
     assert [(event.kind, event.actor) for event in Event.objects.filter(notification_id=id_)] == [("released", "ada")]
     rows.recorded(rows.result(claim, Outcome.PERMANENT))
     assert rows.row(id_).status == Status.PENDING  # what the worker says comes too late
+
+
+def test_the_wait_after_a_release_is_not_laid_to_a_death() -> None:
+    id_ = rows.accepted()
+    rows.claimed(rows.worker())
+    services.release([id_], actor="ada")
+    Notification.objects.filter(pk=id_).update(due_at=timezone.now() + timedelta(minutes=1))
+
+    told = timeline(rows.row(id_))
+
+    assert [(entry.event, entry.by) for entry in told if entry.by == "ada"] == [("released", "ada")]
+    assert [entry.detail for entry in told if entry.event == "attempt"] == ["taken back by an operator"]
+    assert told[-1].detail == "to try again, having been taken back from its worker"
+    assert not [entry for entry in told if "died" in entry.detail]
 
 
 def test_nothing_else_is_released() -> None:

@@ -411,6 +411,18 @@ def test_whoever_does_not_wait_for_ever_is_told_what_still_waits() -> None:
     assert len(pending()) == 1
 
 
+def test_whoever_goes_on_and_waits_is_told_of_what_this_run_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(), failed(), failed()
+    monkeypatch.setattr(operations, "BATCH", 1)
+    selection = Selection(statuses=frozenset({Status.FAILED}))
+    interrupted = services.ask("resend", selection, actor="ada", via=Operation.Via.COMMAND, chosen=3, subject="all")
+    assert operations.step(interrupted.pk)
+
+    error = refused("--resume", "--yes", "--wait", "0")
+
+    assert str(error) == "Of the 2 that were replayed by this run: 2 still waiting."
+
+
 def test_nothing_that_matches_is_said_by_the_exit_status() -> None:
     expire(failed())
 

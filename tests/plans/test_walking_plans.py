@@ -6,6 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from notifications import operations, services
+from notifications.management.aftermath import Aftermath
+from notifications.models import Operation
 from notifications.selection import Selection
 from notifications.states import Status
 from notifications.walking import LOOK, walk
@@ -59,3 +62,38 @@ def test_a_stretch_looks_at_a_bounded_part_of_one_index(stage: str, name: str, n
         assert plan.indexes <= indexes, plan
         assert not plan.read_whole, plan
         assert plan.rows <= 3 * LOOK, plan
+
+
+def test_what_became_of_many_is_looked_up_by_their_ids_alone(stage: str) -> None:
+    aftermath = Aftermath()
+    aftermath.add([id_of(number) for number in range(1, 5_001)])
+
+    with CaptureQueriesContext(connection) as asked:
+        aftermath.look()
+
+    looks = [query["sql"] for query in asked.captured_queries if query["sql"].startswith("SELECT")]
+    assert len(looks) == 5
+    for sql in looks:
+        plan = explained(sql, {}, mode="custom")
+        assert plan.indexes == {"notification_pkey"}, plan
+        assert not plan.read_whole, plan
+        assert plan.rows <= 1_000, plan
+
+
+def test_the_next_act_is_found_past_any_number_of_those_that_are_done() -> None:
+    Operation.objects.bulk_create(
+        Operation(act="resend", actor="ada", via=via, subject="these") for via in ("admin", "command") * 2_500
+    )
+    left = services.ask("resend", FAILED, actor="ada", via=Operation.Via.COMMAND, chosen=0, subject="these")
+    services.ask("resend", FAILED, actor="ada", via=Operation.Via.ADMIN, chosen=0, subject="these")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE operation")
+
+    for own in (None, left.pk):
+        with CaptureQueriesContext(connection) as asked:
+            assert operations.step(own) is not None
+        (sql,) = [query["sql"] for query in asked.captured_queries if "SKIP LOCKED" in query["sql"]][:1]
+        plan = explained(sql, {}, mode="custom")
+        assert plan.indexes <= {"operation_unfinished", "operation_pkey"}, plan
+        assert not plan.read_whole, plan
+        assert plan.rows <= 2, plan

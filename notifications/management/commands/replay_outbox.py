@@ -35,7 +35,8 @@ class Command(OperatorsCommand):
     help = (
         "Returns failed notifications to pending, to be sent again at once; says how many of which before it asks. "
         "Every one is noted with the actor's name. Two runs at once double nothing. Exit status: 0 done (or would be, "
-        "with --dry-run), 1 nothing to replay or not confirmed, 2 wrong options, 3 the database did not answer, "
+        "with --dry-run), 1 nothing to replay, not confirmed, or somebody else goes on with it, 2 wrong options, "
+        "3 the database did not answer, "
         "4 with --wait: not all were sent, 130 interrupted; after 3 and 130, and where it was killed, --resume goes on "
         "where it stopped."
     )
@@ -77,7 +78,12 @@ class Command(OperatorsCommand):
             "of which; without SECONDS: as long as it takes",
         )
         parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--actor", type=actor, help="who is doing this (default: your name on this machine)")
+        parser.add_argument(
+            "--actor",
+            type=actor,
+            help="who is doing this (default: your name on this machine); with --resume it is kept with the replay, "
+            "whose notifications stay noted with who began it",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         begin = self._chosen(options) if options["resume"] is None else self._interrupted(options)
@@ -90,7 +96,7 @@ class Command(OperatorsCommand):
         aftermath = Aftermath()
         self._replay(self.operation, aftermath, rate=options["rate"] or self.operation.rate)
         if options["wait"] is not None:
-            self._watch(aftermath, options["wait"])
+            self._watch(self.operation, aftermath, options["wait"])
 
     def so_far(self) -> str:
         if self.operation is None:
@@ -210,9 +216,11 @@ class Command(OperatorsCommand):
             f"Its number in the admin's operations is {operation.pk}."
         )
 
-    def _watch(self, aftermath: Aftermath, seconds: float) -> None:
+    def _watch(self, operation: Operation, aftermath: Aftermath, seconds: float) -> None:
         """What becomes of those that this run has replayed. Raises: CommandError, where not all were sent."""
         until, all_ = monotonic() + seconds, aftermath.waiting
+        # What was replayed before an interruption, or by somebody else meanwhile, is not known here.
+        which = "these" if all_ == operation.touched else f"the {all_:,} that were replayed by this run"
         with self.progress() as progress:
             bar = progress.add_task("sending", total=all_)
             while aftermath.waiting:
@@ -224,8 +232,8 @@ class Command(OperatorsCommand):
                     break
                 sleep(min(max(LOOK_EVERY, LOOK_REST * (ended - began)), max(0.0, until - ended)))
         if not aftermath.well:
-            raise CommandError(f"Of these: {aftermath.in_words()}.", returncode=NOT_ALL_SENT)
-        self.stdout.write(f"Of these: {aftermath.in_words()}.")
+            raise CommandError(f"Of {which}: {aftermath.in_words()}.", returncode=NOT_ALL_SENT)
+        self.stdout.write(f"Of {which}: {aftermath.in_words()}.")
 
 
 def _in_words(options: dict[str, Any]) -> str:
