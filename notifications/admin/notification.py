@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,8 +13,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,10 +21,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from channels.registry import channel_for, channel_row
+from channels.registry import channel_for
 from notifications import services
-from notifications.admin import content, curl, finding
-from notifications.admin.base import TEST, Watched, audited, label, moment, note
+from notifications.admin import content, curl, finding, to_lanes
+from notifications.admin.base import TEST, Watched, label, moment
 from notifications.admin.operations import (
     ACTS,
     AT_ONCE,
@@ -50,7 +50,7 @@ from notifications.admin.paging import (
     StatusFilter,
 )
 from notifications.admin.story import lines
-from notifications.models import LaneState, Notification, Operation
+from notifications.models import Notification, Operation
 from notifications.outbox.patience import TookTooLong, at_most
 from notifications.outbox.suppressed import is_suppressed
 from notifications.selection import Selection
@@ -60,12 +60,7 @@ from notifications.walking import LOOK
 
 LOOK_FOR: Final = timedelta(seconds=5)  # each look is bounded; this is the belt for a database that is busy
 CONFIRMED: Final = "confirmed"
-NAMED: Final = 10  # lanes that the audit names; of more it has the count
 SUBJECT_LIMIT: Final = 500  # characters of an address that are kept as words
-
-
-def _pausing() -> str:
-    return reverse("admin:notifications_lanestate_add")
 
 
 @admin.register(Notification)
@@ -185,44 +180,23 @@ class NotificationAdmin(Watched[Notification]):
 
     @admin.action(description="Pause the lane of selected", permissions=["lanes"])
     def pause_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
-        chosen = self._lanes(request, rows)
-        if chosen is None:
+        return self._to_lane(to_lanes.pausing, request, rows)
+
+    @admin.action(description="Resume the lane of selected", permissions=["lanes"])
+    def resume_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> HttpResponse | None:
+        return self._to_lane(to_lanes.resuming, request, rows)
+
+    def _to_lane(
+        self,
+        page: Callable[[HttpRequest, QuerySet[Notification]], str],
+        request: HttpRequest,
+        rows: QuerySet[Notification],
+    ) -> HttpResponse | None:
+        try:
+            return HttpResponseRedirect(page(request, rows))
+        except to_lanes.Unclear as error:
+            self.message_user(request, str(error), messages.WARNING)
             return None
-        named, channels = chosen
-        which = named if len(named) == 1 else channels
-        if len(which) == 1:
-            return HttpResponseRedirect(f"{_pausing()}?{urlencode({'which': next(iter(which))})}")
-        advice = f"One at a time: these are of {', '.join(sorted(which))}. Select those of one channel."
-        self.message_user(request, advice, messages.WARNING)
-        return None
-
-    @admin.action(description="Resume the lanes of selected", permissions=["lanes"])
-    def resume_selected(self, request: HttpRequest, rows: QuerySet[Notification]) -> None:
-        chosen = self._lanes(request, rows)
-        if chosen is not None:
-            self._resume(request, chosen[0] | chosen[1])
-
-    def _lanes(self, request: HttpRequest, rows: QuerySet[Notification]) -> tuple[set[str], set[str]] | None:
-        """Lanes, and the channels that hold them."""
-        if request.POST.get("select_across") == "1":
-            advice = "Select them one by one: a lane is paused for all that is in it anyway."
-            self.message_user(request, advice, messages.WARNING)
-            return None
-        lanes = set(rows.order_by().values_list("lane", flat=True))
-        return lanes, set(map(channel_row, lanes))
-
-    def _resume(self, request: HttpRequest, lanes: set[str]) -> None:
-        actor = request.user.get_username()
-        with transaction.atomic():
-            resumed = [LaneState(lane=lane) for lane in sorted(lanes) if services.resume_lane(lane, actor=actor)]
-            note(request, resumed, "Resumed.")
-            if resumed:
-                subject = ", ".join(state.lane for state in resumed[:NAMED])
-                subject += " …" if len(resumed) > NAMED else ""
-                audited(request, services.Noted.RESUME, subject, touched=len(resumed))
-        named = ", ".join(state.lane for state in resumed)
-        said = f"Resumed: {named}." if resumed else "None of these lanes was paused."
-        self.message_user(request, said, messages.SUCCESS if resumed else messages.WARNING)
 
     def has_lanes_permission(self, request: HttpRequest) -> bool:
         """For actions on lanes."""
@@ -275,28 +249,12 @@ class NotificationAdmin(Watched[Notification]):
             )
             for operation in ACTS
         ]
-        resume = path(
-            "<path:object_id>/resume-lane/",
-            self.admin_site.admin_view(self._resume_lane),
-            name="notifications_notification_resume",
-        )
         file = path(
             "<path:object_id>/attachments/<str:digest>/",
             self.admin_site.admin_view(self._attachment),
             name="notifications_notification_attachment",
         )
-        return [*acts, resume, file, *super().get_urls()]
-
-    def _resume_lane(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not (self.has_lanes_permission(request) and self.has_view_permission(request)):
-            raise PermissionDenied
-        notification = self.get_object(request, unquote(object_id))
-        if notification is None:
-            raise Http404
-        self._resume(request, {notification.lane, channel_row(notification.lane)})
-        return HttpResponseRedirect(reverse("admin:notifications_notification_change", args=[notification.id]))
+        return [*acts, file, *super().get_urls()]
 
     def _attachment(self, request: HttpRequest, object_id: str, digest: str) -> HttpResponse:
         notification = self.get_object(request, unquote(object_id))
@@ -382,14 +340,7 @@ class NotificationAdmin(Watched[Notification]):
                 "curl": curl.command(notification, request.build_absolute_uri("/").rstrip("/")),
                 "related": self._related(notification),
                 "acts_on_lanes": self.has_lanes_permission(request),
-                "standing": LaneState.objects.filter(
-                    Q(stopped_until__gt=timezone.now()) | ~Q(reason=""),
-                    lane__in={notification.lane, channel_row(notification.lane)},
-                ).exists(),
-                "pauses": [
-                    (f"Pause {which}", f"{_pausing()}?{urlencode({'which': which})}")
-                    for which in dict.fromkeys([notification.lane, channel_row(notification.lane)])
-                ],
+                "lane_links": list(to_lanes.links(notification)),
                 "operations": [
                     operation
                     for operation in ACTS

@@ -18,10 +18,9 @@ from django.utils import timezone
 
 from channels.contract import Progress
 from notifications.models import Attachment, LaneState, Notification, Worker
-from notifications.models import Operation as OperationRow
 from notifications.outbox import lanes, operate, receipts
 from notifications.states import Outcome
-from tests.integration.admin.pages import LIST, chosen, ended, shown, url
+from tests.integration.admin.pages import LIST, chosen, ended, shown, url, words
 from tests.integration.outbox import rows
 from tests.integration.staff import only_looking
 
@@ -115,19 +114,51 @@ def test_a_redacted_one_says_so_and_is_not_resent(browser: Browser) -> None:
     assert "/resend/" not in answer
 
 
-def test_lanes_are_paused_and_resumed_from_a_notification(browser: Browser) -> None:
+def test_its_lane_and_its_channel_are_paused_and_resumed_from_its_page(browser: Browser) -> None:
     id_ = rows.accepted()
-    lanes.pause("slack:ops", timedelta(minutes=5), "429")
     answer = shown(browser, url(id_))
     assert "lanestate/add/?which=slack%3Aops" in answer
+    assert 'lanestate/add/?which=slack"' in answer
+    assert "lanestate/resume/" not in answer
 
-    browser.post(f"{LIST}{id_}/resume-lane/")
+    lanes.pause("slack:ops", timedelta(minutes=5), "429")
+    answer = shown(browser, url(id_))
+    assert "lanestate/resume/?which=slack%3Aops" in answer
+    assert 'lanestate/resume/?which=slack"' not in answer
 
-    assert not LaneState.objects.exists()
-    assert OperationRow.objects.get().subject == "slack:ops"
-    pausing_ = browser.post(LIST, chosen(id_, action="pause_selected"))
-    assert pausing_.headers["Location"].endswith("lanestate/add/?which=slack%3Aops")
-    assert only_looking().post(f"{LIST}{id_}/resume-lane/").status_code == 403
+
+@pytest.mark.parametrize(
+    ("action", "page"), [("pause_selected", "lanestate/add/"), ("resume_selected", "lanestate/resume/")]
+)
+def test_many_lead_to_the_page_that_asks_about_their_lane(browser: Browser, action: str, page: str) -> None:
+    ids = [rows.accepted(), rows.accepted()]
+    lanes.pause("slack:ops", timedelta(minutes=5), "429")
+
+    answer = browser.post(LIST, chosen(*ids, action=action))
+    assert answer.headers["Location"].endswith(f"{page}?which=slack%3Aops")
+    across = {**chosen(*ids, action=action), "select_across": "1"}
+    assert browser.post(f"{LIST}?channel=slack", across).headers["Location"].endswith(f"{page}?which=slack")
+    assert words(browser.post(LIST, across))[0].startswith("Narrow the list to one channel")
+    assert LaneState.objects.filter(lane="slack:ops").exists(), "nothing was done before it was asked"
+
+
+def test_lanes_of_many_channels_are_paused_and_resumed_one_by_one(browser: Browser) -> None:
+    ids = [rows.accepted(), rows.accepted(lane="sms", recipient="+14155552671")]
+
+    assert words(browser.post(LIST, chosen(*ids, action="resume_selected"))) == ["None of these lanes is paused."]
+    lanes.pause("slack:ops", timedelta(minutes=5), "429")
+    lanes.pause("sms", timedelta(minutes=5), "429")
+    for action in ("pause_selected", "resume_selected"):
+        assert words(browser.post(LIST, chosen(*ids, action=action)))[-1].startswith("One at a time: ")
+
+
+def test_who_may_not_act_on_lanes_is_led_nowhere(operator: User) -> None:
+    id_ = rows.accepted()
+    looking = only_looking()
+
+    assert "lanestate/add/" not in shown(looking, url(id_))
+    answer = looking.post(LIST, chosen(id_, action="pause_selected"))
+    assert "lanestate" not in answer.headers.get("Location", "")
 
 
 def test_one_is_shown_with_its_message_escaped(browser: Browser) -> None:
