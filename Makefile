@@ -15,7 +15,7 @@ PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [
 
 # Half of the suite: what keeps a processor busy, and waits for little.
 BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
-	tests/integration/outbox tests/integration/tracing tests/plans tests/model tests/browser
+	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \

@@ -75,7 +75,7 @@ def service_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
                 id="notifier.E003",
             )
         )
-    if redact_after := timedelta(days=settings.REDACT_AFTER_DAYS):
+    if redact_after := timedelta(days=getattr(settings, "REDACT_AFTER_DAYS", 0)):
         found += _redaction_settings(redact_after, ttl)
     if (needed := _channels_with_threads()) > settings.WORKER_THREADS:
         found.append(

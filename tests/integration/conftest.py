@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,14 @@ def slack(settings: Settings) -> None:
     known = settings.NOTIFIER_CHANNELS
     webhooks = {"default": "https://hooks.slack.com/services/x"}
     settings.NOTIFIER_CHANNELS = {**known, "slack": {**known["slack"], "webhooks": webhooks}}
+
+
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """As a terminal's programs do, and what they start; what a shell runs in the background is told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from notifications import metrics as counted
-from notifications.models import Worker
+from notifications.models import Chore, Worker
 from notifications.outbox import lanes
 from tests.factories import NotificationFactory
 from tests.unit.test_watching import EXPORTED, HISTOGRAMS
@@ -39,6 +39,7 @@ def test_how_things_stand_has_these_names_and_labels() -> None:
     NotificationFactory(channel="sms", due_at=timezone.now() - timedelta(hours=1))
     NotificationFactory(channel="sms", status="failed")
     Worker.objects.create(host="a", pid=1, started_at=timezone.now())
+    Chore.objects.create(name="purge")
     lanes.stop("sms", until=None, by="ann", reason="moving house")
 
     scraped = HttpClient().get("/metrics").content.decode()

@@ -472,14 +472,6 @@ def test_anything_else_on_a_terminal_does_not(keyboard: int, word: str) -> None:
     assert pending() == set()
 
 
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    """As a terminal's programs do; what a shell runs in the background is told to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_ends_it_and_says_how_far_it_came() -> None:
     for _ in range(5):

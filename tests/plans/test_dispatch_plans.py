@@ -231,6 +231,8 @@ def taking_back(*, keys: bool) -> dict[str, object]:
         "ids": None,
         "attempts": None,
         "detail": "",
+        "by": None,
+        "note": None,
         "heads": ["email", "slack", "sms"],
         "backends": ["smtp", "slack_webhook", "twilio_sms"],
         "holds": [False, False, True],

@@ -39,7 +39,9 @@ def test_how_lanes_stand_is_read_from_what_is_open_by_its_index(stage: str, mode
 
     plan = explained(STANDING, parameters, mode=mode)
 
-    assert plan.indexes <= {"notification_ready", "lane_state_pkey"}, plan
+    # A small table, by either of its two.
+    of_lanes = {index for index in plan.indexes if index.startswith("lane_state_")}
+    assert plan.indexes - of_lanes <= {"notification_ready"}, plan
     assert not plan.read_whole - {"lane_state"}, plan
     assert plan.rows <= 2 * OPEN, plan
 
