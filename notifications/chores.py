@@ -17,8 +17,8 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
+from notifications.beside import AWAY, Beside
 from notifications.lease import Lease
 from notifications.outbox import chores
 from notifications.outbox.purge import purge
@@ -27,8 +27,6 @@ from notifications.outbox.statement import give_back
 
 EVERY: Final = timedelta(hours=1)  # little at a time: what has come of age since takes seconds
 LOOK_EVERY: Final = 60.0  # seconds: what is late by a minute of an hour is late for nobody
-LAST_STEP: Final = 2.0  # seconds: steps take milliseconds; after a longer one its chore falls to another worker
-AWAY: Final = (OperationalError, InterfaceError)  # what the database raises that is no fault of a statement
 KINDS: Final = ("notifications", "attempts", "keys", "files")  # what is counted, in the order in which it is told
 
 log = structlog.get_logger(__name__)
@@ -69,46 +67,26 @@ def _redact() -> Iterator[Mapping[str, int]]:
         yield {"notifications": count}
 
 
-class Housekeeper:
-    """The thread of a worker process that does them: beside the relay, whose looks must not wait for a step."""
+class Housekeeper(Beside):
+    """Does them, each where it is due and nobody else does."""
+
+    name, retried, unexpected = "chores", "chore.retried", "chore.unexpected"
+    last_turn = 2.0  # seconds: steps take milliseconds; after a longer one its chore falls to another worker
 
     def __init__(self, lease: Lease, stopping: threading.Event) -> None:
-        """`stopping`: the first word of SIGTERM, after which it begins no step."""
+        super().__init__(stopping)
         self._lease = lease
-        self._stopping = stopping
-        self._asked = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    def _patience(self) -> float:
+        return LOOK_EVERY
 
-    def wake(self) -> None:
-        """This worker has a lease, or another lost its own, and what it had in hands."""
-        self._asked.set()
-
-    def stop(self) -> None:
-        """After the step that it is in."""
-        self._stopping.set()
-        self._asked.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=LAST_STEP)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._asked.wait(LOOK_EVERY)
-            self._asked.clear()
-            for name, chore in wanted().items():
-                worker_id = self._lease.worker_id
-                if worker_id is None or self._stopping.is_set():
-                    break
-                try:
-                    self._look_after(name, chore, worker_id)
-                except AWAY as error:
-                    log.warning("chore.retried", chore=name, error=type(error).__name__)  # by the next look
-                except Exception:
-                    log.exception("chore.unexpected", chore=name)  # our bug
-                finally:
-                    give_back()
+    def _turn(self) -> None:
+        for name, chore in wanted().items():
+            worker_id = self._lease.worker_id
+            if worker_id is None or self._stopping.is_set():
+                return
+            structlog.contextvars.bind_contextvars(chore=name)  # every line of this thread is of one
+            self._look_after(name, chore, worker_id)
 
     def _look_after(self, name: str, chore: Chore, worker_id: UUID) -> None:
         """Do it, where it is due and nobody else does. What it trips over is seen in the admin, too, and is tried again
@@ -133,7 +111,7 @@ class Housekeeper:
             if counts is None:
                 result = in_words(chore.verb, done)
                 if chores.end(name, worker=worker_id, result=result):
-                    log.info("chore.done", chore=name, result=result, seconds=round(monotonic() - began, 1))
+                    log.info("chore.done", result=result, seconds=round(monotonic() - began, 1))
                 return
             done.update(counts)
             news = any(counts.values())
@@ -142,6 +120,6 @@ class Housekeeper:
             if self._stopping.wait(monotonic() - step_began):
                 chores.hold(name, worker=worker_id, done=done)
                 chores.lay_down(name, worker=worker_id)
-                log.info("chore.laid_down", chore=name, so_far=in_words(chore.verb, done))
+                log.info("chore.laid_down", so_far=in_words(chore.verb, done))
                 return
-        log.warning("chore.lost", chore=name, so_far=in_words(chore.verb, done))
+        log.warning("chore.lost", so_far=in_words(chore.verb, done))

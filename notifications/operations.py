@@ -6,18 +6,17 @@ loses nothing, and two that take turns, or stop in the middle, do each notificat
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 import structlog
-from django.db import Error as DatabaseError
 from django.db import transaction
 from django.utils import timezone
 
 from notifications import services
+from notifications.beside import Beside
 from notifications.models import Operation
 from notifications.outbox.statement import give_back
 from notifications.replay import replayable
@@ -27,7 +26,6 @@ from notifications.walking import walk
 
 BATCH: Final = 500  # notifications in one transaction: row locks for tens of milliseconds
 PATIENCE: Final = 30.0  # seconds without a word, after which it looks by itself
-AFTER_TROUBLE: Final = 1.0  # seconds, when the database did not answer
 
 log = structlog.get_logger(__name__)
 
@@ -112,40 +110,15 @@ def _end(operation: Operation, state: Operation.State) -> None:
     )
 
 
-class Operator:
-    """The thread of a worker process that does them: beside the relay, whose looks must not wait for a batch."""
+class Operator(Beside):
+    """Does them, a batch at a time."""
 
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="operations", daemon=True)
+    name, retried, unexpected = "operations", "operation.retried", "operation.unexpected"
+    last_turn = 5.0  # seconds: a batch takes some hundred milliseconds
 
-    def start(self) -> None:
-        self._thread.start()
+    def _patience(self) -> float:
+        return PATIENCE
 
-    def wake(self) -> None:
-        """There is something to do."""
-        self._asked.set()
-
-    def stop(self) -> None:
-        """After the batch that it is in."""
-        self._stop.set()
-        self._asked.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._asked.wait(PATIENCE)
-            self._asked.clear()
-            try:
-                while not self._stop.is_set() and step() is not None:
-                    give_back()
-            except DatabaseError as error:
-                log.warning("operation.retried", error=type(error).__name__)
-                self._stop.wait(AFTER_TROUBLE)
-            except Exception:
-                log.exception("operation.unexpected")  # our bug; the next word from the relay tries again
-                self._stop.wait(AFTER_TROUBLE)
-            finally:
-                give_back()
+    def _turn(self) -> None:
+        while not self._stopping.is_set() and step() is not None:
+            give_back()
