@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Beside(ABC):
-    """Takes a turn when it is woken, and after some patience by itself."""
+    """Takes a turn at once, when it is woken, and after some patience by itself."""
 
     name: ClassVar[str]
     retried: ClassVar[str]  # the events that it logs: the database was away;
@@ -55,7 +55,6 @@ class Beside(ABC):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._asked.wait(self._patience())
             self._asked.clear()
             try:
                 self._turn()
@@ -67,3 +66,4 @@ class Beside(ABC):
                 self._stopping.wait(AFTER_TROUBLE)
             finally:
                 give_back()
+            self._asked.wait(self._patience())

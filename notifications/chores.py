@@ -26,6 +26,7 @@ from notifications.outbox.redact import redact
 from notifications.outbox.statement import give_back
 
 EVERY: Final = timedelta(hours=1)  # little at a time: what has come of age since takes seconds
+BEFORE_LEASE: Final = 0.2  # seconds: at the start of a process, or after it lost its lease
 LOOK_EVERY: Final = 60.0  # seconds: what is late by a minute of an hour is late for nobody
 KINDS: Final = ("notifications", "attempts", "keys", "files")  # what is counted, in the order in which it is told
 
@@ -78,7 +79,7 @@ class Housekeeper(Beside):
         self._lease = lease
 
     def _patience(self) -> float:
-        return LOOK_EVERY
+        return LOOK_EVERY if self._lease.worker_id else BEFORE_LEASE
 
     def _turn(self) -> None:
         for name, chore in wanted().items():

@@ -47,7 +47,6 @@ class Relay:
         self._diversion = Diversion()
         self._operator = Operator()
         self._housekeeper = Housekeeper(delivery.lease, delivery.stopping)
-        self._known_as: UUID | None = None  # the lease under which the housekeeper last began to look
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -99,9 +98,6 @@ class Relay:
         worker_id = self._lease.worker_id
         if worker_id is None:
             return BEFORE_LEASE
-        if worker_id != self._known_as:
-            self._known_as = worker_id
-            self._housekeeper.wake()
         self._publish()
         wait = LOOK_EVERY
         for lane, due_in in self._due_in(worker_id).items():
