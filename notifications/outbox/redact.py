@@ -52,12 +52,16 @@ _REDACT_OLD: Final[LiteralString] = f"""redacted AS (
     UPDATE attempt SET detail = '' WHERE notification_id IN (SELECT id FROM old) AND detail <> ''
 )"""
 
+_FIRST: Final[LiteralString] = "'00000000-0000-0000-0000-000000000000'::uuid"
 # Where the walk begins for the first time. Rows: none.
-BEGIN: Final = f"INSERT INTO redaction (one, through) VALUES (true, '{UUID(int=0)}') ON CONFLICT DO NOTHING"
+BEGIN: Final = f"INSERT INTO redaction (one, through) VALUES (true, {_FIRST}) ON CONFLICT DO NOTHING"
 
 # Held for as long as a batch takes: two that redact at once take turns, and go on where the other has come to.
 _TURN: Final[LiteralString] = "turn AS MATERIALIZED (SELECT through FROM redaction FOR UPDATE)"
-_NO_TURN: Final[LiteralString] = "turn AS MATERIALIZED (SELECT through FROM redaction)"
+# For whoever only counts, and writes nothing.
+_NO_TURN: Final[LiteralString] = (
+    f"turn AS MATERIALIZED (SELECT coalesce((SELECT through FROM redaction), {_FIRST}) AS through)"
+)
 # The next of the walk, to before %(newest)s: ids are in the order of time, and nothing finishes before it is accepted.
 # Index: primary key.
 _NEXT_OF_WALK: Final[LiteralString] = f"""next AS MATERIALIZED (
@@ -169,7 +173,8 @@ def redact(*, older_than: timedelta, counting: bool = False) -> Iterator[int]:
     Each is committed when it is yielded, so it can be stopped anywhere and repeated, also by two at once.
     `counting`: nothing is redacted, each batch says how many would be. Raises: django.db.OperationalError.
     """
-    run(BEGIN, {})
+    if not counting:
+        run(BEGIN, {})
     newest = run(FIRST_ID_SINCE, {"ago": older_than})[0][0]
     # In this order: what the walk leaves behind just now is not looked at twice.
     for sql in (COUNT_STRAGGLERS, COUNT_WALK) if counting else (CATCH_UP, WALK):

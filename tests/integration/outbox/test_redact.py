@@ -225,6 +225,7 @@ def test_counting_says_what_would_be_redacted_and_changes_nothing() -> None:
     ended(), accepted()
     assert sum(redact.redact(older_than=DAYS, counting=True)) == 1
     assert not Straggler.objects.exists()
+    assert not Redaction.objects.exists()
     redacted()
     straggler = Straggler.objects.get().id
     operate.cancel([straggler], actor="ada")
