@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from channels.registry import twins
-from notifications import credentials, services
+from notifications import services
 from notifications.admin.base import TEST, ModelAdmin, Watched, audited, changes, label, moment, named, note
 from notifications.admin.webhooks import listed
 from notifications.credentials import Scope
@@ -138,17 +138,15 @@ class ApiKeyAdmin(Watched[ApiKey]):
         return self.fields if obj else NewKeyForm.Meta.fields
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
-        text = services.create_api_key(
+        made, request.new_key = services.create_api_key(  # type: ignore[attr-defined]  # for the answer alone
             obj.client,
             name=obj.name,
             scopes=[Scope(each) for each in obj.scopes],
             expires_at=obj.expires_at,
             test=obj.is_test,
         )
-        made = ApiKey.objects.get(digest=credentials.digest(text))
         obj.pk, obj.prefix, obj.created_at = made.pk, made.prefix, made.created_at
         audited(request, services.Noted.MAKE_KEY, f"{made} of {made.client.name}", detail=made.grants)
-        request.new_key = text  # type: ignore[attr-defined]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

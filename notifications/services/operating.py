@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -119,6 +120,11 @@ def _log_suppressed(refused: Suppressed) -> None:
     )
 
 
+class MadeKey(NamedTuple):
+    row: ApiKey
+    text: str
+
+
 def create_api_key(
     client: Client,
     *,
@@ -126,10 +132,10 @@ def create_api_key(
     scopes: Collection[Scope] = tuple(Scope),
     expires_at: datetime | None = None,
     test: bool = False,
-) -> str:
-    """Make a key for a client and return its text, which cannot be had again. `test`: it reaches the sandbox only."""
+) -> MadeKey:
+    """Make a key for a client; its text cannot be had again. `test`: it reaches the sandbox only."""
     new = credentials.new_key(test=test)
-    ApiKey.objects.create(
+    made = ApiKey.objects.create(
         client=client,
         name=name,
         scopes=[scope.value for scope in Scope if scope in scopes],
@@ -138,4 +144,4 @@ def create_api_key(
         is_test=test,
         expires_at=expires_at,
     )
-    return new.text
+    return MadeKey(made, new.text)

@@ -41,7 +41,7 @@ class Site:
     def __enter__(self) -> Site:
         self._others.callback(self.log.close)
         self._others.enter_context(self.provider)
-        self.api_key = services.create_api_key(Client.objects.create(name="a client"))
+        self.api_key = services.create_api_key(Client.objects.create(name="a client")).text
         return self
 
     def __exit__(self, *_: object) -> None:

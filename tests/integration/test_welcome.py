@@ -224,7 +224,7 @@ def test_the_curl_line_reads_its_key_from_the_file_and_is_accepted(
     here: Browser, settings: Settings, tmp_path: Path
 ) -> None:
     settings.API_KEY_FILE = tmp_path / "it's a key"  # a shell must take it whole
-    settings.API_KEY_FILE.write_text(services.create_api_key(Client.objects.create(name="make run")) + "\n")
+    settings.API_KEY_FILE.write_text(services.create_api_key(Client.objects.create(name="make run")).text + "\n")
     line = html.unescape(re.findall(r"<pre[^>]*>(.*?)</pre>", seen(here), re.DOTALL)[0])
     script = f"curl() {{ printf '%s\\n' \"$@\"; }}; {line}"
     told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()

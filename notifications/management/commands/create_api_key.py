@@ -73,10 +73,9 @@ def _made(options: dict[str, Any]) -> str:
         client, new = Client.objects.get_or_create(name=options["client"])
         if new:
             audited(services.Noted.MAKE_CLIENT, who, client.name)
-        text = services.create_api_key(
+        made, text = services.create_api_key(
             client, name=options["name"], scopes=scopes, expires_at=options["expires"], test=options["test"]
         )
-        made = ApiKey.objects.get(digest=credentials.digest(text))
         audited(services.Noted.MAKE_KEY, who, f"{made} of {client.name}", detail=made.grants)
     return text
 

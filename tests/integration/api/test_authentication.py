@@ -43,7 +43,7 @@ def test_everything_but_a_good_key_gets_one_and_the_same_answer(caller: Caller, 
 
 
 def test_a_key_made_by_the_service_opens(caller: Caller) -> None:
-    text = services.create_api_key(caller.client, name="ci")
+    text = services.create_api_key(caller.client, name="ci").text
     assert answer_to(f"Bearer {text}")[0] == 200
 
 

@@ -26,7 +26,7 @@ EVERY_SET = [set(some) for size in range(len(Scope) + 1) for some in combination
 
 
 def with_scopes(caller: Caller, *scopes: Scope) -> Caller:
-    return Caller(caller.client, services.create_api_key(caller.client, scopes=scopes))
+    return Caller(caller.client, services.create_api_key(caller.client, scopes=scopes).text)
 
 
 def asked(caller: Caller, scope: Scope) -> list[HttpResponse]:

@@ -42,7 +42,7 @@ def sandbox_configured(settings: Settings, every_channel_configured: None) -> No
 @pytest.fixture
 def tester(caller: Caller) -> Caller:
     """The same client, with a test key."""
-    return Caller(caller.client, services.create_api_key(caller.client, test=True))
+    return Caller(caller.client, services.create_api_key(caller.client, test=True).text)
 
 
 def told(answer: Any, status: int = 202) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def limited(caller: Caller, limit: int | None) -> Caller:
     """Its keys are good for a second: a key of its own sees the limit at once."""
     caller.client.rate_limit = limit
     caller.client.save()
-    return Caller(caller.client, services.create_api_key(caller.client))
+    return Caller(caller.client, services.create_api_key(caller.client).text)
 
 
 def told(answer: HttpResponse) -> tuple[int, int]:

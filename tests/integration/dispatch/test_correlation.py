@@ -51,7 +51,7 @@ def sends(log: str, correlation_id: str) -> list[str]:
 def test_an_id_goes_with_a_message_all_the_way(
     sandbox: Sandbox, providers: dict[str, str], client_row: Client, header: str, value: str, wanted: str
 ) -> None:
-    key = services.create_api_key(client_row)
+    key = services.create_api_key(client_row).text
     sandbox.faults.set("slack", Fault(kind=Kind.DROP_AFTER, times=1))  # so that one has two attempts
     with processes.web(**providers) as (server, url), processes.worker(**providers) as worker:
         for channel, body in BODIES.items():
@@ -81,7 +81,7 @@ def test_an_id_goes_with_a_message_all_the_way(
 def test_the_admin_finds_a_notification_and_its_attempts_by_the_id(
     sandbox: Sandbox, providers: dict[str, str], client_row: Client, admin_client: Browser
 ) -> None:
-    key = services.create_api_key(client_row)
+    key = services.create_api_key(client_row).text
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "k", "X-Correlation-ID": "order:43"}
     with processes.web(**providers) as (_, url), processes.worker(**providers):
         requests.post(f"{url}/api/v1/notifications", json=BODIES["sms"], headers=headers, timeout=10)

@@ -38,7 +38,7 @@ def refusing(table: str, condition: str) -> Iterator[None]:
 def test_neither_web_nor_worker_logs_to_whom_or_what(
     sandbox: Sandbox, providers: dict[str, str], client_row: Client
 ) -> None:
-    headers = {"Authorization": f"Bearer {services.create_api_key(client_row)}"}
+    headers = {"Authorization": f"Bearer {services.create_api_key(client_row).text}"}
     # Refused for good, with the provider's own words; left open; and let through.
     sandbox.faults.set("email", Fault(kind=Kind.STATUS, status=550, stage=Stage.RCPT, times=1))
     sandbox.faults.set("sms", Fault(kind=Kind.DROP_AFTER, times=1))

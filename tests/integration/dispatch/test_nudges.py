@@ -70,7 +70,7 @@ def post_to(url: str, key: str, *, name: str, times: int) -> int:
 def test_thousands_of_posts_without_a_worker_leave_a_handful_of_nudges(
     waiting: Callable[[], dict[str, int]], nudges: str, client_row: Client, providers: dict[str, str]
 ) -> None:
-    key = services.create_api_key(client_row)
+    key = services.create_api_key(client_row).text
     with processes.web(processes=2, threads=4, BROKER_URL=nudges, **providers) as (_, url):
         with ThreadPoolExecutor(4) as clients:
             posts = [clients.submit(post_to, url, key, name=f"client-{n}", times=500) for n in range(4)]

@@ -87,7 +87,7 @@ def test_all_is_sent_and_a_killed_workers_claims_are_taken_back_within_five_seco
 
 
 def test_the_web_accepts_through_it(pooler: str, client_row: Client, providers: dict[str, str]) -> None:
-    key = services.create_api_key(client_row)
+    key = services.create_api_key(client_row).text
     with processes.web(**providers, DATABASE_URL=pooler) as (_, url):
         for n in range(20):
             request = Request(

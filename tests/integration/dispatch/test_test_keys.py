@@ -86,7 +86,7 @@ class Keyholder:
 
     def __init__(self, url: str, client: Client, *, test: bool) -> None:
         self._url = url
-        self._key = services.create_api_key(client, test=test)
+        self._key = services.create_api_key(client, test=test).text
 
     def post(self, body: dict[str, Any], *, path: str = "notifications", key: str = "") -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._key}", "Idempotency-Key": key or str(uuid4())}

@@ -49,7 +49,7 @@ def post(url: str, key: str, name: str) -> None:
 
 @pytest.fixture
 def key() -> str:
-    return services.create_api_key(Client.objects.create(name="a client"))
+    return services.create_api_key(Client.objects.create(name="a client")).text
 
 
 def test_what_web_and_worker_did_is_added_up_and_outlives_them(key: str, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def post(transactional_db: None) -> Posted:
     from notifications import services
     from notifications.models import Client
 
-    key = services.create_api_key(Client.objects.create(name="a client"))
+    key = services.create_api_key(Client.objects.create(name="a client")).text
 
     def posted(url: str, body: object, *, path: str = "", name: str = "k", **headers: str) -> requests.Response:
         told = {"Authorization": f"Bearer {key}", "Idempotency-Key": name, **headers}
