@@ -37,8 +37,14 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(https?://hooks\.[\w.-]+)/\S+"), rf"\1/{MASK}"),
     (re.compile(r"/(services|workflows|triggers)/[A-Z]\w{5,}/[\w/-]+"), rf"/\1/{MASK}"),
     (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
-    # What Postgres says of a row that it refuses is the row, with the message in it.
-    (re.compile(r"(?s)(Failing row contains )\(.*?\)\.(?=\n\n|\nCONTEXT:|\Z)"), rf"\1({MASK})."),
+    # In its details and contexts Postgres quotes what it was given: whole rows with the message in them, keys, JSON.
+    # A message may have blank lines; behind these goes only what Python says between two tracebacks.
+    (
+        re.compile(
+            r"(?s)\b(DETAIL|CONTEXT):  .*?(?=\n(?:HINT|QUERY|CONTEXT):  |\n\n(?:The above exception|During handling)|\Z)"
+        ),
+        rf"\1:  {MASK}",
+    ),
     (
         re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token|api_?key))(['\"]?\s*[=:]\s*['\"]?)[^\s'\",;&)}]+"),
         rf"\1\2{MASK}",
@@ -47,7 +53,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 # A text without any of these, in whatever case, holds nothing that a pattern below or above would find: most are such.
 _SUSPICIOUS = (
     *("@", "+", "nk_", "whsec_", "://", "bearer", "basic", "with url", "/services/", "/workflows/", "/triggers/"),
-    *("passw", "secret", "token", "apikey", "api_key", "failing row"),
+    *("passw", "secret", "token", "apikey", "api_key", "detail:", "context:"),
 )
 _SHORTEST_SECRET = 6  # a shorter literal would blot out ordinary words
 

@@ -131,11 +131,22 @@ def test_a_webhooks_secret_is_masked_wherever_it_stands() -> None:
     assert masked(event="signed with whsec_c2hvcnQ/c2Vj+mV0LW9m=, twice") == {"event": "signed with whsec_•••, twice"}
 
 
-def test_a_row_that_postgres_refused_is_not_shown() -> None:
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        (
+            "DETAIL:  Failing row contains (1, Dear Ann, \n\nyour code\nis 4711 (soon).\n\nYours, null).",
+            "DETAIL:  •••",
+        ),
+        ("DETAIL:  Key (client_id, key)=(1, order of Ann) already exists.", "DETAIL:  •••"),
+        (
+            'DETAIL:  Token "Ann" is invalid.\nHINT:  Quote it.\nCONTEXT:  JSON data, line 1: {"dear": Ann...',
+            "DETAIL:  •••\nHINT:  Quote it.\nCONTEXT:  •••",
+        ),
+    ],
+)
+def test_what_postgres_quotes_of_what_it_was_given_is_not_shown(quoted: str, shown: str) -> None:
     told = 'psycopg.errors.CheckViolation: new row for relation "notification" violates check constraint "c"\n'
-    row = "DETAIL:  Failing row contains (1, Dear Ann, your code\nis 4711 (soon).\nYours, null)."
     once_more = "\n\nThe above exception was the direct cause of the following exception:\n\nTraceback"
 
-    shown = masked(exception=told + row + once_more)["exception"]
-
-    assert shown == f"{told}DETAIL:  Failing row contains (•••).{once_more}"
+    assert masked(exception=told + quoted + once_more) == {"exception": told + shown + once_more}
