@@ -41,7 +41,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A message may have blank lines; behind these goes only what Python says between two tracebacks.
     (
         re.compile(
-            r"(?s)\b(DETAIL|CONTEXT):  .*?(?=\n(?:HINT|QUERY|CONTEXT):  |\n\n(?:The above exception|During handling)|\Z)"
+            r"(?s)\b(DETAIL|CONTEXT):  .*?"
+            r"(?=\n(?:HINT|QUERY|CONTEXT):  |\n\n(?:The above exception|During handling)|\Z)"
         ),
         rf"\1:  {MASK}",
     ),
