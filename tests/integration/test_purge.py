@@ -31,10 +31,10 @@ from notifications.models import (
 from notifications.outbox import books, operate, receipts
 from notifications.outbox import purge as sql
 from notifications.outbox.attachments import UNUSED_FOR
-from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.purge import Step, purge
 from notifications.states import Outcome
 from tests.integration.outbox import rows
+from tests.integration.outbox.many import history
 from tests.plans.explained import explained
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -305,7 +305,7 @@ def test_counting_deletes_nothing_and_foretells_what_a_purge_does() -> None:
 
 @pytest.mark.parametrize("mode", ["custom", "generic"])
 def test_a_purge_of_a_large_table_touches_what_it_deletes(mode: str) -> None:
-    _history(50_000)
+    history(50_000)
     found = {"key_life": KEY_LIFE, "retention": RETENTION}
     batch = {**found, "newest": UUID(int=2**128 - 1), "referred": [], "after": UUID(int=0)}
     pages = {**found, "first": "(0,0)", "last": "(16,0)"}  # these records are short: three batches
@@ -326,36 +326,6 @@ def test_a_purge_of_a_large_table_touches_what_it_deletes(mode: str) -> None:
 
         assert plan.read_whole <= {"receipt", "event", "label", "attachment_link"}, plan  # empty here
         assert plan.rows < 10 * sql.BATCH, plan
-
-
-def _history(count: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH made AS (
-                INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
-                    due_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code,
-                    correlation_id, idempotency_key, created_at, finished_at)
-                SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'slack', 'slack:ops', 'ops', '', 'hello', '{}', 1, now(),
-                    CASE WHEN n %% 7 = 0 THEN 'failed' ELSE 'sent' END, 1, 0, 0, false, '', '', '', 'key ' || n,
-                    now() - interval '1 day' * (n %% 60),
-                    now() - interval '1 day' * (n %% 60)
-                FROM generate_series(1, %(count)s) AS n RETURNING *
-            ), stored AS (SELECT * FROM made),
-            """
-            + LIST_AND_LABEL_STORED
-            + """, tried AS (
-                INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code,
-                    detail, provider_id, backend, worker_id, possible_duplicate)
-                SELECT id, 1, created_at, created_at, 'accepted', '', '', '', '', '', gen_random_uuid(), false FROM made
-            )
-            INSERT INTO idempotency_record
-                (client_id, operation, key, fingerprint, status, location, body, notification_ids, created_at)
-            SELECT 1, 'accept', idempotency_key, '', 202, '', '', ARRAY[id], created_at FROM made
-            """,
-            {"count": count},
-        )
-        cursor.execute("ANALYZE notification, attempt, idempotency_record, receipt, event, listing, label")
 
 
 def with_file(octets: bytes, *, ago: timedelta) -> UUID:

@@ -16,36 +16,14 @@ from django.db import connection, transaction
 
 from channels.sandbox.server import Sandbox
 from notifications.models import Attempt, Event, Notification, Operation
-from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from tests.eventually import eventually
+from tests.integration.outbox.many import failed
 from tests.integration.outbox.second import somebody_waits_for_us
 from tests.processes import Running, environment, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MANY = 3_000
-
-
-def failed(count: int = MANY) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH stored AS (
-                INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
-                    due_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code,
-                    correlation_id, idempotency_key, created_at, finished_at)
-                SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'slack', 'slack:ops', 'ops', '', 'hello', '{{}}', 1, now(),
-                    'failed', 1, 0, 0, false, '', 'no_text', '', '', now(), now()
-                FROM generate_series(1, %s) AS n RETURNING *
-            ), {LIST_AND_LABEL_STORED}
-            INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code, detail,
-                provider_id, backend, worker_id, possible_duplicate)
-            SELECT id, 1, created_at, created_at, 'permanent', '', 'no_text', '', '', '', gen_random_uuid(), false
-            FROM stored
-            """,
-            [count],
-        )
-        cursor.execute("ANALYZE notification")
 
 
 @contextmanager
@@ -77,7 +55,7 @@ def all_once() -> bool:
 
 
 def test_killed_between_two_batches_it_goes_on_behind_the_last() -> None:
-    failed()
+    failed(MANY)
     with replaying("--rate", "2000", "--actor", "ada") as first:
         kill(first, lambda: replayed() > 400, "some batches")
     before = replayed()
@@ -99,7 +77,7 @@ def test_killed_between_two_batches_it_goes_on_behind_the_last() -> None:
 
 
 def test_killed_in_the_middle_of_a_batch_that_batch_was_not_done() -> None:
-    failed()
+    failed(MANY)
     held = UUID(int=1_234)  # of the third batch
     with replaying() as first:
         with transaction.atomic():
@@ -127,7 +105,7 @@ def others_in_a_transaction() -> bool:
 
 
 def test_two_that_go_on_with_the_same_one_at_once_double_nothing() -> None:
-    failed()
+    failed(MANY)
     with replaying("--rate", "2000") as first:
         kill(first, lambda: replayed() > 400, "some batches")
 
@@ -144,7 +122,7 @@ def test_two_that_go_on_with_the_same_one_at_once_double_nothing() -> None:
 
 
 def test_from_two_terminals_at_once_each_is_replayed_once() -> None:
-    failed()
+    failed(MANY)
 
     with replaying("--rate", "6000") as one, replaying("--rate", "6000") as other:
         codes = [running.wait(60) for running in (one, other)]

@@ -12,14 +12,14 @@ from time import monotonic
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from notifications.models import Attempt, Chore, Notification, Operation, Purge, Worker
 from notifications.outbox import books
-from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from tests import processes
 from tests.eventually import eventually
+from tests.integration.outbox.many import sent_long_ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,30 +30,6 @@ BATCH = 500  # of a purge's step
 def due(transactional_db: None) -> Chore:
     """As if an hour had passed."""
     return Chore.objects.create(name="purge", last_at=timezone.now() - timedelta(hours=2))
-
-
-def sent_long_ago(count: int) -> None:
-    """Each with its attempt; their ids are 1 to `count`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH made AS (
-                INSERT INTO notification (id, client_id, channel, lane, recipient, subject, body, metadata, priority,
-                    due_at, status, attempt, tries, losses, possible_duplicate, provider_id, error_code,
-                    correlation_id, idempotency_key, created_at, finished_at)
-                SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'slack', 'slack:ops', 'ops', '', 'hello', '{}', 1, now(),
-                    'sent', 1, 0, 0, false, '', '', '', '', now() - interval '100 days', now() - interval '100 days'
-                FROM generate_series(1, %(count)s) AS n RETURNING *
-            ), stored AS (SELECT * FROM made),
-            """
-            + LIST_AND_LABEL_STORED
-            + """
-            INSERT INTO attempt (notification_id, number, started_at, finished_at, outcome, late_outcome, code,
-                detail, provider_id, backend, worker_id, possible_duplicate)
-            SELECT id, 1, created_at, created_at, 'accepted', '', '', '', '', '', gen_random_uuid(), false FROM made
-            """,
-            {"count": count},
-        )
 
 
 def left() -> int:

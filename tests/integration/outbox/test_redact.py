@@ -30,14 +30,15 @@ from notifications.outbox.listing import Wanted
 from notifications.outbox.purge import purge
 from notifications.states import Outcome, Status
 from tests.integration.outbox import rows
+from tests.integration.outbox.many import history
 from tests.integration.outbox.second import Second
-from tests.integration.test_purge import _history as history
 from tests.plans.explained import explained
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAYS = timedelta(days=30)
 LONG_AGO = timedelta(days=31)
+LIVES = {"key_life": timedelta(days=3), "retention": timedelta(days=90)}
 ANN = "zenobia@example.com"
 
 
@@ -204,11 +205,10 @@ def test_a_redacted_one_is_not_replayed_but_may_be_canceled() -> None:
 
 def test_the_key_of_a_redacted_one_goes_when_its_life_is_over() -> None:
     failed = ended(Outcome.PERMANENT, key="k-1")
-    steps = lambda: list(purge(key_life=timedelta(days=3), retention=timedelta(days=90)))  # noqa: E731
-    assert sum(step.records for step in steps()) == 0, "it could be replayed"
+    assert sum(step.records for step in purge(**LIVES)) == 0, "it could be replayed"
     redacted()
 
-    assert sum(step.records for step in steps()) == 1
+    assert sum(step.records for step in purge(**LIVES)) == 1
     assert Notification.objects.filter(pk=failed).exists()
     assert books.audit().violations == []
 
