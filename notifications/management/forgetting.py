@@ -25,6 +25,8 @@ def forget(
     command: OperatorsCommand, recipient: str, channel: str | None, *, by: str, ask: bool, dry_run: bool
 ) -> None:
     """Say what went to them, and redact it. Raises: CommandError, with an exit status of those above."""
+    if not recipient.strip():
+        raise CommandError("--recipient needs an address or a number.", returncode=WRONG_USE)
     try:
         found = services.messages_to(recipient, channel)
     except services.Refused as refused:

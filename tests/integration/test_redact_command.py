@@ -164,6 +164,8 @@ def test_at_a_terminal_it_asks(monkeypatch: pytest.MonkeyPatch, answer: str, cou
     [
         (["--channel", "sms"], "need --recipient"),
         (["--yes"], "need --recipient"),
+        (["--recipient", ""], "needs an address"),
+        (["--recipient", " ", "--yes"], "needs an address"),
         (["--recipient", ZOE, "--channel", "pigeon"], "must be one of"),
         (["--recipient", ZOE, "--channel", "webhook"], "must be one of"),
     ],
