@@ -54,7 +54,7 @@ class Site:
         self.provider = Sandbox(journal=self.journal, host=provider.address)
         self.urls: list[str] = []
         self.broker_url = ""
-        self._variables = variables
+        self.variables = variables
         self._of_provider = provider
         self._of_clients = clients
         self._others = ExitStack()
@@ -73,7 +73,7 @@ class Site:
         self._others.close()
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self._variables | extra
+        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self.variables | extra
 
     # --- processes ---------------------------------------------------------------------------------------
 
