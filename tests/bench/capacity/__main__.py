@@ -18,16 +18,16 @@ from rich.table import Table
 from tests.bench import report, servers
 from tests.bench.capacity.measuring import LATENCY, live, measure, serving
 from tests.bench.capacity.model import Constants, Cost, Load, spent
+from tests.bench.capacity.telling import MEASURED, PARTS
 from tests.bench.ours import PROCESSES
 
 CHECKED_AT: Final = 300.0  # a second: nothing was measured there
-PARTS: Final = {"web": "processor of web, µs", "worker": "of workers", "database": "of Postgres", "wal": "WAL, bytes"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20, help="of each load")
-    parser.add_argument("--output", type=Path, default=Path("docs/performance/capacity.json"))
+    parser.add_argument("--output", type=Path, default=MEASURED)
     options = parser.parse_args()
 
     console = Console()

@@ -7,6 +7,7 @@ each. That holds until a resource is full; what this says is how much of each th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from notifications.nudge import DEBOUNCE_LONGEST
@@ -15,6 +16,10 @@ from notifications.nudge import DEBOUNCE_LONGEST
 # take over when one of them dies.
 FILLED_TO: Final = 0.6
 DAY: Final = 86_400  # seconds
+LEAST: Final = 2  # processes of each kind: one may die
+THREADS: Final = 64  # of a worker process: more than its core can keep busy where a provider takes 60 ms
+WEB_SESSIONS: Final = 9  # of each process: one for each of its threads, and one that nudges
+WORKER_SESSIONS: Final = 9  # at most: its pool, its beat, one that listens and one that nudges
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,19 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """All of it while the load goes on, nothing to spare."""
+class Plan:
+    """What to run so that each part is filled to FILLED_TO at most."""
 
-    web: float  # cores
-    worker: float
-    database: float
+    web_cores: float  # used
+    worker_cores: float
+    database_cores: float
+    webs: int  # processes
+    workers: int
+    threads: int  # of each worker process
+    sessions: int  # of Postgres
     wal: float  # MB a second
-    sending: float  # sends under way at once
+    memory: float  # GB of web and workers
+    session_memory: float  # GB of Postgres' sessions, beside its shared buffers
     disk: float  # GB, of what is kept
 
 
@@ -88,16 +98,32 @@ def spent(load: Load, constants: Constants, *, webs: int, workers: int) -> Cost:
 def wakes(load: Load) -> float:
     """Wake-ups a second: one for each request while they are few, and one for all of a moment when they are many."""
     requests = load.rate / load.batch / load.lanes
-    return load.lanes * requests / (1 + requests * DEBOUNCE_LONGEST) if requests else 0.0
+    return load.lanes * requests / (1 + requests * DEBOUNCE_LONGEST)
 
 
-def need(load: Load, constants: Constants, *, webs: int, workers: int) -> Need:
-    each_second = spent(load, constants, webs=webs, workers=workers) + constants.purge * load.rate
-    return Need(
-        web=each_second.web / 1e6,
-        worker=each_second.worker / 1e6,
-        database=each_second.database / 1e6,
+def plan(load: Load, constants: Constants) -> Plan:
+    webs = workers = LEAST
+    while True:
+        each_second = spent(load, constants, webs=webs, workers=workers) + constants.purge * load.rate
+        # A process has one core at most, because Python runs one thread at a time.
+        needed_webs = max(LEAST, ceil(each_second.web / 1e6 / FILLED_TO))
+        sending = load.rate * load.latency
+        needed_workers = max(LEAST, ceil(each_second.worker / 1e6 / FILLED_TO), ceil(sending / THREADS / FILLED_TO))
+        if needed_webs <= webs and needed_workers <= workers:
+            break
+        webs, workers = max(webs, needed_webs), max(workers, needed_workers)
+    sessions = webs * WEB_SESSIONS + workers * WORKER_SESSIONS
+    stored = load.kept * constants.stored + load.keys_kept * constants.key_stored
+    return Plan(
+        web_cores=each_second.web / 1e6,
+        worker_cores=each_second.worker / 1e6,
+        database_cores=each_second.database / 1e6,
+        webs=webs,
+        workers=workers,
+        threads=THREADS,
+        sessions=sessions,
         wal=each_second.wal / 1e6,
-        sending=load.rate * load.latency,
-        disk=load.rate * DAY * (load.kept * constants.stored + load.keys_kept * constants.key_stored) / 1e9,
+        memory=(webs * constants.web_memory + workers * constants.worker_memory) / 1e3,
+        session_memory=sessions * constants.session_memory / 1e3,
+        disk=load.rate * DAY * stored / 1e9,
     )
