@@ -96,9 +96,7 @@ def _ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
             server.wait(timeout=10)
 
 
-def _listening(
-    port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 20
-) -> None:
+def _listening(port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 20) -> None:
     def answers() -> bool:
         assert server.poll() is None, f"{server.args} ended with {server.returncode}"
         with socket.socket() as probe:

@@ -176,7 +176,7 @@ class Load:
     """Several clients that post until they are told to stop; `with Load(…):`.
 
     `rate`: requests a second of all together, 0 for as many as they can. `channels`: one is chosen for each request.
-    `place`: where they are, which is where they begin.
+    `place`: where they are, because they begin there.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Load:
         channels: Sequence[str] = ("slack",),
         seed: int = 0,
         still_wanted: Callable[[], bool] = lambda: True,
-        place: AbstractContextManager[object] = nullcontext(),
+        place: AbstractContextManager[object] | None = None,
     ) -> None:
         self._urls = urls
         self._api_key = api_key
@@ -201,7 +201,7 @@ class Load:
         self._channels = channels
         self._seed = seed
         self._still_wanted = still_wanted
-        self._place = place
+        self._place = place or nullcontext()
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
         self._threads = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.faults.clients import Call, CallLog
 
@@ -32,19 +33,17 @@ def accepting(log: CallLog, *, since: float = 0.0, until: float = math.inf, at: 
     tries: dict[str, list[Call]] = {}
     for call in log.calls:
         tries.setdefault(call.key, []).append(call)
-    chosen = [
-        calls
-        for calls in tries.values()
-        if since <= calls[0].at < until and calls[0].url.startswith(at) and calls[-1].status == 202
-    ]
+    accepted = [calls for calls in tries.values() if calls[0].url.startswith(at) and calls[-1].status == 202]
+    chosen = [calls for calls in accepted if since <= calls[0].at < until]
     took = sorted(_end(calls) - calls[0].at for calls in chosen)
-    ends = sorted(map(_end, chosen))
+    ends = sorted(map(_end, accepted))
+    pairs = pairwise(ends)
     return Accepting(
         count=len(chosen),
         median=quantile(took, 0.5),
         p99=quantile(took, 0.99),
         longest=took[-1],
-        gap=max((later - earlier for earlier, later in zip(ends, ends[1:], strict=False)), default=0.0),
+        gap=max((later - earlier for earlier, later in pairs if since <= later < until), default=0.0),
         tries=max(len(calls) for calls in chosen),
     )
 

@@ -41,7 +41,9 @@ def test_over_a_slow_link_all_goes_on_and_every_lease_holds(
     by_slow = Attempt.objects.filter(worker_id=workers[0][1].pk).count()
     for name, host in (("by the slow link", hosts.webs[0]), ("beside it", hosts.webs[1])):
         tell.append(f"accept {name}: {accepting(site.log, at=f'http://{host.address}:')}")
-    tell.append(f"{found.acknowledged} accepted, {by_slow} of them sent over the slow link, {len(found.doubled)} doubled")
+    tell.append(
+        f"{found.acknowledged} accepted, {by_slow} of them sent over the slow link, {len(found.doubled)} doubled"
+    )
     assert by_slow
     assert not found.doubled
     assert leases == {lease.pk for _, lease in workers}
