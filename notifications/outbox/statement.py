@@ -17,6 +17,15 @@ Row = tuple[Any, ...]
 _MARKS: Final[tuple[LiteralString, ...]] = ("(", ")", ",", "=", "<", ">", "||")  # around which SQL needs no space
 _asked: WeakSet[psycopg.Connection[Any]] = WeakSet()  # connections whose server was asked who it is
 
+# What we ask of a session that is our own, in one round trip. Left to its estimates Postgres planned each claim anew: a
+# millisecond, to save what it only believes in. And where our host vanishes without a word, the server notices within
+# seconds: by the kernel's own it would keep the session for two hours, with its place and whatever it had locked.
+OF_OUR_SESSION: Final[LiteralString] = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('tcp_keepalives_idle', '5s', false), set_config('tcp_keepalives_interval', '2s', false),
+       set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '11s', false)
+"""
+
 
 class CommitInDoubt(OperationalError):
     """Raised when the server warned about a commit: it stands here, but perhaps on no standby."""
@@ -110,8 +119,7 @@ def _allow_plans(raw: psycopg.Connection[Row]) -> None:
     _asked.add(raw)
     if rows[0][0] == raw.info.backend_pid:
         raw.prepare_threshold = sys.maxsize  # nothing by itself, but whatever is run with `prepare=True`
-        # Left to its estimates Postgres planned each claim anew: a millisecond, to save what it only believes in.
-        psycopg.Cursor(raw).execute("SET plan_cache_mode = force_generic_plan")
+        psycopg.Cursor(raw).execute(OF_OUR_SESSION)
 
 
 def array(values: Iterable[object]) -> str:

@@ -44,17 +44,17 @@ HERE: Final = Here()
 class Site:
     """Use it as a context; what it started ends with it.
 
-    `provider` and `clients` say where these are, which are threads of ours; `variables` are in the environment of
+    `provider` and `clients` say where these are, which are threads of ours; `extra` is in the environment of
     every process.
     """
 
-    def __init__(self, folder: Path, *, provider: Place = HERE, clients: Place = HERE, **variables: str) -> None:
+    def __init__(self, folder: Path, *, provider: Place = HERE, clients: Place = HERE, **extra: str) -> None:
         self.journal = folder / "journal"
         self.log = CallLog(folder / "calls")
         self.provider = Sandbox(journal=self.journal, host=provider.address)
         self.urls: list[str] = []
         self.broker_url = ""
-        self.variables = variables
+        self.extra = extra
         self._of_provider = provider
         self._of_clients = clients
         self._others = ExitStack()
@@ -73,7 +73,7 @@ class Site:
         self._others.close()
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self.variables | extra
+        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self.extra | extra
 
     # --- processes ---------------------------------------------------------------------------------------
 

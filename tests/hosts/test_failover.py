@@ -28,7 +28,7 @@ def test_where_the_primarys_host_is_gone_the_standby_takes_over_and_nothing_is_l
     site, hosts, primary = installation.site, installation.hosts, installation.database
     with ExitStack() as stack:
         standby = stack.enter_context(primary.standby(hosts.databases[1]))
-        site.variables["DATABASE_URL"] = primary.url(standby)
+        site.extra["DATABASE_URL"] = primary.url(standby)
         workers = installation.start()
 
         def accept_more() -> None:
