@@ -56,7 +56,7 @@ def settled(ids: set[UUID]) -> bool:
 def works_again(running: Running, lease: Worker) -> bool:
     """By another lease than it had: its pid has one, and has sent something under that."""
     fresh = Worker.objects.filter(pid=lease.pid).exclude(pk=lease.pk).first()
-    return running.log.count("lease.taken") == 2 and (
+    return running.log.count("lease.taken") >= 2 and (
         fresh is not None and Attempt.objects.filter(worker_id=fresh.pk, outcome="accepted").exists()
     )
 
@@ -131,8 +131,8 @@ def test_a_worker_host_that_is_cut_off_from_the_provider_alone_keeps_its_lease_a
     found = site.check()
     outcomes = Counter(Attempt.objects.filter(worker_id=workers[0][1].pk).values_list("outcome", flat=True))
     tell.append(
-        f"away for {away:.0f} s; {found.acknowledged} accepted, {len(found.doubled)} doubled (all marked); of its attempts"
-        f" {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}"
+        f"away for {away:.0f} s; {found.acknowledged} accepted, {len(found.doubled)} doubled (all marked);"
+        f" of its attempts {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}"
     )
     kept = set(Worker.objects.values_list("id", flat=True))
     assert {lease.pk for _, lease in workers} <= kept, "a worker that reaches the database keeps its lease"
