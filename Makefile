@@ -13,6 +13,11 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 # A home that cannot be written to (or is none) has no room for pip's cache.
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
+# Compose is a part of Docker since its second version; the first was a program of its own, which keeps to the limits of
+# a container only where it is told. Asked only when it is used.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose --compatibility)
+PROFILES := --profile development --profile production --profile sandbox
+
 # Half of the suite: what keeps a processor busy, and waits for little.
 BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
