@@ -1,0 +1,60 @@
+"""Containers that are really run: `make smoke`. Where no engine is at hand all of it is skipped, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.smoke.engine import Engine
+    from tests.smoke.stack import Stack
+
+TABLE = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    from tests.smoke.engine import NoEngineError, find_engine
+
+    try:
+        return find_engine()
+    except NoEngineError as missing:
+        pytest.skip(f"containers cannot be run: {missing}")
+
+
+@pytest.fixture(scope="module")
+def production(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Production, and the sandbox beside it for a provider; from nothing for each file of tests."""
+    # Django is not set up yet when this file is read.
+    from tests.smoke.stack import Stack
+
+    with Stack(engine, tmp_path_factory.mktemp("production"), ["production", "sandbox"]) as stack:
+        yield stack
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes a line that the run ends with."""
+    return request.config.stash.setdefault(TABLE, []).append
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The containers' logs, beside a failure."""
+    report = yield
+    fixtures: dict[str, Any] = getattr(item, "funcargs", {})
+    if report.failed and report.when == "call":
+        report.sections += [(f"containers of {name}", fixtures[name].logs()) for name in STACKS if name in fixtures]
+    return report
+
+
+STACKS = ("production", "development")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(TABLE, []):
+        terminalreporter.section("containers")
+        for line in lines:
+            terminalreporter.write_line(line)

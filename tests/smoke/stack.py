@@ -1,0 +1,165 @@
+"""The stack of docker-compose.yml as a project of its own: other names, ports, volumes and secrets than the developer's.
+
+Use it as a context: it begins from nothing, whatever an earlier run may have left, and ends with nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg
+
+from channels import sandbox
+from notifier.environment import BASE_DIR
+from tests.eventually import eventually
+from tests.faults.checks import Findings, check
+from tests.faults.clients import CallLog, Load, RetryingClient
+from tests.ports import free_port
+from tests.smoke.engine import BUILDING, Engine, run
+
+OVERLAY: Final = Path(__file__).with_name("compose.yml")
+PROFILES: Final = ("production", "development", "sandbox")
+HEALTHY_WITHIN: Final = 120.0  # seconds, on a busy machine; a worker's check comes every 15
+SHOWN: Final = 60  # lines of each container's log, beside a failure
+
+
+class Stack:
+    def __init__(self, engine: Engine, folder: Path, profiles: Sequence[str], checkout: Path = BASE_DIR) -> None:
+        self.engine = engine
+        self.name = f"notifier-smoke-{profiles[0]}"
+        self.image = f"notifier-smoke:{profiles[0]}"
+        self.log = CallLog(folder / "calls")
+        self._profiles = profiles
+        self._checkout = checkout
+        self._journal = folder / "journal"
+        self._web, self._sandbox, postgres = free_port(), free_port(), free_port()
+        self._env = folder / "env"
+        self._env.write_text(_env(self._web, self._sandbox, postgres), encoding="utf-8")
+        password = re.findall(r"(?m)^POSTGRES_PASSWORD=(.*)$", self._env.read_text(encoding="utf-8"))[0]
+        self.database = f"postgresql://notifier:{password}@127.0.0.1:{postgres}/notifier"  # of production
+        self.api_key = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._web}"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self._sandbox}"
+
+    def __enter__(self) -> Stack:
+        try:
+            self._down()
+            self.compose("up", "--build", "--detach", seconds=BUILDING)
+            web = "web" if "production" in self._profiles else "web-dev"
+            eventually(self.answers, seconds=HEALTHY_WITHIN, what="the web server's answer")
+            [container] = self.containers(web)
+            made = self.engine.docker("exec", container, "python", "manage.py", "create_api_key", "smoke")
+            self.api_key = made.strip()
+        except BaseException:
+            print(self.logs())  # beside the failure
+            self._down()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.close()
+        self._down()
+
+    def _down(self) -> None:
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", profiles=PROFILES)
+
+    # --- containers --------------------------------------------------------------------------------------
+
+    def compose(self, *arguments: str, profiles: Collection[str] = (), seconds: float = 180) -> str:
+        files = ("-f", str(self._checkout / "docker-compose.yml"), "-f", str(OVERLAY))
+        chosen = [word for profile in profiles or self._profiles for word in ("--profile", profile)]
+        command = [*self.engine.compose, "-p", self.name, "--env-file", str(self._env), *files, *chosen, *arguments]
+        return run(command, seconds=seconds, folder=self._checkout)
+
+    def containers(self, service: str = "") -> list[str]:
+        """The ids of all that there are, of one service or of all, running or not."""
+        labels = [f"label=com.docker.compose.project={self.name}"]
+        if service:
+            labels.append(f"label=com.docker.compose.service={service}")
+        options = [word for label in labels for word in ("--filter", label)]
+        return self.engine.docker("ps", "--all", "--quiet", "--no-trunc", *options).split()
+
+    def inspect(self, service: str = "") -> list[dict[str, Any]]:
+        return self.engine.inspect(*self.containers(service))
+
+    def until_healthy(self, *services: str) -> float:
+        """The seconds until each container of them is up and healthy; without a name, each that lasts."""
+        began = monotonic()
+
+        def healthy() -> bool:
+            found = [each for service in services or ("",) for each in self.inspect(service)]
+            states = [each["State"] for each in found if "Health" in each["State"]]
+            return bool(states) and all(s["Running"] and s["Health"]["Status"] == "healthy" for s in states)
+
+        eventually(healthy, seconds=HEALTHY_WITHIN, what=f"health of {services or 'all'}")
+        return monotonic() - began
+
+    def logs(self) -> str:
+        lines = []
+        for each in self.inspect():
+            state = each["State"]
+            told = run(["sh", "-c", f"docker logs --tail {SHOWN} {each['Id']} 2>&1"], seconds=30)
+            lines += [f"--- {each['Name']}: {state['Status']}, exit {state['ExitCode']}", told]
+        return "\n".join(lines)
+
+    # --- clients and witnesses ---------------------------------------------------------------------------
+
+    def answers(self) -> bool:
+        with suppress(URLError, OSError):
+            return bool(urlopen(f"{self.url}/healthz", timeout=5).status == 200)
+        return False
+
+    def client(self) -> RetryingClient:
+        return RetryingClient([self.url], self.api_key, self.log)
+
+    def load(self, name: str) -> Load:
+        """Enough to have requests, claims and sends under way at any moment, and little enough for two processors."""
+        return Load([self.url], self.api_key, self.log, name=name, rate=30, channels=("slack", "email"))
+
+    def open(self, ids: Collection[object] | None = None) -> int | None:
+        """How many are pending or being sent, of these or of all; None while the database does not answer."""
+        with suppress(psycopg.OperationalError), psycopg.connect(self.database, connect_timeout=3) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM notification WHERE status IN ('pending', 'sending') AND (%s OR id = ANY(%s))",
+                (ids is None, list(ids or ())),
+            ).fetchone()
+            return int(row[0]) if row else None
+        return None
+
+    def check(self) -> Findings:
+        """Once nothing is open any more: what was acknowledged is sent and was received, and doubles are marked."""
+        eventually(lambda: self.open() == 0, seconds=90, what="an outbox without open notifications")
+        [container] = self.containers("sandbox")
+        self._journal.write_text(self.engine.docker("exec", container, "cat", "/tmp/journal"), encoding="utf-8")
+        found = check(self.log.acknowledged(), database=self.database, journal=self._journal)
+        assert found.acknowledged, "nothing was accepted: nothing was tried"
+        assert not self.log.given_up
+        assert not self.log.differing_answers()
+        return found
+
+
+def _env(web_port: int, sandbox_port: int, postgres_port: int) -> str:
+    """What `make init` writes, with ports of its own and the sandbox for a provider, as docs/deployment.md says."""
+    text: str = runpy.run_path(str(BASE_DIR / "deploy" / "first_env.py"))["filled"](
+        (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+    )
+    # At Slack's own pace, a message a second, no load would end.
+    chosen = {"WEB_PORT": str(web_port), "SANDBOX_PORT": str(sandbox_port), "SLACK_RATE": "off"}
+    for name, value in (sandbox.environment(8025, 1025, "sandbox") | chosen).items():
+        text, found = re.subn(rf"(?m)^{name}=$", f"{name}={value}", text)
+        assert found == 1, name
+    return f"{text}\nSMOKE_POSTGRES_PORT={postgres_port}\n"
