@@ -23,7 +23,7 @@ BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
+.PHONY: help run test faults smoke bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -63,6 +63,9 @@ faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
 faults: export NOTIFIER_TESTS_SEED = $(SEED)
 faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
+
+smoke: $(VENV)/.dev ## Run both profiles in containers of their own, and kill and stop them under load (ten minutes)
+	@exec $(PY) -m pytest tests/smoke --run-slow --verbose --durations=0 --durations-min=1 $(ARGS)
 
 check: lint types imports migrations deploy test ## Everything that CI checks
 

@@ -5,6 +5,7 @@ Use it as a context: it begins from nothing, whatever an earlier run may have le
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from collections.abc import Collection, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psycopg
 
@@ -129,6 +130,17 @@ class Stack:
     def load(self, name: str) -> Load:
         """Enough to have requests, claims and sends under way at any moment, and little enough for two processors."""
         return Load([self.url], self.api_key, self.log, name=name, rate=30, channels=("slack", "email"))
+
+    def slow_provider(self, seconds: float) -> None:
+        """Let it answer that late from now on: so there are sends under way at any moment."""
+        fault = {"kind": "latency", "latency_ms": int(seconds * 1000)}
+        body = json.dumps({"slack": fault, "email": fault}).encode()
+        urlopen(Request(f"{self.sandbox_url}/api/faults", body, method="PUT"), timeout=10).close()
+
+    def taken(self) -> int:
+        """How many messages the provider has received."""
+        with urlopen(f"{self.sandbox_url}/api/messages?limit=0", timeout=10) as answer:
+            return int(json.load(answer)["taken"])
 
     def open(self, ids: Collection[object] | None = None) -> int | None:
         """How many are pending or being sent, of these or of all; None while the database does not answer."""
