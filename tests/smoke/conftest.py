@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from tests.smoke.stack import Stack
 
 TABLE = pytest.StashKey[list[str]]()
+STACKS = ("production", "development")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,22 @@ def production(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield stack
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what compose mounts and builds from, to edit."""
+    from tests.smoke.stack import copy_checkout
+
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="module")
+def development(engine: Engine, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    from tests.smoke.stack import Stack
+
+    with Stack(engine, tmp_path_factory.mktemp("development"), ["development"], checkout) as stack:
+        yield stack
+
+
 @pytest.fixture
 def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Notes a line that the run ends with."""
@@ -48,9 +66,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and report.when == "call":
         report.sections += [(f"containers of {name}", fixtures[name].logs()) for name in STACKS if name in fixtures]
     return report
-
-
-STACKS = ("production", "development")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

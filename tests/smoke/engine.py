@@ -71,7 +71,9 @@ def run(command: Sequence[str], *, seconds: float, folder: Path | None = None) -
         text=True,
         timeout=seconds,
     )
-    assert done.returncode == 0, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
+    )
     return done.stdout
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from urllib.error import URLError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import psycopg
@@ -22,13 +24,14 @@ from channels import sandbox
 from notifier.environment import BASE_DIR
 from tests.eventually import eventually
 from tests.faults.checks import Findings, check
-from tests.faults.clients import CallLog, Load, RetryingClient
+from tests.faults.clients import Call, CallLog, Load, RetryingClient
 from tests.ports import free_port
 from tests.smoke.engine import BUILDING, Engine, run
 
 OVERLAY: Final = Path(__file__).with_name("compose.yml")
 PROFILES: Final = ("production", "development", "sandbox")
 HEALTHY_WITHIN: Final = 120.0  # seconds, on a busy machine; a worker's check comes every 15
+DOCKERS_GRACE: Final = 10  # seconds, where compose says nothing
 SHOWN: Final = 60  # lines of each container's log, beside a failure
 
 
@@ -109,6 +112,22 @@ class Stack:
         eventually(healthy, seconds=HEALTHY_WITHIN, what=f"health of {services or 'all'}")
         return monotonic() - began
 
+    def stop(self, *services: str) -> str:
+        """Ask them to, which they must follow by themselves and in time; says what that took."""
+        began = monotonic()
+        self.compose("stop", *services)
+        took = monotonic() - began
+        graces = [self.ended_well(service) for service in services]
+        return f"{', '.join(services)}: exit 0 after {took:.1f} s, of {max(graces)} s at most"
+
+    def ended_well(self, service: str) -> int:
+        """Whoever is ended by force, as the engine does when the grace period is over, has another exit code (137).
+        Returns that period, in seconds."""
+        found = self.inspect(service)
+        for state in (each["State"] for each in found):
+            assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False), (service, state)
+        return max(each["Config"].get("StopTimeout") or DOCKERS_GRACE for each in found)
+
     def logs(self) -> str:
         lines = []
         for each in self.inspect():
@@ -142,6 +161,25 @@ class Stack:
         with urlopen(f"{self.sandbox_url}/api/messages?limit=0", timeout=10) as answer:
             return int(json.load(answer)["taken"])
 
+    def received(self, text: str) -> list[str]:
+        """The messages at the provider that hold a text, whole."""
+        with urlopen(f"{self.sandbox_url}/api/messages?{urlencode({'text': text})}", timeout=10) as answer:
+            return [message["body"] for message in json.load(answer)["results"]]
+
+    def status(self, call: Call) -> str:
+        """What has become of a notification that this call was answered for."""
+        address = f"{self.url}{json.loads(call.answer)['links']['self']}"
+        request = Request(address, headers={"Authorization": f"Bearer {self.api_key}"})
+        with urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["status"])
+
+    def send(self, channel: str, text: str) -> Call:
+        """Post it; it must be accepted."""
+        call = self.client().post(channel, text, key=f"{channel} {text}")
+        assert call is not None
+        assert call.status == 202, call
+        return call
+
     def open(self, ids: Collection[object] | None = None) -> int | None:
         """How many are pending or being sent, of these or of all; None while the database does not answer."""
         with suppress(psycopg.OperationalError), psycopg.connect(self.database, connect_timeout=3) as connection:
@@ -159,9 +197,19 @@ class Stack:
         self._journal.write_text(self.engine.docker("exec", container, "cat", "/tmp/journal"), encoding="utf-8")
         found = check(self.log.acknowledged(), database=self.database, journal=self._journal)
         assert found.acknowledged, "nothing was accepted: nothing was tried"
-        assert not self.log.given_up
         assert not self.log.differing_answers()
         return found
+
+
+def copy_checkout(folder: Path) -> Path:
+    """What compose mounts and builds from, readable by a container's own user."""
+    for name in (".dockerignore", "Dockerfile", "docker-compose.yml", "manage.py"):
+        shutil.copy(BASE_DIR / name, folder)
+    for name in ("channels", "deploy", "notifications", "notifier", "requirements"):
+        shutil.copytree(BASE_DIR / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
 
 
 def _env(web_port: int, sandbox_port: int, postgres_port: int) -> str:

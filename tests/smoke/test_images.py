@@ -48,9 +48,7 @@ def base(engine: Engine, built: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("target", IMAGES)
 def test_an_image_is_small(engine: Engine, built: dict[str, str], target: str, told: Callable[[str], None]) -> None:
-    of_python, ours = (
-        each["Size"] / 1e6 for each in engine.inspect(requirement("PYTHON_IMAGE"), built[target])
-    )
+    of_python, ours = (each["Size"] / 1e6 for each in engine.inspect(requirement("PYTHON_IMAGE"), built[target]))
     told(f"{target} image: {ours:.0f} MB, of which Python's own image is {of_python:.0f} MB")
     assert ours - of_python <= ADDED_AT_MOST
 

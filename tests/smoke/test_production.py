@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
 
@@ -21,20 +20,9 @@ MEMORY = ("/tmp", "/dev", "/proc", "/sys")
 
 @pytest.mark.parametrize("channel", ["slack", "email", "sms"])
 def test_from_nothing_it_comes_up_and_a_notification_goes_through(production: Stack, channel: str) -> None:
-    call = production.client().post(channel, f"through production by {channel}", key=f"smoke:{channel}")
-    assert call is not None
-    assert call.status == 202
-    request = Request(
-        f"{production.url}{json.loads(call.answer)['links']['self']}",
-        headers={"Authorization": f"Bearer {production.api_key}"},
-    )
-
-    def sent() -> bool:
-        return bool(json.load(urlopen(request, timeout=10))["status"] == "sent")
-
-    eventually(sent, what="the status `sent`")
-    query = urlencode({"channel": channel, "text": call.text})
-    assert json.load(urlopen(f"{production.sandbox_url}/api/messages?{query}", timeout=10))["count"] == 1
+    call = production.send(channel, f"through production by {channel}")
+    eventually(lambda: production.status(call) == "sent", what="the status `sent`")
+    assert production.received(call.text) == [call.text]
 
 
 def test_every_container_that_lasts_becomes_healthy(production: Stack, told: Callable[[str], None]) -> None:
@@ -79,7 +67,9 @@ tempfile.TemporaryFile(dir="/tmp")
 
 def test_the_limits_of_cpu_and_memory_are_kept_by_the_engine(production: Stack) -> None:
     limits = {
-        service: {(each["HostConfig"]["NanoCpus"], each["HostConfig"]["Memory"]) for each in production.inspect(service)}
+        service: {
+            (each["HostConfig"]["NanoCpus"], each["HostConfig"]["Memory"]) for each in production.inspect(service)
+        }
         for service in ("web", "worker")
     }
     assert limits == {"web": {(2_000_000_000, 768 * 2**20)}, "worker": {(1_000_000_000, 512 * 2**20)}}

@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STOPPED = ("web", "worker", "postgres", "rabbitmq")
 SENT_MEANWHILE = 3.0  # seconds that a send takes which is under way when its worker is asked to go
-DOCKERS_GRACE = 10  # seconds, where compose says nothing
 # Debian's own script in front of the broker passes no signal on; that of the broker's official image does.
 DEAF = "/usr/sbin/rabbitmq-server"
 
@@ -35,7 +34,7 @@ def test_it_stops_within_its_grace_and_by_itself_and_loses_and_doubles_nothing(
     accepted = len(production.log.acknowledged())
     with production.load(f"{service} stops"):
         eventually(lambda: len(production.log.acknowledged()) >= accepted + 60, seconds=60, what="load")
-        told(f"stopped under load: {stop(production, service)}")
+        told(f"stopped under load: {production.stop(service)}")
         production.compose("start", service)
         production.until_healthy(service)
     assert not production.check().doubled
@@ -44,14 +43,11 @@ def test_it_stops_within_its_grace_and_by_itself_and_loses_and_doubles_nothing(
 def test_a_worker_waits_for_the_sends_that_are_under_way(production: Stack, told: Callable[[str], None]) -> None:
     production.until_healthy()
     production.slow_provider(SENT_MEANWHILE)
-    client = production.client()
     before = production.taken()
-    call = client.post("slack", "under way when its worker is asked to go", key="under way")
-    assert call is not None
-    assert call.status == 202
+    production.send("slack", "under way when its worker is asked to go")
     # The sandbox has taken it, and has yet to say so.
     eventually(lambda: production.taken() > before, what="a send under way")
-    told(f"stopped over a send of {SENT_MEANWHILE:.0f} s: {stop(production, 'worker')}")
+    told(f"stopped over a send of {SENT_MEANWHILE:.0f} s: {production.stop('worker')}")
     assert production.open() == 0
     production.slow_provider(0.0)
     production.compose("start", "worker")
@@ -71,30 +67,12 @@ def test_the_whole_stack_stops_under_load_and_goes_on_where_it_was(
         production.compose("stop", *everything)
         took = monotonic() - began
         for service in everything[:-1]:
-            stopped(production, service)
+            production.ended_well(service)
         production.compose("start", *everything)
         production.until_healthy()
     found = production.check()
     assert not found.doubled
     told(f"the whole stack stopped under load in {took:.1f} s, and lost and doubled nothing of {found.acknowledged}")
-
-
-def stop(stack: Stack, service: str) -> str:
-    began = monotonic()
-    stack.compose("stop", service)
-    took = monotonic() - began
-    return f"{service}: {stopped(stack, service)}, after {took:.1f} s"
-
-
-def stopped(stack: Stack, service: str) -> str:
-    """That its containers have ended by themselves and well, and what they may take for it."""
-    found = stack.inspect(service)
-    for each in found:
-        state = each["State"]
-        # By force it would be 137; past its grace period it is ended by force.
-        assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False), state
-    graces = {each["Config"].get("StopTimeout") or DOCKERS_GRACE for each in found}
-    return f"exit 0, by itself in its {max(graces)} s"
 
 
 def skip_where_deaf(stack: Stack) -> None:
