@@ -1,4 +1,4 @@
-"""The container engine at hand: `docker`, and compose as a part of it or as the program of its own that it was before."""
+"""The container engine at hand: `docker`, and compose as a part of it or as the program of its own that it was."""
 
 from __future__ import annotations
 

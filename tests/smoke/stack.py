@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml as a project of its own: other names, ports, volumes and secrets than the developer's.
+"""The stack of docker-compose.yml as a project of its own, with other ports, volumes and secrets than the developer's.
 
 Use it as a context: it begins from nothing, whatever an earlier run may have left, and ends with nothing.
 """
@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
-from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -112,21 +111,23 @@ class Stack:
         eventually(healthy, seconds=HEALTHY_WITHIN, what=f"health of {services or 'all'}")
         return monotonic() - began
 
-    def stop(self, *services: str) -> str:
-        """Ask them to, which they must follow by themselves and in time; says what that took."""
+    def stop(self, service: str, *, exits: Collection[int] = (0,)) -> str:
+        """Ask it to, which it must follow by itself and in time; says what that took."""
         began = monotonic()
-        self.compose("stop", *services)
+        self.compose("stop", service)
         took = monotonic() - began
-        graces = [self.ended_well(service) for service in services]
-        return f"{', '.join(services)}: exit 0 after {took:.1f} s, of {max(graces)} s at most"
+        codes, grace = self.ended_well(service, exits=exits)
+        return f"{service}: exit {codes} after {took:.1f} s, of {grace} s at most"
 
-    def ended_well(self, service: str) -> int:
-        """Whoever is ended by force, as the engine does when the grace period is over, has another exit code (137).
-        Returns that period, in seconds."""
+    def ended_well(self, service: str, *, exits: Collection[int] = (0,)) -> tuple[str, int]:
+        """The exit codes, and the grace period in seconds. Whoever is ended by force when that is over has 137."""
         found = self.inspect(service)
         for state in (each["State"] for each in found):
-            assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False), (service, state)
-        return max(each["Config"].get("StopTimeout") or DOCKERS_GRACE for each in found)
+            assert state["Status"] == "exited", (service, state)
+            assert state["ExitCode"] in exits, (service, state)
+            assert not state["OOMKilled"], (service, state)
+        codes = ", ".join(str(each["State"]["ExitCode"]) for each in found)
+        return codes, max(each["Config"].get("StopTimeout") or DOCKERS_GRACE for each in found)
 
     def logs(self) -> str:
         lines = []
@@ -139,7 +140,7 @@ class Stack:
     # --- clients and witnesses ---------------------------------------------------------------------------
 
     def answers(self) -> bool:
-        with suppress(URLError, OSError):
+        with suppress(OSError):
             return bool(urlopen(f"{self.url}/healthz", timeout=5).status == 200)
         return False
 
@@ -167,11 +168,12 @@ class Stack:
             return [message["body"] for message in json.load(answer)["results"]]
 
     def status(self, call: Call) -> str:
-        """What has become of a notification that this call was answered for."""
+        """What has become of a notification that this call was answered for; "" while the web server is away."""
         address = f"{self.url}{json.loads(call.answer)['links']['self']}"
         request = Request(address, headers={"Authorization": f"Bearer {self.api_key}"})
-        with urlopen(request, timeout=10) as answer:
+        with suppress(OSError), urlopen(request, timeout=10) as answer:
             return str(json.load(answer)["status"])
+        return ""
 
     def send(self, channel: str, text: str) -> Call:
         """Post it; it must be accepted."""
