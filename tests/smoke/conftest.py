@@ -8,18 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.smoke.engine import Engine, NoEngineError, find_engine
+
 if TYPE_CHECKING:
-    from tests.smoke.engine import Engine
     from tests.smoke.stack import Stack
 
+HERE = Path(__file__).parent
 TABLE = pytest.StashKey[list[str]]()
 STACKS = ("production", "development")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there is no engine one of them says so for all."""
+    if others := [item for item in items if HERE in item.path.parents][1:]:
+        try:
+            find_engine()
+        except NoEngineError:
+            config.hook.pytest_deselected(items=others)
+            items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    from tests.smoke.engine import NoEngineError, find_engine
-
     try:
         return find_engine()
     except NoEngineError as missing:
