@@ -7,13 +7,12 @@ tries again. A migration is one transaction, unless it says `atomic = False`: gi
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from datetime import timedelta
 from time import monotonic, sleep
 from typing import Any, Final
 
 import structlog
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,8 +21,8 @@ from django.db.utils import OperationalError
 from psycopg import errors
 
 FIRST_WAIT: Final = timedelta(milliseconds=250)  # most locks are had at once, between two statements of others
-# The wait doubles from try to try up to this: longer than Postgres' deadlock_timeout of a second, after which it ends an
-# autovacuum that is in somebody's way, and shorter than a request waits for a lock (web_database.LOCK_WAIT).
+# The wait doubles from try to try up to this: longer than Postgres' deadlock_timeout of a second, after which it ends
+# an autovacuum that is in somebody's way, and shorter than a request waits for a lock (web_database.LOCK_WAIT).
 LONGEST_WAIT: Final = timedelta(milliseconds=1500)
 PAUSE: Final = 4  # times as long as it waited: others have the table for four fifths of the time
 PATIENCE: Final = timedelta(minutes=5)
@@ -36,7 +35,7 @@ SELECT a.pid, a.application_name, a.state, round(extract(epoch FROM clock_timest
 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid JOIN pg_class AS c ON c.oid = l.relation
 WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(current_schema())
-    AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - %s
+    AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - make_interval(secs => %s)
 GROUP BY a.pid, a.application_name, a.state, a.xact_start ORDER BY a.xact_start LIMIT 5
 """
 
@@ -44,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 class Command(migrate.Command):
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
             "--patience",
@@ -64,11 +63,13 @@ class Command(migrate.Command):
             while True:
                 self._limit(self._wait)
                 try:
-                    return super().handle(*args, **options)
+                    super().handle(*args, **options)
                 except OperationalError as error:
                     if not self._may_try_again(error):
                         raise
                     self._step_back(until, error)
+                else:
+                    return
         finally:
             self._limit_no_more()
 
@@ -81,8 +82,8 @@ class Command(migrate.Command):
         super().migration_progress_callback(action, migration, fake)
         if action in {"apply_start", "unapply_start"}:
             self._current = migration
-            # An index that is made concurrently waits for every transaction of before, and keeps nobody waiting meanwhile;
-            # given up, it would stay behind, invalid.
+            # An index that is made concurrently waits for every transaction of before, and keeps nobody waiting
+            # meanwhile; given up, it would stay behind, invalid.
             self._limit(self._wait if migration is None or migration.atomic else timedelta(0))
         elif action in {"apply_success", "unapply_success"}:
             self._current = None
@@ -126,7 +127,7 @@ class Command(migrate.Command):
 
 def _holders(connection: BaseDatabaseWrapper, wait: timedelta) -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute(HOLDERS, [wait])
+        cursor.execute(HOLDERS, [wait.total_seconds()])
         return [
             f"{name or 'a program'} (process {pid}, {state or 'state unknown'}) for {seconds:g} s, on {table}"
             for pid, name, state, seconds, table in cursor.fetchall()
