@@ -31,12 +31,13 @@ LIMIT: Final = "SELECT set_config('lock_timeout', %s, false)"
 # Transactions that are older than our wait and hold a lock on a table of ours: process id, the program's name, what it
 # does, its seconds. Another role's name and state are NULL to a role that may not see them.
 HOLDERS: Final = """
-SELECT a.pid, a.application_name, a.state, round(extract(epoch FROM clock_timestamp() - a.xact_start)), min(c.relname)
+SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type), a.state,
+    round(extract(epoch FROM clock_timestamp() - a.xact_start)), min(c.relname)
 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid JOIN pg_class AS c ON c.oid = l.relation
 WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(current_schema())
     AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - make_interval(secs => %s)
-GROUP BY a.pid, a.application_name, a.state, a.xact_start ORDER BY a.xact_start LIMIT 5
+GROUP BY a.pid, a.application_name, a.backend_type, a.state, a.xact_start ORDER BY a.xact_start LIMIT 5
 """
 
 log = structlog.get_logger(__name__)
