@@ -41,10 +41,10 @@ def site(before: Release, tmp_path: Path) -> Iterator[TwoReleases]:
 
 
 def test_an_upgrade_and_its_way_back_lose_nothing_and_show_no_client_an_error(
-    site: TwoReleases, before: Release, capsys: pytest.CaptureFixture[str]
+    site: TwoReleases, before: Release
 ) -> None:
     old_web, old_worker = site.start_both(before.root)
-    with site.load(clients=4, rate=40, channels=CHANNELS):
+    with site.load(clients=4, rate=25, channels=CHANNELS):
         site.until_more_are_accepted(20)
         migrate_under(site)
 
@@ -71,8 +71,12 @@ def test_an_upgrade_and_its_way_back_lose_nothing_and_show_no_client_an_error(
     assert {site.sender_of(id_) for id_ in waiting} == {back_worker.id}
     found = site.check()
     assert not found.doubled, "nobody died: nothing is sent twice"
-    with capsys.disabled():
-        print(f"\n{before.commit[:7]} {before.migrations()[-1]} and today's side by side: {site.told()}", end="")
+    names = {
+        **dict.fromkeys((old_web.url, old_worker.id), "old"),
+        **dict.fromkeys((new_web.url, new_worker.id), "new"),
+        **dict.fromkeys((back_web.url, back_worker.id), "old again"),
+    }
+    print(f"{before.commit[:7]} ({before.migrations()[-1]}) and today's: {site.told(names)}")  # shown by -s, or -rP
 
 
 @pytest.mark.slow

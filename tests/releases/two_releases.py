@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,13 +107,14 @@ class TwoReleases(Service):
         rows = self.query("SELECT worker_id FROM attempt WHERE notification_id = %s AND outcome = 'accepted'", id_)
         return rows[0][0] if rows else None
 
-    def told(self) -> str:
-        """What to say at the end."""
+    def told(self, names: Mapping[object, str]) -> str:
+        """What to say at the end. `names`: of addresses and of workers."""
         calls = self.log.calls
-        ways = ", ".join(str(count) for _, count in sorted(self.ways().items(), key=str))
+        ways = sorted((f"{names[web]} to {names[worker]} {count}") for (web, worker), count in self.ways().items())
         slowest = max(call.seconds for call in calls)
         return (
-            f"{self.accepted()} of {len(calls)} calls answered with 202, the slowest in {slowest:.2f} s; ways: {ways}"
+            f"{self.accepted()} of {len(calls)} calls answered with 202, the slowest in {slowest:.2f} s; "
+            f"accepted and sent by: {', '.join(ways)}"
         )
 
     def ways(self) -> Counter[tuple[str, UUID]]:
