@@ -40,6 +40,7 @@ def site(before: Release, tmp_path: Path) -> Iterator[TwoReleases]:
             yield site
 
 
+@pytest.mark.timeout(300)  # a dozen processes begin and end, on a busy machine
 def test_an_upgrade_and_its_way_back_lose_nothing_and_show_no_client_an_error(
     site: TwoReleases, before: Release
 ) -> None:
