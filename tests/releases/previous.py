@@ -27,28 +27,28 @@ class Release:
         return sorted(file.stem for file in (self.root / MIGRATIONS).glob("[0-9]*.py"))
 
 
-def previous(folder: Path) -> Release:
-    """Its code, written into `folder`; it runs with the packages of today.
+def previous(folder: Path, source: Path = ROOT) -> Release:
+    """The one before `source`'s, written into `folder`; it runs with the packages of today.
 
     Raises: NoHistory.
     """
-    last_change = _git("log", "--first-parent", "-1", "--format=%H", "--", MIGRATIONS)
+    last_change = _git(source, "log", "--first-parent", "-1", "--format=%H", "--", MIGRATIONS)
     if not last_change:
         raise NoHistory(f"no commit of {MIGRATIONS} is known here")
-    commit = _git("rev-parse", "--verify", "--quiet", f"{last_change}^1")
+    commit = _git(source, "rev-parse", "--verify", "--quiet", f"{last_change}^1")
     archive = folder / "previous.tar"
-    _git("archive", "--output", str(archive), commit, *SERVICE)
+    _git(source, "archive", "--output", str(archive), commit, *SERVICE)
     root = folder / "previous"
     with tarfile.open(archive) as files:
         files.extractall(root, filter="data")
     return Release(root, commit)
 
 
-def _git(*arguments: str) -> str:
+def _git(source: Path, *arguments: str) -> str:
     # The checkout may be another user's: only what this very command reads is trusted.
     command = ["git", "-c", "safe.directory=*", *arguments]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:
         raise NoHistory("there is no git here") from None
     if done.returncode != 0:

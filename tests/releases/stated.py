@@ -17,7 +17,7 @@ STATED: Final[dict[str, dict[str, str]]] = {
     },
     "0003_ready_by_client": {
         "require-concurrent-index-deletion": "the index has what is pending alone, and its table was days old",
-        "require-concurrent-index-creation": "likewise; over a million finished rows accepts waited for a quarter of a second",
+        "require-concurrent-index-creation": "likewise; over a million finished rows accepts waited a quarter of a second",
     },
     "0004_scopes_and_limits": {
         "ban-drop-default": "api_key is written by operators alone: the old admin cannot make keys meanwhile",

@@ -106,6 +106,11 @@ def test_workers_of_two_releases_take_over_from_each_other_when_they_are_killed(
     site.check(excused=("unknown",))  # a text message in doubt is held
 
 
+def test_a_source_without_history_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NoHistory, match="git"):
+        previous(tmp_path, source=tmp_path)
+
+
 def migrate_under(site: TwoReleases) -> None:
     with migrating(site.url) as migrate:
         assert migrate.wait(60) == 0, migrate.log
