@@ -16,7 +16,7 @@ STATED: Final[dict[str, dict[str, str]]] = {
         "prefer-text-field": "names of clients and of keys, and a key's prefix: to widen one rewrites nothing",
     },
     "0003_ready_by_client": {
-        "require-concurrent-index-deletion": "one that held what is pending alone, and is made anew in the same transaction",
+        "require-concurrent-index-deletion": "of what is pending alone; made anew in the same transaction",
         "require-concurrent-index-creation": "over a million finished rows accepts waited for 0.25 s",
     },
     "0004_scopes_and_limits": {
