@@ -11,19 +11,12 @@ from unittest.mock import patch
 from notifier import backends
 from tests.kubernetes.manifests import Manifests, selects
 
-# Of engines that operators run, and whose pods are not among the manifests. Their documentation: cloudnative-pg.io/docs,
-# "Networking" and "Monitoring"; rabbitmq.com/docs/networking.
+# Of engines that operators run, and whose pods are not among the manifests: https://cloudnative-pg.io/docs/
+# ("Networking", "Monitoring"), https://www.rabbitmq.com/docs/networking
 ENGINES_PORTS = {5432, 8000, 9187, 5672, 4369, 25672, 15692, 35672}
 PRIVATE = (
-    "10.0.0.1",
-    "172.16.5.4",
-    "192.168.1.1",
-    "100.64.0.1",
-    "169.254.169.254",
-    "127.0.0.1",
-    "fd00::1",
-    "fe80::1",
-    "::1",
+    *("10.0.0.1", "172.16.5.4", "192.168.1.1", "100.64.0.1", "169.254.169.254", "127.0.0.1"),
+    *("fd00::1", "fe80::1", "::1"),
 )
 PUBLIC = ("3.33.152.127", "2600:1f18::1")
 
@@ -63,9 +56,8 @@ def nothing_is_open_that_no_policy_names(manifests: Manifests) -> Iterator[str]:
         yield "what no policy names is allowed"
     rules = list(_policies(manifests, "ingress"))
     for pod in manifests.every_pod():
-        let_in = {
-            port["port"] for _, selector, rule in rules if selects(selector, pod.labels) for port in rule["ports"]
-        }
+        here = [rule for _, selector, rule in rules if selects(selector, pod.labels)]
+        let_in = {port["port"] for rule in here for port in rule["ports"]}
         for name, number in pod.ports.items():
             if number not in let_in:
                 yield f"{pod.owner}: nobody is let in to {name}"

@@ -99,7 +99,7 @@ def limits_are_those_of_compose(manifests: Manifests) -> Iterator[str]:
 
 def first_containers_are_the_program(manifests: Manifests) -> Iterator[str]:
     """Those that wait for the migration: the same program, with the same settings."""
-    same = ("image", "env", "envFrom", "securityContext", "volumeMounts")
+    same = ("image", "envFrom", "securityContext", "volumeMounts")
     for pod in manifests.pods():
         waiting = [each for each in pod.containers if each.first]
         if len(waiting) != (pod.component in {"web", "worker"}):
@@ -107,12 +107,10 @@ def first_containers_are_the_program(manifests: Manifests) -> Iterator[str]:
         for container in waiting:
             if "manage.py migrate --check" not in " ".join(container.command):
                 yield f"{container}: does not look for the migration"
-            main = {
-                **pod.main.body,
-                "env": [each for each in pod.main.body["env"] if each["name"] in {"DATABASE_URL", "BROKER_URL"}],
-            }
+            if any(pod.main.environment.get(name) != said for name, said in container.environment.items()):
+                yield f"{container}: its environment is not that of the program"
             for field in same:
-                if container.body.get(field) != main.get(field):
+                if container.body.get(field) != pod.main.body.get(field):
                     yield f"{container}: its {field} is not that of the program"
 
 

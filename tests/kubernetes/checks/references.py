@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.kubernetes.manifests import Manifests, selects
+from tests.kubernetes.manifests import NAME, Manifests, selects
 
 # Made by an operator, or by a person: docs/kubernetes.md says how.
 BY_HAND = {"notifier-secrets", "notifier-tls", "notifier-backups"}
@@ -65,21 +65,18 @@ def selectors_find_pods(manifests: Manifests) -> Iterator[str]:
     for each in manifests.of("Service", "PodDisruptionBudget", "PodMonitor"):
         selector = each["spec"]["selector"]
         wanted = {"matchLabels": selector} if each["kind"] == "Service" else selector
-        if each["metadata"]["name"] not in manifests.names("RabbitmqCluster") and not any(
-            selects(wanted, pod.labels) for pod in pods
-        ):
+        if wanted["matchLabels"].get(NAME) in manifests.names("RabbitmqCluster"):
+            continue  # its operator's pods bear its name
+        if not any(selects(wanted, pod.labels) for pod in pods):
             yield f"{each['kind']} {each['metadata']['name']}: selects no pod"
     for each in manifests.of("ServiceMonitor"):
         labels = [service["metadata"].get("labels", {}) for service in manifests.of("Service")]
         if not any(selects(each["spec"]["selector"], found) for found in labels):
             yield f"ServiceMonitor {each['metadata']['name']}: selects no Service"
     for each in manifests.of("Deployment"):
-        if [
-            other
-            for other in manifests.of("Deployment")
-            if selects(each["spec"]["selector"], other["spec"]["template"]["metadata"]["labels"])
-        ] != [each]:
-            yield f"Deployment {each['metadata']['name']}: takes another's pods for its own"
+        owner = f"Deployment/{each['metadata']['name']}"
+        if [pod.owner for pod in pods if selects(each["spec"]["selector"], pod.labels)] != [owner]:
+            yield f"{owner}: takes another's pods for its own"
 
 
 def ports_by_name_exist(manifests: Manifests) -> Iterator[str]:

@@ -13,7 +13,7 @@ from notifications.chores import Housekeeper
 from notifications.lifecycle import LAST_SENDS
 from notifications.management.commands.check_worker import Command as CheckWorker
 from notifications.operations import Operator
-from tests.kubernetes.manifests import Container, Manifests
+from tests.kubernetes.manifests import COMPONENT, Container, Manifests
 from tests.unit.test_deployment_files import stages
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -22,6 +22,7 @@ ASKED = {
     "web": {"startupProbe": "healthz", "readinessProbe": "readyz", "livenessProbe": "healthz"},
     "worker": {"startupProbe": "check_worker", "readinessProbe": "check_worker", "livenessProbe": "/metrics"},
 }
+ONE_MORE = {"maxSurge": 1, "maxUnavailable": 0}
 PATIENCE = 4  # seconds that check_worker waits for a beat by itself
 
 
@@ -68,13 +69,12 @@ def grace_exceeds_the_limits(manifests: Manifests) -> Iterator[str]:
         stop = pod.main.body.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if not stop:
             yield f"{pod.owner}: is sent requests after SIGTERM"
-        if pod.spec.get("terminationGracePeriodSeconds", 30) <= stop + _option(
-            "--workers-kill-timeout", _image_command()
-        ):
+        worst = stop + option("--workers-kill-timeout", image_command())
+        if pod.spec.get("terminationGracePeriodSeconds", 30) <= worst:
             yield f"{pod.owner}: is killed before its requests have ended"
     longest = max(known.backend.send_timeout for known in by_head().values()).total_seconds()
     for pod in manifests.pods("worker"):
-        shutdown = _option("--worker-shutdown-timeout", pod.main.command) / 1000
+        shutdown = option("--worker-shutdown-timeout", pod.main.command) / 1000
         if shutdown <= longest:
             yield f"{pod.owner}: gives up on sends that may still end"
         # Dramatiq's threads, then the relay's own, then what is beside it: each in turn at the worst.
@@ -83,22 +83,17 @@ def grace_exceeds_the_limits(manifests: Manifests) -> Iterator[str]:
             yield f"{pod.owner}: is killed before it has given back what it holds ({worst:g} s)"
 
 
-def _image_command() -> list[str]:
+def image_command() -> list[str]:
     [line] = [line for line in stages()["runtime"] if line.startswith("CMD ")]
     return re.findall(r'"([^"]*)"', line)
 
 
-def _option(name: str, command: list[str]) -> int:
+def option(name: str, command: list[str]) -> int:
     return int(command[command.index(name) + 1])
 
 
 def one_more_before_one_less(manifests: Manifests) -> Iterator[str]:
     for each in manifests.of("Deployment"):
-        component = (
-            each["metadata"]["labels"].get("app.kubernetes.io/component") if each["metadata"].get("labels") else ""
-        )
-        if component in ASKED and each["spec"].get("strategy", {}).get("rollingUpdate") != {
-            "maxSurge": 1,
-            "maxUnavailable": 0,
-        }:
+        rolling = each["spec"].get("strategy", {}).get("rollingUpdate")
+        if each["metadata"].get("labels", {}).get(COMPONENT) in ASKED and rolling != ONE_MORE:
             yield f"{each['metadata']['name']}: a roll-out takes something away"

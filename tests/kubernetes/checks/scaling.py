@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from tests.kubernetes.checks.running import _image_command, _option
+from tests.kubernetes.checks.running import image_command, option
 from tests.kubernetes.manifests import Manifests
 
 # Of a worker, beside its pool: its beat, and `check_worker` while that looks.
@@ -40,10 +40,9 @@ def workers_scale_by_their_own_channel(manifests: Manifests) -> Iterator[str]:
         kinds = [metric["type"] for metric in each["spec"]["metrics"]]
         if kinds != (["Resource"] if name == "web" else ["External", "External"]):
             yield f"{name}: scales by {kinds}"
-        for metric in (
-            metric["external"]["metric"] for metric in each["spec"]["metrics"] if metric["type"] == "External"
-        ):
-            channel = metric.get("selector", {}).get("matchLabels", {}).get("channel")
+        external = [metric["external"] for metric in each["spec"]["metrics"] if metric["type"] == "External"]
+        for one in external:
+            channel = one["metric"].get("selector", {}).get("matchLabels", {}).get("channel")
             if name != f"worker-{channel}":
                 yield f"{name}: scales by what waits in {channel}"
 
@@ -57,8 +56,8 @@ def connections_fit_the_database(manifests: Manifests) -> Iterator[str]:
 
 def connections(manifests: Manifests) -> int:
     """With as many of each as there may be, and one more while they are rolled out."""
-    image = _image_command()
-    of_web = _option("--workers", image) * _option("--blocking-threads", image)
+    image = image_command()
+    of_web = option("--workers", image) * option("--blocking-threads", image)
     of_worker = settings.DATABASES["default"]["OPTIONS"].get("pool", {}).get("max_size", 6) + BESIDE_THE_POOL
     return sum(
         (each["spec"]["maxReplicas"] + 1) * (of_web if each["metadata"]["name"] == "web" else of_worker)
