@@ -9,8 +9,8 @@ from notifier import broker, environment
 from tests.kubernetes.conftest import Render
 from tests.kubernetes.manifests import Manifests
 
-# As CloudNativePG writes `uri`, and RabbitMQ's operator `connection_string`; what they make up as names and passwords is
-# of letters, digits, - and _.
+# As CloudNativePG writes `uri`, and RabbitMQ's operator `connection_string`; what they make up as names and passwords
+# is of letters, digits, - and _.
 URI = "postgresql://notifier:pa_ss-word@notifier-database-rw.notifier:5432/notifier"
 CONNECTION_STRING = "amqp://default_user_hmGpFhdewq65P9d:pa_ss-word@notifier-broker.notifier.svc:5672/"
 
