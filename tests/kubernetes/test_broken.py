@@ -22,7 +22,7 @@ BROKEN: tuple[tuple[Check, str, str, str], ...] = (
     (program.commands_are_those_of_compose, "- --no-input", "- --fake", "not python manage.py migrate"),
     (program.every_channel_has_one_worker, "channel: sms", "channel: slack", "sms has 0"),
     (program.every_channel_has_one_worker, "channel: sms", "channel: fax", "fax, which is no channel"),
-    (program.limits_are_those_of_compose, "memory: 768Mi", "memory: 512Mi", "docker-compose.yml"),
+    (program.limits_are_no_less_than_composes, "memory: 768Mi", "memory: 512Mi", "docker-compose.yml"),
     (program.first_containers_are_the_program, "migrate --check", "check", "does not look"),
     (program.first_containers_are_the_program, "initContainers:", "others:", "has 0 containers"),
     (running.probes_ask_what_is_there, "path: /readyz", "path: /ready", "which is not readyz"),

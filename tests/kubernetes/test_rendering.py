@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import kubernetes_validate
 import pytest
 
@@ -15,11 +18,21 @@ SUPPORTED = ("1.35", "1.36", "1.37")
 FOLDERS = ("base", *(f"overlays/{name}" for name in OVERLAYS))
 
 
+@pytest.fixture(scope="module")
+def schemas_read_once() -> Iterator[None]:
+    """The validator reads the same megabyte of definitions for every manifest."""
+    read = kubernetes_validate.utils.schema_contents
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(read))
+        yield
+
+
 # Overlays hold all of the base, and more: by itself it is judged once.
 @pytest.mark.parametrize(
     ("folder", "version"),
     [("base", SUPPORTED[-1]), *((f"overlays/{name}", version) for name in OVERLAYS for version in SUPPORTED)],
 )
+@pytest.mark.usefixtures("schemas_read_once")
 def test_kubernetes_accepts_it(render: Render, folder: str, version: str) -> None:
     judged = 0
     for manifest in Manifests.parse(render(folder)).every:

@@ -16,7 +16,7 @@ EVERY: Final[tuple[Check, ...]] = (
     program.services_make_no_variables,
     program.commands_are_those_of_compose,
     program.every_channel_has_one_worker,
-    program.limits_are_those_of_compose,
+    program.limits_are_no_less_than_composes,
     program.first_containers_are_the_program,
     running.probes_ask_what_is_there,
     running.liveness_asks_no_database,

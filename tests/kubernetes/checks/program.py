@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from channels.registry import channels
 from notifier.environment import BASE_DIR
@@ -87,14 +87,19 @@ def _queues(arguments: list[str]) -> list[str]:
     return queues
 
 
-def limits_are_those_of_compose(manifests: Manifests) -> Iterator[str]:
+def limits_are_no_less_than_composes(manifests: Manifests) -> Iterator[str]:
     for component in ("web", "worker"):
         compose = services()[component]["deploy"]["resources"]["limits"]
         for pod in manifests.pods(component):
             limits = pod.main.body["resources"]["limits"]
-            memory = limits["memory"].removesuffix("i")  # Docker's M is Kubernetes' Mi
-            if (float(limits["cpu"]), memory) != (float(compose["cpus"]), compose["memory"]):
+            if float(limits["cpu"]) != float(compose["cpus"]) or mebibytes(limits) < mebibytes(compose):
                 yield f"{pod.owner}: is limited to {limits}, and by docker-compose.yml to {compose}"
+
+
+def mebibytes(limits: Mapping[str, str]) -> int:
+    """Docker's M is Kubernetes' Mi, and its G Gi."""
+    amount, unit = re.fullmatch(r"(\d+)([MG])i?", limits["memory"]).groups()  # type: ignore[union-attr]
+    return int(amount) * {"M": 1, "G": 1024}[unit]
 
 
 def first_containers_are_the_program(manifests: Manifests) -> Iterator[str]:
