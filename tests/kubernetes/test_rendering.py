@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -10,6 +11,7 @@ import pytest
 
 from notifier.environment import BASE_DIR
 from tests.kubernetes import custom
+from tests.kubernetes.checks import references
 from tests.kubernetes.conftest import FOLDER, OVERLAYS, Render
 from tests.kubernetes.manifests import Manifests
 
@@ -81,6 +83,8 @@ def test_every_file_is_part_of_something() -> None:
     assert [str(file.relative_to(BASE_DIR)) for file in files if file.name not in named] == []
 
 
-def test_the_page_names_what_is_supported() -> None:
+def test_the_page_names_what_is_supported_and_every_secret_that_is_wanted() -> None:
     page = (BASE_DIR / "docs/kubernetes.md").read_text(encoding="utf-8")
     assert f"Kubernetes {SUPPORTED[0]} to {SUPPORTED[-1]}" in page
+    secrets = set(re.findall(r"(?m)^\| `(notifier-[a-z-]+)` \|", page))
+    assert secrets == references.BY_HAND | references.ENGINES.keys()
