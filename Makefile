@@ -18,8 +18,8 @@ BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
-	dev-dependencies kubectl requirements clean FORCE
+.PHONY: help run test faults bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
+	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,12 @@ bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a ch
 bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (a quarter of an hour, 20 GB of disk)
 	@exec $(PY) -m tests.bench.growth $(ARGS)
 
+bench-history: $(VENV)/.bench ## Measure a hundred million finished notifications, in one table and in partitions (two hours, 55 GB)
+	@exec $(PY) -m tests.bench.history $(ARGS)
+
+bench-capacity: $(VENV)/.bench ## Measure what a notification costs each part, for docs/scaling.md (5 minutes)
+	@exec $(PY) -m tests.bench.capacity $(ARGS)
+
 bench-chart: $(VENV)/.bench ## Draw docs/performance/ from what bench and bench-growth have written
 	@exec $(PY) -m tests.bench.chart bench.json bench-growth.json docs/performance
 
@@ -118,6 +124,7 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
+.PHONY: kubectl
 kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
