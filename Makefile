@@ -89,8 +89,9 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check that imports run one way
 	$(VENV)/bin/lint-imports
 
-migrations: $(VENV)/.dev ## Check that the migrations match the models
+migrations: $(VENV)/.dev ## Check that the migrations match the models, and that none holds up who works meanwhile
 	$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+	env -u DATABASE_URL $(PY) -m pytest --quiet tests/releases/test_linted.py
 
 schema: $(VENV)/.dev ## Write docs/openapi.yaml; a test compares it with what the code says
 	$(PY) -W ignore manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
