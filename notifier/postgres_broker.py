@@ -32,8 +32,8 @@ NOTIFY_CHANNEL: Final = "notifier_nudge"
 NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 RECONNECT_EVERY: Final = 0.5  # seconds
 LISTEN_FOR: Final = 1.0  # seconds between looks at whether to stop
-# LISTEN_DATABASE_URL must lead to the database that DATABASE_URL leads to: a word that is sent by the one is to be heard
-# by the other. Asked again now and then, because the pooler may have been turned to another server in between.
+# LISTEN_DATABASE_URL must lead to the database that DATABASE_URL leads to: a word that is sent by the one is to be
+# heard by the other. Asked again now and then, because the pooler may have been turned to another server in between.
 CHECK_EVERY: Final = 60.0  # seconds
 CHECK_WAIT: Final = 5.0  # seconds for a word that takes a millisecond
 ELSEWHERE_FOR: Final = 30.0  # seconds: in a failover the two may differ for a moment
@@ -157,16 +157,16 @@ class PostgresBroker(Broker):
                     connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                     self._hear(connection, checked=own_way)
             except _Elsewhere:
-                self._deaf = True
-                log.error("listen.elsewhere", reason=ELSEWHERE)
                 self._closed.wait(ELSEWHERE_FOR)
             except (psycopg.Error, DatabaseError) as error:
+                self._deaf = True
                 log.warning("listen.failed", error=type(error).__name__)
                 self._closed.wait(RECONNECT_EVERY)
 
     def _hear(self, connection: psycopg.Connection[Row], *, checked: bool) -> None:
         """Until this broker is closed. `checked`: see CHECK_EVERY. Raises: _Elsewhere, psycopg's errors."""
         check_at = monotonic()
+        self._deaf = False
         while not self._closed.is_set():
             if checked and monotonic() >= check_at:
                 self._check(connection)
@@ -182,9 +182,10 @@ class PostgresBroker(Broker):
             return  # nobody is sent anything at this moment
         for notice in connection.notifies(timeout=CHECK_WAIT):
             if notice.payload == word:
-                self._deaf = False
                 return
             self._received(notice.payload)
+        self._deaf = True
+        log.error("listen.elsewhere", reason=ELSEWHERE)
         raise _Elsewhere
 
     def _received(self, lane: str) -> None:

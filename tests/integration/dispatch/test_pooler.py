@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 from urllib.request import Request, urlopen
 
@@ -25,8 +20,7 @@ from notifications.outbox import statement
 from notifications.outbox.statement import direct_connection, run
 from tests import processes
 from tests.eventually import eventually
-from tests.ports import free_port
-from tests.statements import counting
+from tests.pooler import pgbouncer
 
 from .conftest import Post
 
@@ -35,30 +29,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def pooler() -> Iterator[str]:
-    """A DATABASE_URL that leads through it to the test's own database, over four sessions for all."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-    port, name = free_port(), connection.settings_dict["NAME"]
-    with counting() as way, tempfile.TemporaryDirectory(prefix="notifier-pooler-") as folder:
-        known = psycopg.conninfo.conninfo_to_dict(way.url)
-        password = f" password={known['password']}" if "password" in known else ""
-        target = f"host={known['host']} port={known['port']} dbname={known['dbname']} user={known['user']}{password}"
-        Path(folder).chmod(0o755)
-        settings = Path(folder, "pgbouncer.ini")
-        settings.write_text(
-            f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-            "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
-            "server_tls_sslmode = disable\nserver_round_robin = 1\n"
-        )
-        user = "nobody" if os.geteuid() == 0 else None  # it refuses to be root
-        server = subprocess.Popen([program, str(settings)], user=user, cwd="/", stderr=subprocess.DEVNULL)
-        try:
-            eventually(lambda: _listens(port), what="the pooler")
-            yield f"postgresql://{known['user']}@127.0.0.1:{port}/{name}"
-        finally:
-            server.terminate()
-            server.wait(timeout=10)
+    """A DATABASE_URL that leads through it to the test's own database."""
+    with pgbouncer(processes.database_url()) as running:
+        yield running.url
 
 
 def test_all_is_sent_and_a_killed_workers_claims_are_taken_back_within_five_seconds(
@@ -118,8 +91,3 @@ def test_a_pooled_one_keeps_none(pooler: str) -> None:
         assert pooled.prepare_threshold is None
     with direct_connection("a test") as direct:
         assert direct.prepare_threshold is not None
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
