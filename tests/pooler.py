@@ -106,7 +106,7 @@ class Pooler:
         host = str(self._target.get("host", ""))
         if not host.startswith("/"):
             return {"user": "nobody"}
-        owner = os.stat(host)
+        owner = Path(host).stat()
         return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
 
     def _listens(self) -> bool:
