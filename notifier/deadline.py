@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import structlog
@@ -22,6 +22,7 @@ from urllib3.util import wait_for_read
 # Longer than what the server limits itself (a wait for a lock 3 s, a search in the admin 5 s): its errors say why.
 ANSWER_WAIT: Final = timedelta(seconds=6)
 CANCEL_WAIT: Final = timedelta(seconds=1)  # for a server that is there, but slow, to say that it has stopped
+CANCEL_PATIENCE: Final = timedelta(seconds=30)  # of nobody that somebody waits for
 FIRST_ANSWER: Final = timedelta(seconds=3)  # as long as it may take to connect
 ASK_EVERY: Final = timedelta(seconds=1)  # while it is silent
 
@@ -134,11 +135,12 @@ class Connection(psycopg.Connection[Any]):
     def _stopped(self) -> bool:
         """Ask the server to cancel what it is at; whether it said so, or hung up.
 
-        The word alone says nothing: a pooler takes it in any case, and lets wait who waits for a session.
+        That the wish was taken says nothing: a pooler takes it in any case, and lets wait who waits for a session. Nor
+        is it withdrawn when we wait no longer: PgBouncer 1.18 ends when somebody does that to it.
         """
-        until = monotonic() + CANCEL_WAIT.total_seconds()
-        try:
-            self.cancel_safe(timeout=CANCEL_WAIT.total_seconds())
-        except psycopg.Error:
-            return False
-        return wait_for_read(self, timeout=max(0.0, until - monotonic()))
+        threading.Thread(target=self._cancel, name="cancel", daemon=True).start()
+        return wait_for_read(cast(Any, self), timeout=CANCEL_WAIT.total_seconds())  # anything with a fileno
+
+    def _cancel(self) -> None:
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL_PATIENCE.total_seconds())
