@@ -20,7 +20,7 @@ from tests.eventually import eventually
 from tests.pooler import SESSIONS, Pooler, pgbouncer
 
 from . import test_frozen, test_server_killed, test_sessions
-from .servers import STANDBY, Template, short_folder
+from .servers import Template, short_folder
 from .service import Service, events
 
 pytestmark = pytest.mark.timeout(300)  # a bound for a machine that is busy; each has its own deadlines
