@@ -35,7 +35,7 @@ LISTEN_FOR: Final = 1.0  # seconds between looks at whether to stop
 # LISTEN_DATABASE_URL must lead to the database that DATABASE_URL leads to: a word that is sent by the one is to be
 # heard by the other. Asked again now and then, because the pooler may have been turned to another server in between.
 CHECK_EVERY: Final = 60.0  # seconds
-CHECK_WAIT: Final = 5.0  # seconds for a word that takes a millisecond
+CHECK_WAIT: Final = 3.0  # seconds for a word that takes a millisecond
 ELSEWHERE_FOR: Final = 30.0  # seconds: in a failover the two may differ for a moment
 
 POLLING: Final = "Until then nobody is woken: the workers look each second."
