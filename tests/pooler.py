@@ -20,7 +20,7 @@ from tests.eventually import eventually
 from tests.ports import free_port
 
 # What docs/poolers.md says; a test holds the two together.
-SETTINGS: Final = {
+SETTINGS: Final[dict[str, str]] = {
     "pool_mode": "transaction",
     "server_login_retry": "1",
     "server_connect_timeout": "3",
@@ -75,12 +75,11 @@ class Pooler:
         eventually(self._listens, what="the pooler")
 
     def kill(self) -> None:
-        """SIGKILL: every connection through it ends."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM, which ends at once as well."""
-        self._end(signal.SIGTERM)
+        """SIGKILL: every connection through it ends. (At SIGTERM newer ones wait for their clients, for ever.)"""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait(timeout=10)
+            self._server = None
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
@@ -91,13 +90,6 @@ class Pooler:
             yield
         finally:
             self._server.send_signal(signal.SIGCONT)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._server is not None:
-            self._server.send_signal(how)
-            self._server.send_signal(signal.SIGCONT)
-            self._server.wait(timeout=10)
-            self._server = None
 
     def _account(self) -> dict[str, Any]:
         """It refuses to be root; on a private socket it is let in as the user whose folder that is."""
@@ -136,7 +128,7 @@ def pgbouncer(target: str, *, newer: bool = False, **settings: str) -> Iterator[
         try:
             yield pooler
         finally:
-            pooler.stop()
+            pooler.kill()
 
 
 def _installed() -> str:
