@@ -35,6 +35,7 @@ class Site:
         self.provider = Sandbox(journal=self.journal)
         self.urls: list[str] = []
         self.broker_url = ""
+        self.extra: dict[str, str] = {}  # of the environment of all its programs: a pooler's URL
         self._others = ExitStack()
         self._processes: set[Running] = set()
 
@@ -50,7 +51,7 @@ class Site:
         self._others.close()
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | extra
+        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self.extra | extra
 
     # --- processes ---------------------------------------------------------------------------------------
 
