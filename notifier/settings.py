@@ -18,6 +18,7 @@ from notifier.environment import BASE_DIR as BASE_DIR
 DATA_DIR = environment.folder("DATA_DIR", str(BASE_DIR / ".data"))
 DATABASE_URL = environment.text("DATABASE_URL")
 BROKER_URL = environment.text("BROKER_URL")
+BROKER_QUEUE_TYPE = environment.choice("BROKER_QUEUE_TYPE", ("default", "quorum"), "default")
 EMBEDDED = not DATABASE_URL  # one machine, one command: Postgres and secrets live under DATA_DIR
 DEBUG = environment.flag("DEBUG", default=False)
 
@@ -352,7 +353,7 @@ log.configure(
         *_webhooks.values(),
         *backends.secrets(NOTIFIER_CHANNELS),
         SECRET_KEY,
-        BROKER_URL,
+        *BROKER_URL.split(";"),
         str(DATABASES["default"].get("PASSWORD") or ""),
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),
