@@ -25,7 +25,10 @@ from tests.ports import free_port
 
 COOKIE: Final = "notifiertests"
 SIZE: Final = 3
+TICKTIME: Final = 10  # seconds until a node that says nothing is down to the others; a minute by default
 CALL: Final = 30.0  # seconds that a node may take to answer a question
+# The leader of the queue "slack" in the virtual host /, as its member on the asked node knows it; or none.
+LEADER: Final = "case ra:members({'%2F_slack', node()}) of {ok, _, L} -> L; _ -> none end"
 
 
 class Node:
@@ -51,6 +54,7 @@ class Node:
             f"listeners.tcp.default = 127.0.0.1:{self.port}",
             "log.console = false",
             "cluster_partition_handling = pause_minority",
+            f"net_ticktime = {TICKTIME}",
             "cluster_formation.peer_discovery_backend = classic_config",
             "cluster_formation.randomized_startup_delay_range.min = 0",
             "cluster_formation.randomized_startup_delay_range.max = 1",
@@ -83,6 +87,10 @@ class Node:
             self.thaw()
             self.kill()
 
+    @property
+    def alive(self) -> bool:
+        return self._script is not None and self._script.poll() is None
+
     # --- what befalls it -----------------------------------------------------------------------------------
 
     def kill(self) -> None:
@@ -114,13 +122,35 @@ class Node:
                 other.ask(f"erlang:set_cookie('{self.name}', {COOKIE})")
                 self.ask(f"erlang:set_cookie('{other.name}', {COOKIE})")
 
+    def close_connection(self, port: int) -> None:
+        """The one of the client that comes from this port."""
+        self.ask(
+            '[rabbit_networking:close_connection(P, "moved") || P <- rabbit_networking:connections_local(),'
+            f" rabbit_networking:connection_info(P, [peer_port]) =:= [{{peer_port, {port}}}]]"
+        )
+
+    def lead_slack(self) -> None:
+        """Make it the leader of the queue of that name."""
+
+        def leads() -> bool:
+            self.ask(f"case {LEADER} of none -> none; {{Q, _}} = M -> ra:transfer_leadership(M, {{Q, node()}}) end")
+            return self.leads_slack()
+
+        eventually(leads, what=f"{self.name} as the leader")
+
+    def set_alarm(self) -> None:
+        self.ask("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
+
+    def clear_alarm(self) -> None:
+        self.ask("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
+
     # --- what it says --------------------------------------------------------------------------------------
 
     def ask(self, expression: str) -> str:
         """What an Erlang expression comes to there, an atom or a number as text."""
         done = subprocess.run(
             ["erl_call", "-sname", self.name, "-c", COOKIE, "-e"],
-            input=f"list_to_atom(lists:flatten(io_lib:format(\"~0p\", [begin {expression} end]))).\n",
+            input=f'list_to_atom(lists:flatten(io_lib:format("~0p", [begin {expression} end]))).\n',
             env=self.cluster.environment,
             capture_output=True,
             text=True,
@@ -128,8 +158,15 @@ class Node:
             check=True,
         )
         found = done.stdout.strip()
-        assert found.startswith("{ok, ") and found.endswith("}"), found
-        return found[len("{ok, ") : -1].strip("'")
+        assert found.startswith("{ok, "), found
+        return found.removeprefix("{ok, ").removesuffix("}").strip("'")
+
+    def serves(self) -> bool:
+        """Whether it does, by its own word; one that is paused does not."""
+        return self.ask("rabbit:is_running()") == "true"
+
+    def leads_slack(self) -> bool:
+        return self.name in self.ask(LEADER)
 
     @property
     def log(self) -> str:
@@ -137,14 +174,14 @@ class Node:
 
     def _processes(self) -> list[psutil.Process]:
         """The script that starts the server, and the server."""
-        if self._script is None or self._script.poll() is not None:
+        if self._script is None or not self.alive:
             return []
         script = psutil.Process(self._script.pid)
         return [*script.children(recursive=True), script]
 
     def _signal(self, number: signal.Signals) -> None:
         for each in self._processes():
-            if each.pid != self._script.pid:
+            if self._script and each.pid != self._script.pid:
                 each.send_signal(number)
 
 
@@ -168,6 +205,28 @@ class Cluster:
         """BROKER_URL of all."""
         return ";".join(node.url for node in self.nodes)
 
+    def consumers_of_slack(self) -> list[Node]:
+        """Whom they fetch from."""
+        asked = next(node for node in self.nodes if node.alive)
+        found = asked.ask(
+            '{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"slack">>)),'
+            " [node(element(1, C)) || C <- rabbit_amqqueue:consumers(Q)]"
+        )
+        return [node for node in self.nodes for _ in range(found.count(node.name))]
+
+    def mend(self) -> None:
+        """All as it was: those that are dead are started, those that are cut off or stand still go on."""
+        for node in self.nodes:
+            node.thaw()
+            if not node.alive:
+                node.start()
+        for node in self.nodes:
+            node.await_serving()
+            node.clear_alarm()
+        for node in self.nodes:
+            node.heal()
+        eventually(lambda: all(node.serves() for node in self.nodes), seconds=60, what="three nodes that serve")
+
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
@@ -177,7 +236,9 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip("rabbitmq-server or erlang-base is not installed (Debian: apt-get install rabbitmq-server)")
     names_port = free_port()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="notifier-rabbitmq-", ignore_cleanup_errors=True))
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="notifier-rabbitmq-", ignore_cleanup_errors=True)
+        )
         found = Cluster(folder, names_port)
         names = subprocess.Popen(["epmd"], env=found.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         listening(names_port, stack.enter_context(ended(names)))
