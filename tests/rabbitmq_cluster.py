@@ -138,6 +138,10 @@ class Node:
 
         eventually(leads, what=f"{self.name} as the leader")
 
+    def members_of_slack(self) -> int:
+        """On how many nodes the queue of that name is."""
+        return int(self.ask("case ra:members({'%2F_slack', node()}) of {ok, M, _} -> length(M); _ -> 0 end"))
+
     def set_alarm(self) -> None:
         self.ask("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
 
@@ -214,6 +218,12 @@ class Cluster:
         )
         return [node for node in self.nodes for _ in range(found.count(node.name))]
 
+    def await_serving(self) -> None:
+        # A queue that is declared earlier has no members on those that are not there yet.
+        for node in self.nodes:
+            node.await_serving()
+        eventually(lambda: self.nodes[0].ask("length(nodes())") == str(SIZE - 1), what="a cluster of three")
+
     def mend(self) -> None:
         """All as it was: those that are dead are started, those that are cut off or stand still go on."""
         for node in self.nodes:
@@ -245,7 +255,5 @@ def cluster() -> Iterator[Cluster]:
         for node in found.nodes:
             stack.callback(node.end)
             node.start()
-        for node in found.nodes:
-            node.await_serving()
-        eventually(lambda: found.nodes[0].ask("length(nodes())") == str(SIZE - 1), what="a cluster of three")
+        found.await_serving()
         yield found
