@@ -143,7 +143,7 @@ class Nodes:
         Raises: AMQPConnectionError where none answers.
         """
         found: AMQPConnectionError | None = None
-        for node in self._in_turn():
+        for node in self.in_turn():
             seconds = PATIENCE if until is None else min(PATIENCE, until - monotonic())
             if seconds <= 0:
                 break
@@ -154,7 +154,8 @@ class Nodes:
                 found = error
         raise found or GivenUp("no node has answered in time")
 
-    def _in_turn(self) -> list[Node]:
+    def in_turn(self) -> list[Node]:
+        """Whom to ask first, and whom next."""
         now = monotonic()
         nodes = random.sample(self._nodes, len(self._nodes))
         return sorted(nodes, key=lambda node: max(node.shunned_until, now))

@@ -143,10 +143,13 @@ class Node:
         return int(self.ask("case ra:members({'%2F_slack', node()}) of {ok, M, _} -> length(M); _ -> 0 end"))
 
     def set_alarm(self) -> None:
-        self.ask("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
+        """It has more than it should of the machine's memory: who publishes, to it or to any other, is read no more."""
+        self.ask("vm_memory_monitor:set_vm_memory_high_watermark(0.00001)")
+        eventually(lambda: self.ask("rabbit_alarm:get_alarms()") != "[]", what=f"an alarm of {self.name}")
 
     def clear_alarm(self) -> None:
-        self.ask("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
+        self.ask("vm_memory_monitor:set_vm_memory_high_watermark(0.4)")
+        eventually(lambda: self.ask("rabbit_alarm:get_alarms()") == "[]", what=f"no alarm of {self.name}")
 
     # --- what it says --------------------------------------------------------------------------------------
 
@@ -232,10 +235,11 @@ class Cluster:
                 node.start()
         for node in self.nodes:
             node.await_serving()
-            node.clear_alarm()
         for node in self.nodes:
             node.heal()
         eventually(lambda: all(node.serves() for node in self.nodes), seconds=60, what="three nodes that serve")
+        for node in self.nodes:
+            node.clear_alarm()
 
 
 @contextmanager
