@@ -1,4 +1,4 @@
-"""The addresses of a cluster's nodes: checked before anything is connected to, and never shown with what is secret in them."""
+"""The addresses of a cluster's nodes: checked before anything connects to them, and shown without their secrets."""
 
 from __future__ import annotations
 
