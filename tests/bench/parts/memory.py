@@ -7,9 +7,7 @@ from contextlib import ExitStack
 from statistics import mean
 from typing import Final
 
-import psutil
-
-from tests.bench import load
+from tests.bench import load, processes
 from tests.bench.ours import Outbox
 from tests.bench.parts.accept import BODY
 from tests.bench.parts.drain import await_
@@ -19,7 +17,6 @@ from tests.bench.sides import Bench
 LEGS: Final = 10
 SIZE: Final = 500  # of each request
 SECONDS: Final = 5  # of posting, before each look
-MB: Final = 1e6
 
 
 def run(bench: Bench) -> Iterator[Result]:
@@ -44,7 +41,7 @@ def run(bench: Bench) -> Iterator[Result]:
                 sent += round(posted.rate * posted.seconds) * SIZE
             outbox.watch()
             await_(outbox.done)
-            looks.append(_held())
+            looks.append(processes.memory())
             bench.progress.advance(bench.task)
     first, second = looks[LEGS // 2 - 1 : LEGS // 2 + 1], looks[-2:]
     for kind in looks[0]:
@@ -52,24 +49,3 @@ def run(bench: Bench) -> Iterator[Result]:
         name = f"memory of {kind}, idle after {sent:,} sends"
         yield Result(name, "MB", now, "after half of them", then, goal=1.02, at_most=True)
     yield Result("memory of all", "MB", [mean(sum(look.values()) for look in second)])
-
-
-def _held() -> dict[str, float]:
-    """MB by kind of process; pages that several share are counted once (a proportional part in each)."""
-    held = {"web": 0.0, "workers": 0.0, "Postgres": 0.0}
-    for child in psutil.Process().children(recursive=True):
-        try:
-            kind, size = _kind(child), child.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
-        if kind:
-            held[kind] += size / MB
-    return held
-
-
-def _kind(child: psutil.Process) -> str:
-    command = " ".join(child.cmdline())
-    for words, kind in (("granian", "web"), ("dramatiq", "workers"), ("postgres", "Postgres")):
-        if words in command:
-            return kind
-    return ""

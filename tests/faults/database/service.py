@@ -21,7 +21,7 @@ from tests.faults.checks import Findings, check
 from tests.faults.clients import Call, CallLog, Load, RetryingClient
 from tests.faults.database import servers
 from tests.ports import free_port
-from tests.processes import BIN, Running
+from tests.processes import BIN, ROOT, Running
 
 WEB_THREADS: Final = 8
 # Short of what a client waits, and far longer than anything takes that recovers by itself.
@@ -80,8 +80,9 @@ class Service:
         eventually(leases, seconds=30, what="a lease for each worker")
         self.webs.append(address)
 
-    def _start(self, command: list[str]) -> Running:
-        running = Running(command, self.environment())
+    def _start(self, command: list[str], root: Path = ROOT) -> Running:
+        """`root`: where the service's own code is."""
+        running = Running(command, self.environment(), root)
         self._ending.callback(running.end)
         self.running.append(running)
         return running

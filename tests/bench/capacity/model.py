@@ -1,0 +1,129 @@
+"""What so many notifications a second need, from what each was measured to cost: docs/scaling.md is written by it.
+
+Processor time adds up: what an accept, a send and a wake-up cost was measured one by one, and a load is so many of
+each. That holds until a resource is full; what this says is how much of each there has to be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from notifications.nudge import DEBOUNCE_LONGEST
+
+# Of a core, of a disk, of threads: what is planned for more than this has no room for a peak, nor for the others to
+# take over when one of them dies.
+FILLED_TO: Final = 0.6
+DAY: Final = 86_400  # seconds
+LEAST: Final = 2  # processes of each kind: one may die
+THREADS: Final = 64  # of a worker process: more than its core can keep busy where a provider takes 60 ms
+WEB_SESSIONS: Final = 9  # of each process: one for each of its threads, and one that nudges
+WORKER_SESSIONS: Final = 9  # at most: its pool, its beat, one that listens and one that nudges
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Processor time in microseconds, and bytes of WAL."""
+
+    web: float = 0.0
+    worker: float = 0.0
+    database: float = 0.0
+    wal: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.web + other.web, self.worker + other.worker, self.database + other.database, self.wal + other.wal
+        )
+
+    def __mul__(self, times: float) -> Cost:
+        return Cost(self.web * times, self.worker * times, self.database * times, self.wal * times)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + other * -1
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """As `make bench-capacity` measures them."""
+
+    accept_one: Cost  # a request with one notification
+    accept_in_batch: Cost  # each notification of a request with a hundred
+    dispatch: Cost  # each of many that wait: its part of a claim and of a record, and its send by HTTP
+    wake: Cost  # what a wake-up costs beside that, however few are due
+    purge: Cost  # each that is deleted, with its attempt and its key
+    web_second: Cost  # a second of one idle web process
+    worker_second: Cost  # likewise of one worker process
+    web_memory: float  # MB of one process
+    worker_memory: float
+    session_memory: float  # MB of one of Postgres' sessions
+    stored: float  # bytes on disk of each that is kept, with its attempt and its places in lists
+    key_stored: float  # bytes of its key, for as long as keys live
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    rate: float  # notifications a second
+    batch: int = 1  # of each request
+    latency: float = 0.1  # seconds that a provider takes for each
+    lanes: int = 3  # among which they are spread
+    kept: float = 90.0  # days
+    keys_kept: float = 3.0  # days
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run so that each part is filled to FILLED_TO at most."""
+
+    web_cores: float  # used
+    worker_cores: float
+    database_cores: float
+    webs: int  # processes
+    workers: int
+    threads: int  # of each worker process
+    sessions: int  # of Postgres
+    wal: float  # MB a second
+    memory: float  # GB of web and workers
+    session_memory: float  # GB of Postgres' sessions, beside its shared buffers
+    disk: float  # GB, of what is kept
+
+
+def spent(load: Load, constants: Constants, *, webs: int, workers: int) -> Cost:
+    """Each second, by so many processes of each kind."""
+    accept = constants.accept_one if load.batch == 1 else constants.accept_in_batch
+    idle = constants.web_second * webs + constants.worker_second * workers
+    return (accept + constants.dispatch) * load.rate + constants.wake * wakes(load) + idle
+
+
+def wakes(load: Load) -> float:
+    """Wake-ups a second: one for each request while they are few, and one for all of a moment when they are many."""
+    requests = load.rate / load.batch / load.lanes
+    return load.lanes * requests / (1 + requests * DEBOUNCE_LONGEST)
+
+
+def plan(load: Load, constants: Constants) -> Plan:
+    webs = workers = LEAST
+    while True:
+        each_second = spent(load, constants, webs=webs, workers=workers) + constants.purge * load.rate
+        # A process has one core at most, because Python runs one thread at a time.
+        needed_webs = max(LEAST, ceil(each_second.web / 1e6 / FILLED_TO))
+        sending = load.rate * load.latency
+        needed_workers = max(LEAST, ceil(each_second.worker / 1e6 / FILLED_TO), ceil(sending / THREADS / FILLED_TO))
+        if needed_webs <= webs and needed_workers <= workers:
+            break
+        webs, workers = max(webs, needed_webs), max(workers, needed_workers)
+    sessions = webs * WEB_SESSIONS + workers * WORKER_SESSIONS
+    stored = load.kept * constants.stored + load.keys_kept * constants.key_stored
+    return Plan(
+        web_cores=each_second.web / 1e6,
+        worker_cores=each_second.worker / 1e6,
+        database_cores=each_second.database / 1e6,
+        webs=webs,
+        workers=workers,
+        threads=THREADS,
+        sessions=sessions,
+        wal=each_second.wal / 1e6,
+        memory=(webs * constants.web_memory + workers * constants.worker_memory) / 1e3,
+        session_memory=sessions * constants.session_memory / 1e3,
+        disk=load.rate * DAY * stored / 1e9,
+    )
