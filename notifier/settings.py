@@ -21,6 +21,7 @@ _LISTEN_DATABASE_URL = environment.text("LISTEN_DATABASE_URL")
 if _LISTEN_DATABASE_URL and not DATABASE_URL:
     raise ImproperlyConfigured("LISTEN_DATABASE_URL is set and DATABASE_URL is not: both lead to the same database.")
 BROKER_URL = environment.text("BROKER_URL")
+BROKER_QUEUE_TYPE = environment.choice("BROKER_QUEUE_TYPE", ("default", "quorum"), "default")
 EMBEDDED = not DATABASE_URL  # one machine, one command: Postgres and secrets live under DATA_DIR
 DEBUG = environment.flag("DEBUG", default=False)
 
@@ -369,7 +370,7 @@ log.configure(
         *_webhooks.values(),
         *backends.secrets(NOTIFIER_CHANNELS),
         SECRET_KEY,
-        BROKER_URL,
+        *BROKER_URL.split(";"),
         *(str(each.get("PASSWORD") or "") for each in (DATABASES["default"], LISTEN_DATABASE or {})),
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),

@@ -42,8 +42,8 @@ def redis_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="notifier-redis-") as folder:
         arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        with _ended(subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL)) as server:
-            _listening(port, server)
+        with ended(subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL)) as server:
+            listening(port, server)
             yield f"redis://127.0.0.1:{port}/0", server
 
 
@@ -72,16 +72,16 @@ def rabbitmq_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         }
-        with _ended(subprocess.Popen([epmd], env=environment, stdout=subprocess.DEVNULL)) as names_server:
-            _listening(names, names_server)
+        with ended(subprocess.Popen([epmd], env=environment, stdout=subprocess.DEVNULL)) as names_server:
+            listening(names, names_server)
             command = subprocess.Popen([str(RABBITMQ)], env=environment, cwd=folder, stdout=subprocess.DEVNULL)
-            with _ended(command) as server:
-                _listening(port, server, seconds=60)
+            with ended(command) as server:
+                listening(port, server, seconds=60)
                 yield f"amqp://guest:guest@127.0.0.1:{port}", server
 
 
 @contextmanager
-def _ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield server
     finally:
@@ -93,7 +93,7 @@ def _ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
             server.wait(timeout=10)
 
 
-def _listening(port: int, server: subprocess.Popen[bytes], *, seconds: float = 20) -> None:
+def listening(port: int, server: subprocess.Popen[bytes], *, seconds: float = 20) -> None:
     def answers() -> bool:
         assert server.poll() is None, f"{server.args} ended with {server.returncode}"
         with socket.socket() as probe:

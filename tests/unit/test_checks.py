@@ -51,6 +51,8 @@ def test_good_settings_pass_even_for_deployment() -> None:
         ({"DB_PREPARE": "sometimes"}, "DB_PREPARE must be one of auto, on, off"),
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"BROKER_URL": "kafka://127.0.0.1"}, "BROKER_URL"),
+        ({"BROKER_URL": "amqp://u:hush@one;redis://:hush@two"}, "address 2 of BROKER_URL"),
+        ({"BROKER_QUEUE_TYPE": "quorum"}, "BROKER_QUEUE_TYPE"),
         ({"PUBLIC_URL": "notify.example.com"}, "PUBLIC_URL"),
         ({"SANDBOX_URL": "http://sandbox.example.com:8025"}, "SANDBOX_URL"),
         ({"WORKER_THREADS": "many"}, "WORKER_THREADS"),
