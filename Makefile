@@ -18,7 +18,7 @@ BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
+.PHONY: help run test faults hosts bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
 	dev-dependencies requirements clean FORCE
 
 help: ## Show this list
@@ -58,6 +58,10 @@ faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
 faults: export NOTIFIER_TESTS_SEED = $(SEED)
 faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
+
+# Whoever is not root becomes the root of a network of his own, where the kernel lets him; the tests say where not.
+hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (20 minutes)
+	@exec $(if $(filter-out 0,$(shell id -u)),unshare --user --map-current-user --keep-caps --net) $(PY) -m pytest tests/hosts --run-slow $(ARGS)
 
 check: lint types imports migrations deploy test ## Everything that CI checks
 

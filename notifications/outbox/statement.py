@@ -19,6 +19,15 @@ _MARKS: Final[tuple[LiteralString, ...]] = ("(", ")", ",", "=", "<", ">", "||") 
 # Of connections whose server was asked who it is: whether its session is theirs alone.
 _asked: WeakKeyDictionary[psycopg.Connection[Any], bool] = WeakKeyDictionary()
 
+# What we ask of a session that is our own, in one round trip. Left to its estimates Postgres planned each claim anew: a
+# millisecond, to save what it only believes in. And where our host vanishes without a word, the server notices within
+# seconds: by the kernel's own it would keep the session for two hours, with its place and whatever it had locked.
+OF_OUR_SESSION: Final[LiteralString] = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('tcp_keepalives_idle', '5s', false), set_config('tcp_keepalives_interval', '2s', false),
+       set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '11s', false)
+"""
+
 
 class CommitInDoubt(OperationalError):
     """Raised when the server warned about a commit: it stands here, but perhaps on no standby."""
@@ -129,14 +138,13 @@ def _allow_plans(raw: psycopg.Connection[Row]) -> None:
     if raw.prepare_threshold is not None or raw in _asked or not raw.autocommit:
         return
     ours = keeps_session(raw)
+    if ours:
+        psycopg.Cursor(raw).execute(OF_OUR_SESSION)
     wanted = getattr(settings, "DB_PREPARE", "auto")
     if wanted == "off" or (wanted == "auto" and not ours):
         return
     raw.prepare_threshold = sys.maxsize  # nothing by itself, but whatever is run with `prepare=True`
-    if ours:
-        # Left to its estimates Postgres planned each claim anew: a millisecond, to save what it only believes in.
-        psycopg.Cursor(raw).execute("SET plan_cache_mode = force_generic_plan")
-    elif not psycopg.capabilities.has_send_close_prepared():
+    if not ours and not psycopg.capabilities.has_send_close_prepared():
         raw.prepared_max = None  # an older libpq would give up what is past it by SQL, in whichever session
 
 
