@@ -23,8 +23,9 @@ BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
-	dev-dependencies requirements clean FORCE
+.PHONY: help run init up down logs test faults hosts smoke check lint format types imports migrations schema errors deploy \
+	bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon \
+	dev-dependencies kubectl requirements clean FORCE
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +65,10 @@ faults: export NOTIFIER_TESTS_SEED = $(SEED)
 faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
 
-.PHONY: smoke
+# Whoever is not root becomes the root of a network of his own, where the kernel lets him; the tests say where not.
+hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (20 minutes)
+	@exec $(if $(filter-out 0,$(shell id -u)),unshare --user --map-current-user --keep-caps --net) $(PY) -m pytest tests/hosts --run-slow $(ARGS)
+
 smoke: $(VENV)/.dev ## Run both profiles in containers of their own, and kill and stop them under load (ten minutes)
 	@exec $(PY) -m pytest tests/smoke --run-slow --verbose --durations=0 --durations-min=1 $(ARGS)
 
@@ -134,7 +138,6 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
-.PHONY: kubectl
 kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
