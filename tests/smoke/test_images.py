@@ -20,9 +20,9 @@ BUILD_TOOLS = {"cc", "c++", "gcc", "g++", "clang", "ld", "make", "rustc", "cargo
 LEFT_OUT = {"tests", ".git", ".env", ".env.example", ".data", ".venv", ".cache", ".pytest_cache"}
 
 
-def requirement(name: str) -> str:
-    """Of Python's own image that is built upon."""
-    found = re.search(rf"(?m)^ARG {name}=(.+)$", (BASE_DIR / "Dockerfile").read_text(encoding="utf-8"))
+def pythons_own() -> str:
+    """The image that ours are laid upon."""
+    found = re.search(r"(?m)^ARG PYTHON_IMAGE=(.+)$", (BASE_DIR / "Dockerfile").read_text(encoding="utf-8"))
     assert found
     return found[1]
 
@@ -34,7 +34,7 @@ def pinned(name: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(engine: Engine) -> dict[str, str]:
-    """The names of the images that compose builds and those it is laid upon."""
+    """The name of each image, by its target."""
     for target in IMAGES:
         command = ["docker", "build", "--target", target, "--tag", f"notifier-smoke:{target}", "."]
         run(command, seconds=BUILDING, folder=BASE_DIR)
@@ -43,12 +43,12 @@ def built(engine: Engine) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def base(engine: Engine, built: dict[str, str]) -> dict[str, str]:
-    return engine.files(requirement("PYTHON_IMAGE"))
+    return engine.files(pythons_own())
 
 
 @pytest.mark.parametrize("target", IMAGES)
 def test_an_image_is_small(engine: Engine, built: dict[str, str], target: str, told: Callable[[str], None]) -> None:
-    of_python, ours = (each["Size"] / 1e6 for each in engine.inspect(requirement("PYTHON_IMAGE"), built[target]))
+    of_python, ours = (each["Size"] / 1e6 for each in engine.inspect(pythons_own(), built[target]))
     told(f"{target} image: {ours:.0f} MB, of which Python's own image is {of_python:.0f} MB")
     assert ours - of_python <= ADDED_AT_MOST
 
