@@ -27,7 +27,9 @@ LONGEST_WAIT: Final = timedelta(milliseconds=1500)
 PAUSE: Final = 4  # times as long as it waited: others have the table for four fifths of the time
 PATIENCE: Final = timedelta(minutes=5)
 
-LIMIT: Final = "SELECT set_config('lock_timeout', %s, false)"
+# On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next. A migration
+# goes past such a pooler (docs/poolers.md), but `--check` need not.
+LIMIT: Final = "SELECT set_config('lock_timeout', %s, false) WHERE pg_backend_pid() = %s"
 # Transactions that are older than our wait and hold a lock on a table of ours: process id, the program's name, what it
 # does, its seconds. Another role's name and state are NULL to a role that may not see them.
 HOLDERS: Final = """
@@ -117,7 +119,8 @@ class Command(migrate.Command):
 
     def _limit(self, wait: timedelta) -> None:
         with self._connection.cursor() as cursor:
-            cursor.execute(LIMIT, [f"{round(wait.total_seconds() * 1000)}ms"])
+            ours = self._connection.connection.info.backend_pid
+            cursor.execute(LIMIT, [f"{round(wait.total_seconds() * 1000)}ms", ours])
 
     def _limit_no_more(self) -> None:
         """Whoever goes on with this connection, such as another command of the same program, has its own limits."""
