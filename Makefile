@@ -13,13 +13,19 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 # A home that cannot be written to (or is none) has no room for pip's cache.
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
+# Compose is a part of Docker since its second version; the first was a program of its own, which keeps to the limits of
+# a container only where it is told. Asked only when it is used.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose --compatibility)
+PROFILES := --profile development --profile production --profile sandbox
+
 # Half of the suite: what keeps a processor busy, and waits for little.
 BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
-	dev-dependencies requirements clean FORCE
+.PHONY: help run init up down logs test faults hosts smoke check lint format types imports migrations schema errors deploy \
+	bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon \
+	dev-dependencies kubectl requirements clean FORCE
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +64,13 @@ faults: export NOTIFIER_TESTS_KILLS = $(KILLS)
 faults: export NOTIFIER_TESTS_SEED = $(SEED)
 faults: $(VENV)/.dev ## Break everything that can break, then kill at random under load: make faults KILLS=1000
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
+
+# Whoever is not root becomes the root of a network of his own, where the kernel lets him; the tests say where not.
+hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (20 minutes)
+	@exec $(if $(filter-out 0,$(shell id -u)),unshare --user --map-current-user --keep-caps --net) $(PY) -m pytest tests/hosts --run-slow $(ARGS)
+
+smoke: $(VENV)/.dev ## Run both profiles in containers of their own, and kill and stop them under load (ten minutes)
+	@exec $(PY) -m pytest tests/smoke --run-slow --verbose --durations=0 --durations-min=1 $(ARGS)
 
 check: lint types imports migrations deploy test ## Everything that CI checks
 
@@ -125,7 +138,6 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
 
-.PHONY: kubectl
 kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions

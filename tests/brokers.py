@@ -34,28 +34,31 @@ def rabbitmq() -> Iterator[str]:
 
 
 @contextmanager
-def redis_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def redis_server(address: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its URL, and itself. Keeps nothing: a restarted one has forgotten everything, as a broker here may."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="notifier-redis-") as folder:
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        with ended(subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL)) as server:
-            listening(port, server)
-            yield f"redis://127.0.0.1:{port}/0", server
+        arguments = ["--port", str(port), "--bind", address, "--save", "", "--appendonly", "no", "--dir", folder]
+        open_to_hosts = ["--protected-mode", "no"] if address != "127.0.0.1" else []
+        with ended(subprocess.Popen([command, *arguments, *open_to_hosts], stdout=subprocess.DEVNULL)) as server:
+            listening(port, server, address=address)
+            yield f"redis://{address}:{port}/0", server
 
 
 @contextmanager
-def rabbitmq_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def rabbitmq_server(address: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its URL, and itself. Erlang's name server is a child of ours too: RabbitMQ alone would leave one running."""
     epmd = shutil.which("epmd")
     if not RABBITMQ.exists() or epmd is None:
         pytest.skip("rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
     port, names, distribution = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="notifier-rabbitmq-") as folder:
-        Path(folder, "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{port}\nlog.console = false\n")
+        Path(folder, "rabbitmq.conf").write_text(
+            f"listeners.tcp.default = {address}:{port}\nlog.console = false\nloopback_users = none\n"
+        )
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": folder,  # Erlang's cookie
@@ -76,8 +79,8 @@ def rabbitmq_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             listening(names, names_server)
             command = subprocess.Popen([str(RABBITMQ)], env=environment, cwd=folder, stdout=subprocess.DEVNULL)
             with ended(command) as server:
-                listening(port, server, seconds=60)
-                yield f"amqp://guest:guest@127.0.0.1:{port}", server
+                listening(port, server, address=address, seconds=60)
+                yield f"amqp://guest:guest@{address}:{port}", server
 
 
 @contextmanager
@@ -93,10 +96,10 @@ def ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
             server.wait(timeout=10)
 
 
-def listening(port: int, server: subprocess.Popen[bytes], *, seconds: float = 20) -> None:
+def listening(port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 20) -> None:
     def answers() -> bool:
         assert server.poll() is None, f"{server.args} ended with {server.returncode}"
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+            return probe.connect_ex((address, port)) == 0
 
     eventually(answers, seconds=seconds, what=f"{server.args} listening")

@@ -1,7 +1,7 @@
 """A provider that takes a while: an HTTP server whose every answer comes so many milliseconds after its request. It is
 Slack, or Twilio by the path.
 
-    python -m tests.bench.provider PORT MILLISECONDS
+    python -m tests.bench.provider PORT MILLISECONDS [ADDRESS]
 
 Each request's moment (nanoseconds of the machine's monotonic clock) and the number in its text are written to standard
 output, for whoever measures when it came.
@@ -32,17 +32,16 @@ _NUMBER: Final = re.compile(rb"number (\d+)")
 
 
 @contextmanager
-def provider(milliseconds: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def provider(milliseconds: int, address: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its URL, and itself."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.provider", str(port), str(milliseconds)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        await_port(port, server)
-        yield f"http://127.0.0.1:{port}", server
-    finally:
-        server.terminate()
-        server.wait()
+    command = [sys.executable, "-m", "tests.bench.provider", str(port), str(milliseconds), address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+        try:
+            await_port(port, server, address=address)
+            yield f"http://{address}:{port}", server
+        finally:
+            server.terminate()
 
 
 class _Connection(asyncio.Protocol):
@@ -72,11 +71,11 @@ class _Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-async def main(port: int, milliseconds: int) -> None:
+async def main(port: int, milliseconds: int, address: str = "127.0.0.1") -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(milliseconds / 1000), "127.0.0.1", port)
+    server = await loop.create_server(lambda: _Connection(milliseconds / 1000), address, port, backlog=1024)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -63,13 +63,13 @@ def postgres() -> Iterator[Postgres]:
             yield Postgres(folder)
 
 
-def await_port(port: int, server: subprocess.Popen[bytes], *, seconds: float = 60) -> None:
+def await_port(port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 60) -> None:
     until = monotonic() + seconds
     while monotonic() < until:
         if server.poll() is not None:
             raise SystemExit(f"{server.args} ended with {server.returncode}")
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((address, port)) == 0:
                 return
         sleep(0.05)
     raise SystemExit(f"{server.args} does not listen on port {port}")

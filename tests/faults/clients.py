@@ -10,7 +10,7 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -176,6 +176,7 @@ class Load:
     """Several clients that post until they are told to stop; `with Load(…):`.
 
     `rate`: requests a second of all together, 0 for as many as they can. `channels`: one is chosen for each request.
+    `place`: where they are, because they begin there.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class Load:
         channels: Sequence[str] = ("slack",),
         seed: int = 0,
         still_wanted: Callable[[], bool] = lambda: True,
+        place: AbstractContextManager[object] | None = None,
     ) -> None:
         self._urls = urls
         self._api_key = api_key
@@ -199,6 +201,7 @@ class Load:
         self._channels = channels
         self._seed = seed
         self._still_wanted = still_wanted
+        self._place = place or nullcontext()
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
         self._threads = [
@@ -206,8 +209,9 @@ class Load:
         ]
 
     def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
+        with self._place:
+            for thread in self._threads:
+                thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:

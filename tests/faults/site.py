@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -26,22 +26,45 @@ WEB_GRACE: Final = 10.0  # seconds between SIGTERM and SIGKILL, as `make run` an
 WORKER_GRACE: Final = 30.0
 
 
-class Site:
-    """Use it as a context; what it started ends with it."""
+class Place(AbstractContextManager[object], Protocol):
+    """Where a part of the site is: what a thread begins within this context is there."""
 
-    def __init__(self, folder: Path) -> None:
+    address: str
+
+
+class Here(nullcontext[None]):
+    """This machine's own loopback."""
+
+    address = "127.0.0.1"
+
+
+HERE: Final = Here()
+
+
+class Site:
+    """Use it as a context; what it started ends with it.
+
+    `provider` and `clients` say where these are, which are threads of ours; `extra` is in the environment of
+    every process.
+    """
+
+    def __init__(self, folder: Path, *, provider: Place = HERE, clients: Place = HERE, **extra: str) -> None:
         self.journal = folder / "journal"
         self.log = CallLog(folder / "calls")
-        self.provider = Sandbox(journal=self.journal)
+        self.provider = Sandbox(journal=self.journal, host=provider.address)
         self.urls: list[str] = []
         self.broker_url = ""
+        self.extra = extra  # a pooler's URL may be added later
+        self._of_provider = provider
+        self._of_clients = clients
         self._others = ExitStack()
         self._processes: set[Running] = set()
 
     def __enter__(self) -> Site:
         self._others.callback(self.log.close)
-        self._others.enter_context(self.provider)
-        self.api_key = services.create_api_key(Client.objects.create(name="a client")).text
+        with self._of_provider:
+            self._others.enter_context(self.provider)
+        self.api_key = services.create_api_key(Client.objects.get_or_create(name="a client")[0]).text
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,44 +73,53 @@ class Site:
         self._others.close()
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | extra
+        return environment(**self.provider.environment(), BROKER_URL=self.broker_url) | self.extra | extra
 
     # --- processes ---------------------------------------------------------------------------------------
 
-    def start_web(self, *, port: int = 0, entry: str = "notifier.wsgi", **extra: str) -> tuple[Running, int]:
+    def start_web(
+        self, *, on: Place = HERE, port: int = 0, entry: str = "notifier.wsgi", **extra: str
+    ) -> tuple[Running, int]:
         """A web server with the arguments of production, once it answers; and its port. Its address joins `urls`."""
-        return self._begin_web(port=port, entry=entry, **extra)()
+        return self._begin_web(on=on, port=port, entry=entry, **extra)()
 
     def start_worker(
-        self, *arguments: str, threads: int = 8, entry: str = "notifier.worker", **extra: str
+        self, *arguments: str, on: Place = HERE, threads: int = 8, entry: str = "notifier.worker", **extra: str
     ) -> tuple[Running, Worker]:
         """A worker with the arguments of production, once it has its lease; and that."""
-        return self._begin_worker(*arguments, threads=threads, entry=entry, **extra)()
+        return self._begin_worker(*arguments, on=on, threads=threads, entry=entry, **extra)()
 
     def start(
         self, *, webs: int = 1, workers: int = 1, threads: int = 8
     ) -> tuple[list[tuple[Running, int]], list[tuple[Running, Worker]]]:
         """Several of them at once, which is quicker than one after another."""
-        begun_webs = [self._begin_web() for _ in range(webs)]
-        begun_workers = [self._begin_worker(threads=threads) for _ in range(workers)]
+        return self.start_on([HERE] * webs, [HERE] * workers, threads=threads)
+
+    def start_on(
+        self, webs: Collection[Place], workers: Collection[Place], *, threads: int = 8
+    ) -> tuple[list[tuple[Running, int]], list[tuple[Running, Worker]]]:
+        """The same, one in each of these places."""
+        begun_webs = [self._begin_web(on=place) for place in webs]
+        begun_workers = [self._begin_worker(on=place, threads=threads) for place in workers]
         return [ready() for ready in begun_webs], [ready() for ready in begun_workers]
 
     def _begin_web(
-        self, *, port: int = 0, entry: str = "notifier.wsgi", **extra: str
+        self, *, on: Place = HERE, port: int = 0, entry: str = "notifier.wsgi", **extra: str
     ) -> Callable[[], tuple[Running, int]]:
         """Start it; what is returned waits until it answers."""
-        port = port or free_port()
-        url = f"http://127.0.0.1:{port}"
+        with on:
+            port = port or free_port()
+        url = f"http://{on.address}:{port}"
         arguments = [
-            *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws"),
+            *("--interface", "wsgi", "--host", on.address, "--port", str(port), "--workers", "1", "--no-ws"),
             *("--blocking-threads", "8", "--blocking-threads-idle-timeout", "600"),
             *("--respawn-failed-workers", "--workers-kill-timeout", str(int(WEB_GRACE) - 2)),
         ]
-        running = self._start([str(BIN / "granian"), *arguments, f"{entry}:application"], **extra)
+        running = self._start([str(BIN / "granian"), *arguments, f"{entry}:application"], on=on, **extra)
 
         def answers() -> bool:
             assert running.popen.poll() is None, running.log
-            with suppress(URLError, OSError):
+            with on, suppress(URLError, OSError):
                 return bool(urlopen(f"{url}/healthz", timeout=2).status == 200)
             return False
 
@@ -100,12 +132,12 @@ class Site:
         return ready
 
     def _begin_worker(
-        self, *arguments: str, threads: int = 8, entry: str = "notifier.worker", **extra: str
+        self, *arguments: str, on: Place = HERE, threads: int = 8, entry: str = "notifier.worker", **extra: str
     ) -> Callable[[], tuple[Running, Worker]]:
         """Start it; what is returned waits until it has its lease."""
         patience = str(int(WORKER_GRACE - 5) * 1000)
         command = [str(BIN / "dramatiq"), entry, "--processes", "1", "--threads", str(threads)]
-        running = self._start([*command, "--worker-shutdown-timeout", patience, *arguments], **extra)
+        running = self._start([*command, "--worker-shutdown-timeout", patience, *arguments], on=on, **extra)
         parent = psutil.Process(running.popen.pid)
 
         def lease() -> Worker | None:
@@ -116,8 +148,9 @@ class Site:
 
         return lambda: (running, eventually(lease, seconds=30, what="a worker's lease"))
 
-    def _start(self, command: list[str], **extra: str) -> Running:
-        running = Running(command, self.environment(**extra))
+    def _start(self, command: list[str], *, on: Place = HERE, **extra: str) -> Running:
+        with on:
+            running = Running(command, self.environment(**extra))
         self._processes.add(running)
         return running
 
@@ -137,12 +170,13 @@ class Site:
         """Post from one careful client; each must be accepted."""
         client = self.client()
         for text in texts:
-            call = client.post(channel, text, key=f"{channel} {text}", fields=fields)
+            with self._of_clients:
+                call = client.post(channel, text, key=f"{channel} {text}", fields=fields)
             assert call is not None, self.log.calls[-1]
             assert call.status == 202, call
 
     def load(self, **options: object) -> Load:
-        return Load(self.urls, self.api_key, self.log, **options)  # type: ignore[arg-type]
+        return Load(self.urls, self.api_key, self.log, place=self._of_clients, **options)  # type: ignore[arg-type]
 
     # --- the end -----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from notifier import broker, environment
+from notifier.rabbitmq_broker import Rabbitmq
 from tests.kubernetes.conftest import Render
 from tests.kubernetes.manifests import Manifests
 
@@ -25,7 +26,7 @@ def test_the_uri_of_the_database_is_taken() -> None:
 
 def test_the_connection_string_of_the_broker_is_taken() -> None:
     built = broker.build(CONNECTION_STRING, ["sms"])
-    assert isinstance(built, broker._Rabbitmq)
+    assert isinstance(built, Rabbitmq)
     [parameters] = built.parameters if isinstance(built.parameters, list) else [built.parameters]
     assert (parameters.host, parameters.port, parameters.virtual_host) == ("notifier-broker.notifier.svc", 5672, "/")
 

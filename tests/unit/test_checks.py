@@ -45,6 +45,10 @@ def test_good_settings_pass_even_for_deployment() -> None:
     [
         ({"DATABASE_URL": "mysql://root@127.0.0.1/notifier"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://notifier@127.0.0.1"}, "DATABASE_URL"),
+        ({"LISTEN_DATABASE_URL": "mysql://root:hush@127.0.0.1/notifier"}, "LISTEN_DATABASE_URL must"),
+        ({"LISTEN_DATABASE_URL": "postgresql://notifier:hush@127.0.0.1"}, "LISTEN_DATABASE_URL names no database"),
+        ({"LISTEN_DATABASE_URL": GOOD["DATABASE_URL"], "DATABASE_URL": ""}, "LISTEN_DATABASE_URL is set"),
+        ({"DB_PREPARE": "sometimes"}, "DB_PREPARE must be one of auto, on, off"),
         ({"SECRET_KEY": ""}, "SECRET_KEY"),
         ({"BROKER_URL": "kafka://127.0.0.1"}, "BROKER_URL"),
         ({"BROKER_URL": "amqp://u:hush@one;redis://:hush@two"}, "address 2 of BROKER_URL"),

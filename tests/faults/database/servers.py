@@ -98,18 +98,21 @@ class Postgres:
     def connect(self, **options: Any) -> Session:
         return psycopg.connect(self.url, autocommit=True, **options)
 
-    def new_standby(self, data_dir: Path) -> Postgres:
-        """A standby that follows this server, started; commits here wait for it from now on."""
+    def new_standby(self, data_dir: Path, settings: Mapping[str, str] | None = None, *, source: str = "") -> Postgres:
+        """A standby that follows this server, started; commits here wait for it from now on.
+
+        `source`: how it reaches this one, where that is not by the socket.
+        """
         owner = account.of_cluster(place.cluster(self.data_dir))
         data_dir.mkdir(mode=0o711)
         home = place.make_home(data_dir, owner)
         theirs = home / "theirs"  # a folder into which pg_basebackup, which is not root, may write
         theirs.mkdir(mode=0o700)
         owner.own(theirs)
-        source = f"host={self.sockets} user={place.OWNER} application_name={STANDBY}"
+        source = f"{source or f'host={self.sockets}'} user={place.OWNER} application_name={STANDBY}"
         run(owner, "pg_basebackup", "-D", str(theirs / "cluster"), "-d", source, "-R", "-c", "fast")
         (theirs / "cluster").rename(home / "cluster")
-        standby = Postgres(data_dir)
+        standby = Postgres(data_dir, settings)
         standby.start()
         with self.connect() as operator:
             operator.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
