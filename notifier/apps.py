@@ -15,4 +15,5 @@ class NotifierConfig(AppConfig):
         if trouble := getattr(settings, "METRICS_TROUBLE", ""):
             structlog.get_logger(__name__).warning("metrics.of_one_process", reason=trouble)
         # Web and worker alike send nudges; the actors that receive them are declared by notifier.worker alone.
-        dramatiq.set_broker(broker.build(settings.BROKER_URL, settings.NOTIFIER_CHANNELS))
+        queue_type = getattr(settings, "BROKER_QUEUE_TYPE", "default")
+        dramatiq.set_broker(broker.build(settings.BROKER_URL, settings.NOTIFIER_CHANNELS, queue_type=queue_type))

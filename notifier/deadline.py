@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 import structlog
 from psycopg.abc import PQGen
 from psycopg.errors import ConnectionTimeout, OperationalError, _WaitTimeout
+from urllib3.util import wait_for_read
 
 # Longer than what the server limits itself (a wait for a lock 3 s, a search in the admin 5 s): its errors say why.
 ANSWER_WAIT: Final = timedelta(seconds=6)
-CANCEL_WAIT: Final = timedelta(seconds=1)  # for a server that is there, but slow, to hear that nobody waits any more
+CANCEL_WAIT: Final = timedelta(seconds=1)  # for a server that is there, but slow, to say that it has stopped
+CANCEL_PATIENCE: Final = timedelta(seconds=30)  # of nobody that somebody waits for
+FIRST_ANSWER: Final = timedelta(seconds=3)  # as long as it may take to connect
 ASK_EVERY: Final = timedelta(seconds=1)  # while it is silent
 
 SILENT: Final = "the database was silent a moment ago"
@@ -50,13 +53,14 @@ class Silence:
             log.error("database.silent")
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Connect within the block. Raises: OperationalError where it is not this thread's turn."""
+    def asking(self) -> Iterator[bool]:
+        """Connect within the block, and where it gives True have the server answer something. Raises: OperationalError
+        where it is not this thread's turn."""
         alone = self._since is not None
         if alone and (self._too_soon() or not self._asking.acquire(blocking=False)):
             raise OperationalError(SILENT)
         try:
-            yield
+            yield alone
         except ConnectionTimeout:
             self.noticed()
             raise
@@ -87,12 +91,31 @@ class Connection(psycopg.Connection[Any]):
     What was sent may still be done: an outcome is as unknown as it is when a connection breaks.
     """
 
+    _first = False  # it is asked whether anybody is there
+
     @classmethod
     def connect(cls, *arguments: Any, **options: Any) -> Connection:
-        with _silence.asking():
-            return super().connect(*arguments, **options)
+        with _silence.asking() as alone:
+            made = super().connect(*arguments, **options)
+            if alone:
+                made._await_first_answer()  # noqa: SLF001 - our own
+            return made
+
+    def _await_first_answer(self) -> None:
+        """A pooler takes connections, whatever becomes of the server behind it. Raises: ConnectionTimeout."""
+        self._first = True
+        try:
+            self.execute("SELECT 1")
+            self.rollback()  # the transaction that it began, where it is not its own
+        except _WaitTimeout:
+            self.close()
+            raise ConnectionTimeout("the database is still silent") from None
+        finally:
+            self._first = False
 
     def wait(self, gen: PQGen[Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
+        if timeout is None and self._first:
+            timeout = FIRST_ANSWER.total_seconds()
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         if _silence.lasts:
@@ -103,9 +126,21 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, interval, ANSWER_WAIT.total_seconds())
         except _WaitTimeout:
             try:
-                self.cancel_safe(timeout=CANCEL_WAIT.total_seconds())
-            except psycopg.Error:
-                _silence.noticed()
+                if not self._stopped():
+                    _silence.noticed()
             finally:
                 self.close()
             raise OperationalError(f"the database did not answer within {ANSWER_WAIT.total_seconds():.0f} s") from None
+
+    def _stopped(self) -> bool:
+        """Ask the server to cancel what it is at; whether it said so, or hung up.
+
+        That the wish was taken says nothing: a pooler takes it in any case, and lets wait who waits for a session. Nor
+        is it withdrawn when we wait no longer: PgBouncer 1.18 ends when somebody does that to it.
+        """
+        threading.Thread(target=self._cancel, name="cancel", daemon=True).start()
+        return wait_for_read(cast(Any, self), timeout=CANCEL_WAIT.total_seconds())  # anything with a fileno
+
+    def _cancel(self) -> None:
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL_PATIENCE.total_seconds())

@@ -123,16 +123,14 @@ def folder(name: str, default: str) -> Path:
     return Path(text(name, default)).expanduser().absolute()
 
 
-def database(url: str) -> dict[str, object]:
-    """Django's dictionary for a Postgres URL.
+def database(url: str, name: str = "DATABASE_URL") -> dict[str, object]:
+    """Django's dictionary for a Postgres URL, the value of the variable `name`.
 
     Raises: ImproperlyConfigured where the URL is of another database or has no name.
     """
     if url.partition("://")[0] not in {"postgres", "postgresql", "psql", "pgsql"}:
-        raise ImproperlyConfigured(
-            "DATABASE_URL must begin with postgresql://: this service needs Postgres 14 or later."
-        )
+        raise ImproperlyConfigured(f"{name} must begin with postgresql://: this service needs Postgres 14 or later.")
     parsed = dict(_env.db_url_config(url))
     if not parsed.get("NAME"):
-        raise ImproperlyConfigured("DATABASE_URL names no database: postgresql://user:password@host:5432/name")
+        raise ImproperlyConfigured(f"{name} names no database: postgresql://user:password@host:5432/name")
     return parsed

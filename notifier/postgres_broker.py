@@ -1,7 +1,7 @@
 """A Dramatiq broker that only wakes: LISTEN/NOTIFY carries lanes' names into this process's own queues.
 
 Nothing is stored: what is notified while nobody listens is gone, and the relay's look each second stands in for
-it.
+it. Through a pooler in transaction mode nobody can listen: that takes LISTEN_DATABASE_URL.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import os
 import threading
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, Final
+from uuid import uuid4
 
 import dramatiq
 import psycopg
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseError
 from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.errors import ActorNotFound, ConnectionClosed, QueueNotFound
@@ -22,15 +25,33 @@ from dramatiq.message import Message
 from dramatiq.middleware import Middleware
 
 from notifications import nudge
-from notifications.outbox.statement import Row, direct_connection
+from notifications.outbox.statement import Row, direct_connection, keeps_session
 
 NOTIFY_CHANNEL: Final = "notifier_nudge"
 # A nudge is no promise: its commit waits for no disk. The rows that it tells of were committed before.
 NOTIFY: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 RECONNECT_EVERY: Final = 0.5  # seconds
 LISTEN_FOR: Final = 1.0  # seconds between looks at whether to stop
+# LISTEN_DATABASE_URL must lead to the database that DATABASE_URL leads to: a word that is sent by the one is to be
+# heard by the other. Asked again now and then, because the pooler may have been turned to another server in between.
+CHECK_EVERY: Final = 60.0  # seconds
+CHECK_WAIT: Final = 3.0  # seconds for a word that takes a millisecond
+ELSEWHERE_FOR: Final = 30.0  # seconds: in a failover the two may differ for a moment
+
+POLLING: Final = "Until then nobody is woken: the workers look each second."
+POOLED: Final = (
+    f"DATABASE_URL leads through a pooler, which carries no LISTEN: set LISTEN_DATABASE_URL, or BROKER_URL. {POLLING}"
+)
+POOLED_TOO: Final = (
+    f"LISTEN_DATABASE_URL leads through a pooler, which carries no LISTEN: name the server itself. {POLLING}"
+)
+ELSEWHERE: Final = f"LISTEN_DATABASE_URL leads to another database than DATABASE_URL. {POLLING}"
 
 log = structlog.get_logger(__name__)
+
+
+class _Elsewhere(Exception):
+    """Raised when a connection that listens does not hear what the other way sends."""
 
 
 class PostgresBroker(Broker):
@@ -44,6 +65,7 @@ class PostgresBroker(Broker):
         self._sender: psycopg.Connection[Row] | None = None
         self._sender_owner = 0  # process id: a forked child must not write on its parent's connection
         self._listener: threading.Thread | None = None
+        self._deaf = False  # this process wants to listen, and cannot
         self._closed = threading.Event()
 
     def declare_queue(self, queue_name: str) -> None:
@@ -83,6 +105,8 @@ class PostgresBroker(Broker):
         if message.queue_name not in self.queues:
             raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
         self.emit_before("enqueue", message, delay)
+        if self._deaf:
+            self._received(str(message.args[0]))  # its own, at least: by these a full lane recruits its threads
         self._notify(str(message.args[0]))
         self.emit_after("enqueue", message, delay)
         return message
@@ -122,16 +146,47 @@ class PostgresBroker(Broker):
         self._sender = None
 
     def _listen(self) -> None:
+        own_way = bool(getattr(settings, "LISTEN_DATABASE", None))
         while not self._closed.is_set():
             try:
-                with direct_connection("notifier listen") as connection:
+                with direct_connection("notifier listen", past_pooler=True) as connection:
+                    if not keeps_session(connection):
+                        self._deaf = True
+                        log.warning("listen.pooled", reason=POOLED_TOO if own_way else POOLED)
+                        return  # nothing to wait for: it would hear nothing for ever
                     connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
-                    while not self._closed.is_set():
-                        for notice in connection.notifies(timeout=LISTEN_FOR):
-                            self._received(notice.payload)
+                    self._hear(connection, checked=own_way)
+            except _Elsewhere:
+                self._closed.wait(ELSEWHERE_FOR)
             except (psycopg.Error, DatabaseError) as error:
+                self._deaf = True
                 log.warning("listen.failed", error=type(error).__name__)
                 self._closed.wait(RECONNECT_EVERY)
+
+    def _hear(self, connection: psycopg.Connection[Row], *, checked: bool) -> None:
+        """Until this broker is closed. `checked`: see CHECK_EVERY. Raises: _Elsewhere, psycopg's errors."""
+        check_at = monotonic()
+        self._deaf = False
+        while not self._closed.is_set():
+            if checked and monotonic() >= check_at:
+                self._check(connection)
+                check_at = monotonic() + CHECK_EVERY
+            for notice in connection.notifies(timeout=LISTEN_FOR):
+                self._received(notice.payload)
+
+    def _check(self, connection: psycopg.Connection[Row]) -> None:
+        word = uuid4().hex  # of no lane: whoever else hears it has no queue for it
+        try:
+            self._notify(word)
+        except ConnectionClosed:
+            return  # nobody is sent anything at this moment
+        for notice in connection.notifies(timeout=CHECK_WAIT):
+            if notice.payload == word:
+                return
+            self._received(notice.payload)
+        self._deaf = True
+        log.error("listen.elsewhere", reason=ELSEWHERE)
+        raise _Elsewhere
 
     def _received(self, lane: str) -> None:
         queue = self.queues.get(nudge.message(lane).queue_name)

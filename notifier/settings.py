@@ -17,7 +17,11 @@ from notifier.environment import BASE_DIR as BASE_DIR
 
 DATA_DIR = environment.folder("DATA_DIR", str(BASE_DIR / ".data"))
 DATABASE_URL = environment.text("DATABASE_URL")
+_LISTEN_DATABASE_URL = environment.text("LISTEN_DATABASE_URL")
+if _LISTEN_DATABASE_URL and not DATABASE_URL:
+    raise ImproperlyConfigured("LISTEN_DATABASE_URL is set and DATABASE_URL is not: both lead to the same database.")
 BROKER_URL = environment.text("BROKER_URL")
+BROKER_QUEUE_TYPE = environment.choice("BROKER_QUEUE_TYPE", ("default", "quorum"), "default")
 EMBEDDED = not DATABASE_URL  # one machine, one command: Postgres and secrets live under DATA_DIR
 DEBUG = environment.flag("DEBUG", default=False)
 
@@ -146,17 +150,31 @@ DATABASES: dict[str, dict[str, Any]] = {
         # again, and the web server sees on the socket that the other end has hung up (web_database.py).
         "CONN_HEALTH_CHECKS": False,
         "ATOMIC_REQUESTS": False,
+        # Outside transactions they outlive theirs, in a session that a pooler has given to somebody else by then.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
-_options = DATABASES["default"].setdefault("OPTIONS", {})
-_options.setdefault("connect_timeout", 3)  # a database that does not answer a SYN is away: say so in seconds
-_options.setdefault("application_name", f"notifier {ROLE}")
-# A server whose machine vanished without a word is noticed within seconds, and not by the kernel's defaults: a quarter
-# of an hour for what was sent to it, two hours where its answer is waited for. On a Unix socket they mean nothing.
-_options.setdefault("tcp_user_timeout", 3000)  # ms
-_options.setdefault("keepalives_idle", 5)  # seconds
-_options.setdefault("keepalives_interval", 2)  # seconds
-_options.setdefault("keepalives_count", 3)
+# Past a pooler in front of DATABASE_URL, for what wants a session of its own: LISTEN. None: by DATABASE_URL itself.
+LISTEN_DATABASE: dict[str, Any] | None = (
+    environment.database(_LISTEN_DATABASE_URL, "LISTEN_DATABASE_URL") if _LISTEN_DATABASE_URL else None
+)
+# Whether statements are prepared. auto: where the session is the connection's own; on: through a pooler, too, which
+# must know of them (PgBouncer 1.22 or later).
+DB_PREPARE = environment.choice("DB_PREPARE", ("auto", "on", "off"), "auto")
+for _database in filter(None, (DATABASES["default"], LISTEN_DATABASE)):
+    _options = _database["OPTIONS"] = {
+        "connect_timeout": 3,  # a database that does not answer a SYN is away: say so in seconds
+        "application_name": f"notifier {ROLE}",
+        # A server whose machine vanished without a word is noticed within seconds, and not by the kernel's defaults: a
+        # quarter of an hour for what was sent to it, two hours where its answer is waited for. On a Unix socket they
+        # mean nothing.
+        "tcp_user_timeout": 3000,  # ms
+        "keepalives_idle": 5,  # seconds
+        "keepalives_interval": 2,  # seconds
+        "keepalives_count": 3,
+        **_database.get("OPTIONS", {}),
+    }
+_options = DATABASES["default"]["OPTIONS"]
 if ROLE == "worker":
     _options["pool"] = {
         "min_size": 1,
@@ -352,8 +370,8 @@ log.configure(
         *_webhooks.values(),
         *backends.secrets(NOTIFIER_CHANNELS),
         SECRET_KEY,
-        BROKER_URL,
-        str(DATABASES["default"].get("PASSWORD") or ""),
+        *BROKER_URL.split(";"),
+        *(str(each.get("PASSWORD") or "") for each in (DATABASES["default"], LISTEN_DATABASE or {})),
         environment.text("TWILIO_AUTH_TOKEN"),
         environment.text("SMTP_PASSWORD"),
         environment.text("RESEND_API_KEY"),

@@ -32,7 +32,12 @@ def guard() -> None:
 
 def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_WAIT.total_seconds():.0f}s"])
+        # On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next, a
+        # migration perhaps. The deadline bounds what waits there.
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, false) WHERE pg_backend_pid() = %s",
+            [f"{LOCK_WAIT.total_seconds():.0f}s", connection.connection.info.backend_pid],
+        )
 
 
 def _drop_dead_connection(**_: Any) -> None:

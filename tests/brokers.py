@@ -43,8 +43,8 @@ def redis_server(address: str = "127.0.0.1") -> Iterator[tuple[str, subprocess.P
     with tempfile.TemporaryDirectory(prefix="notifier-redis-") as folder:
         arguments = ["--port", str(port), "--bind", address, "--save", "", "--appendonly", "no", "--dir", folder]
         open_to_hosts = ["--protected-mode", "no"] if address != "127.0.0.1" else []
-        with _ended(subprocess.Popen([command, *arguments, *open_to_hosts], stdout=subprocess.DEVNULL)) as server:
-            _listening(port, server, address=address)
+        with ended(subprocess.Popen([command, *arguments, *open_to_hosts], stdout=subprocess.DEVNULL)) as server:
+            listening(port, server, address=address)
             yield f"redis://{address}:{port}/0", server
 
 
@@ -75,16 +75,16 @@ def rabbitmq_server(address: str = "127.0.0.1") -> Iterator[tuple[str, subproces
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         }
-        with _ended(subprocess.Popen([epmd], env=environment, stdout=subprocess.DEVNULL)) as names_server:
-            _listening(names, names_server)
+        with ended(subprocess.Popen([epmd], env=environment, stdout=subprocess.DEVNULL)) as names_server:
+            listening(names, names_server)
             command = subprocess.Popen([str(RABBITMQ)], env=environment, cwd=folder, stdout=subprocess.DEVNULL)
-            with _ended(command) as server:
-                _listening(port, server, address=address, seconds=60)
+            with ended(command) as server:
+                listening(port, server, address=address, seconds=60)
                 yield f"amqp://guest:guest@{address}:{port}", server
 
 
 @contextmanager
-def _ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield server
     finally:
@@ -96,7 +96,7 @@ def _ended(server: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
             server.wait(timeout=10)
 
 
-def _listening(port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 20) -> None:
+def listening(port: int, server: subprocess.Popen[bytes], *, address: str = "127.0.0.1", seconds: float = 20) -> None:
     def answers() -> bool:
         assert server.poll() is None, f"{server.args} ended with {server.returncode}"
         with socket.socket() as probe:

@@ -23,6 +23,7 @@ _DATA_DIR_OF_THE_RUN = "NOTIFIER_TESTS_DATA_DIR"
 _KEPT = {"DATABASE_URL", "TWILIO_OPENAPI"}  # the second names a file that tests read
 _OURS = (
     *("SLACK_", "TWILIO_", "SMS_", "SMTP_", "EMAIL_", "SANDBOX_", "WEB_", "WORKER_", "CORS_", "IDEMPOTENCY_", "LOG_"),
+    *("LISTEN_DATABASE_URL", "DB_PREPARE"),
     *("DATABASE_", "BROKER_", "DATA_DIR", "PUBLIC_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "RETENTION_"),
     *(
         "APPRISE_",

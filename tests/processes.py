@@ -54,9 +54,9 @@ class Running:
         self._log.close()
 
 
-def database_url() -> str:
-    """The URL of the database that this test uses."""
-    known = connection.settings_dict
+def database_url(name: str = "") -> str:
+    """The URL of the database that this test uses, or of another one on its server."""
+    known = connection.settings_dict | ({"NAME": name} if name else {})
     user = quote(known["USER"], safe="")
     password = f":{quote(known['PASSWORD'], safe='')}" if known.get("PASSWORD") else ""
     options = {**known["OPTIONS"], "host": known["HOST"]} if str(known["HOST"]).startswith("/") else known["OPTIONS"]

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, LiteralString
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.utils import OperationalError
 
 Row = tuple[Any, ...]
 
 _MARKS: Final[tuple[LiteralString, ...]] = ("(", ")", ",", "=", "<", ">", "||")  # around which SQL needs no space
-_asked: WeakSet[psycopg.Connection[Any]] = WeakSet()  # connections whose server was asked who it is
+# Of connections whose server was asked who it is: whether its session is theirs alone.
+_asked: WeakKeyDictionary[psycopg.Connection[Any], bool] = WeakKeyDictionary()
 
 # What we ask of a session that is our own, in one round trip. Left to its estimates Postgres planned each claim anew: a
 # millisecond, to save what it only believes in. And where our host vanishes without a word, the server notices within
@@ -93,9 +95,12 @@ def give_back() -> None:
         ours.close_if_unusable_or_obsolete()
 
 
-def direct_connection(application: str) -> psycopg.Connection[Row]:
-    """A connection of its own to the same database, in autocommit: LISTEN and the beat share none."""
-    parameters = dict(connection.get_connection_params())
+def direct_connection(application: str, *, past_pooler: bool = False) -> psycopg.Connection[Row]:
+    """A connection of its own to the same database, in autocommit: LISTEN and the beat share none.
+
+    `past_pooler`: by LISTEN_DATABASE_URL, where that is set.
+    """
+    parameters = _past_pooler() if past_pooler else dict(connection.get_connection_params())
     for name in ("pool", "cursor_factory", "context", "prepare_threshold", "server_side_binding"):
         parameters.pop(name, None)
     parameters["application_name"] = application
@@ -106,20 +111,41 @@ def direct_connection(application: str) -> psycopg.Connection[Row]:
     return direct
 
 
-def _allow_plans(raw: psycopg.Connection[Row]) -> None:
-    """Let statements be prepared where their plans can be found again: on a session of the connection's own.
+def _past_pooler() -> dict[str, Any]:
+    ours = connections[DEFAULT_DB_ALIAS]
+    # Another project's settings may have none.
+    known: Mapping[str, Any] = getattr(settings, "LISTEN_DATABASE", None) or {}
+    return dict(type(ours)({**ours.settings_dict, **known}).get_connection_params())
 
-    A pooler in transaction mode gives each transaction another session, in which the plan is missing, or is somebody
-    else's of the same name. It gives itself away by answering with a process id of its own making. Asked once for
-    each connection, outside transactions: some must begin with a statement of their own.
+
+def keeps_session(raw: psycopg.Connection[Row]) -> bool:
+    """Whether the server's session is this connection's own, and lasts as long; asked once, in autocommit.
+
+    A pooler in transaction mode gives each transaction another one: what is prepared, listened to or set there is
+    missing from the next, and is somebody else's. It gives itself away by a process id of its own making.
+    """
+    if raw not in _asked:
+        rows = psycopg.Cursor(raw).execute("SELECT pg_backend_pid()").fetchall()
+        _asked[raw] = rows[0][0] == raw.info.backend_pid
+    return _asked[raw]
+
+
+def _allow_plans(raw: psycopg.Connection[Row]) -> None:
+    """Let statements be prepared where their plans can be found again, or as DB_PREPARE says.
+
+    Outside transactions: some must begin with a statement of their own.
     """
     if raw.prepare_threshold is not None or raw in _asked or not raw.autocommit:
         return
-    rows = psycopg.Cursor(raw).execute("SELECT pg_backend_pid()").fetchall()
-    _asked.add(raw)
-    if rows[0][0] == raw.info.backend_pid:
-        raw.prepare_threshold = sys.maxsize  # nothing by itself, but whatever is run with `prepare=True`
+    ours = keeps_session(raw)
+    if ours:
         psycopg.Cursor(raw).execute(OF_OUR_SESSION)
+    wanted = getattr(settings, "DB_PREPARE", "auto")
+    if wanted == "off" or (wanted == "auto" and not ours):
+        return
+    raw.prepare_threshold = sys.maxsize  # nothing by itself, but whatever is run with `prepare=True`
+    if not ours and not psycopg.capabilities.has_send_close_prepared():
+        raw.prepared_max = None  # an older libpq would give up what is past it by SQL, in whichever session
 
 
 def array(values: Iterable[object]) -> str:

@@ -54,7 +54,7 @@ class Site:
         self.provider = Sandbox(journal=self.journal, host=provider.address)
         self.urls: list[str] = []
         self.broker_url = ""
-        self.extra = extra
+        self.extra = extra  # a pooler's URL may be added later
         self._of_provider = provider
         self._of_clients = clients
         self._others = ExitStack()

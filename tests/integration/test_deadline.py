@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from time import monotonic
 
@@ -16,6 +17,7 @@ from django.db import connection
 from notifier import deadline
 from notifier.deadline import Connection, Silence
 from tests.eventually import eventually
+from tests.pooler import SESSIONS, pgbouncer
 from tests.processes import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,3 +122,33 @@ def test_a_server_that_was_silent_is_asked_again_in_a_while_and_by_all_once_it_a
     eventually(answers, what="an answer")
     assert answers()
     assert answers()
+
+
+def test_through_a_pooler_a_statement_is_canceled_as_well() -> None:
+    with pgbouncer(database_url()) as pooler:
+        asked = Connection.connect(pooler.url, autocommit=True)
+        with pytest.raises(psycopg.OperationalError, match="did not answer"):
+            asked.execute("SELECT pg_sleep(60)")
+
+        eventually(lambda: sleeping() == 0, what="nobody sleeps any more")
+        Connection.connect(pooler.url, autocommit=True).close()  # a server that is only slow
+
+
+def test_a_pooler_that_takes_connections_to_a_silent_server_ends_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "ASK_EVERY", timedelta())
+    monkeypatch.setattr(deadline, "FIRST_ANSWER", timedelta(seconds=0.5))
+    with pgbouncer(database_url()) as pooler, ExitStack() as held:
+        for _ in range(SESSIONS):
+            held.enter_context(psycopg.connect(pooler.url)).execute("SELECT 1")  # keeps its session
+        waiting = Connection.connect(pooler.url, autocommit=True)
+        with pytest.raises(psycopg.OperationalError, match="did not answer"):
+            waiting.execute("SELECT 1")
+
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.ConnectionTimeout, match="still silent"):
+                Connection.connect(pooler.url)
+        held.close()
+
+        for autocommit in (True, False):
+            with Connection.connect(pooler.url, autocommit=autocommit) as again:
+                assert again.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -267,6 +267,28 @@ def test_nothing_starts_before_the_migrations_are_through(waiting: str, migratio
     assert services()[migration]["restart"] == "no"
 
 
+@pytest.mark.parametrize(
+    ("service", "database"),
+    [("web", "postgres"), ("worker", "postgres"), ("web-dev", "postgres-dev"), ("worker-dev", "postgres-dev")],
+)
+def test_the_database_is_stopped_after_those_who_write_to_it(service: str, database: str) -> None:
+    # Of what has ended already, as `migrate` has, the first version of compose keeps no order.
+    assert services()[service]["depends_on"][database] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("image", ["notifier:production", "notifier:development"])
+def test_each_image_is_built_by_one_service_that_the_others_wait_for(image: str) -> None:
+    """Several that build one tag are built at once by a current compose, and all but the first fail."""
+    of_it = {name for name in PROGRAM if services()[name]["image"] == image}
+    [builder] = [name for name in of_it if "build" in services()[name]]
+
+    def waits_for(name: str) -> set[str]:
+        direct = set(services()[name].get("depends_on", {}))
+        return direct.union(*map(waits_for, direct))
+
+    assert {name for name in of_it if builder not in waits_for(name)} == {builder}
+
+
 @pytest.mark.parametrize("service", ["worker", "worker-dev"])
 def test_a_stopping_worker_is_given_time_for_its_longest_send(service: str) -> None:
     longest = max(channel.backend.send_timeout for channel in channels().values())
@@ -321,6 +343,14 @@ def test_the_image_serves_as_compose_does() -> None:
     [line] = [line for line in stages()["runtime"] if line.startswith("CMD ")]
     arguments = re.findall(r'"([^"]*)"', line)
     assert set(arguments) == set(command("web").replace("${WEB_PROCESSES:-2}", "2").split())
+
+
+def test_the_makefile_defines_every_name_that_it_uses() -> None:
+    makefile = text("Makefile")
+    used = set(re.findall(r"\$\(([A-Z_]+)\)", makefile))
+    defined = {name for name in used if re.search(rf"(?m)^{name} *[:?]?=", makefile)}
+    assert {"COMPOSE", "PROFILES", "PY"} <= defined
+    assert used - defined == {"MAKEFILE_LIST", "DATABASE_URL", "UPGRADE"}  # make's own, and two of the environment
 
 
 def test_what_is_mounted_and_copied_exists() -> None:

@@ -1,6 +1,6 @@
 """`make bench-capacity`: what each notification costs each part, and whether a model of that tells of another load.
 
-Writes docs/performance/capacity.json; docs/scaling.md tells what follows from it, and a test holds the one to the other.
+Writes docs/performance/capacity.json. What follows from it is told by docs/scaling.md, which a test holds to it.
 """
 
 from __future__ import annotations

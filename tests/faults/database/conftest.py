@@ -25,7 +25,7 @@ def template() -> Iterator[Template]:
 
 @pytest.fixture
 def service_on(template: Template, tmp_path: Path) -> Callable[[str], AbstractContextManager[Service]]:
-    """The service on the database of this URL, no process of it started yet."""
+    """The service on the database of this URL, no process of it started yet; beside it more of its environment."""
     from .service import Service
 
-    return lambda url: Service(url, template.api_key, tmp_path)
+    return lambda url, **extra: Service(url, template.api_key, tmp_path, **extra)

@@ -21,7 +21,7 @@ from tests.faults.checks import Findings, check
 from tests.faults.clients import Call, CallLog, Load, RetryingClient
 from tests.faults.database import servers
 from tests.ports import free_port
-from tests.processes import BIN, Running
+from tests.processes import BIN, ROOT, Running
 
 WEB_THREADS: Final = 8
 # Short of what a client waits, and far longer than anything takes that recovers by itself.
@@ -31,8 +31,10 @@ SETTLED_WITHIN: Final = 60.0  # seconds
 class Service:
     """Its processes, the stand-in's journal, the clients' log. Use it as a context; what it started ends with it."""
 
-    def __init__(self, url: str, api_key: str, folder: Path) -> None:
+    def __init__(self, url: str, api_key: str, folder: Path, **extra: str) -> None:
+        """`url`: of the database; `extra`: of the environment of its programs, such as a way through a pooler."""
         self.url = url
+        self._extra = extra
         self.api_key = api_key
         self.journal = folder / "journal"
         self.log = CallLog(folder / "calls")
@@ -50,9 +52,10 @@ class Service:
         self._ending.close()
 
     def environment(self) -> dict[str, str]:
-        return processes.plain_environment(
+        environment = processes.plain_environment(
             **self.provider.environment(), DATABASE_URL=self.url, ALLOWED_HOSTS="127.0.0.1"
         )
+        return environment | self._extra
 
     # --- processes ---------------------------------------------------------------------------------------
 
@@ -80,8 +83,9 @@ class Service:
         eventually(leases, seconds=30, what="a lease for each worker")
         self.webs.append(address)
 
-    def _start(self, command: list[str]) -> Running:
-        running = Running(command, self.environment())
+    def _start(self, command: list[str], root: Path = ROOT) -> Running:
+        """`root`: where the service's own code is."""
+        running = Running(command, self.environment(), root)
         self._ending.callback(running.end)
         self.running.append(running)
         return running

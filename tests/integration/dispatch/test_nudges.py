@@ -40,7 +40,7 @@ def broker_url(request: pytest.FixtureRequest) -> str:
 def waiting(nudges: str) -> Callable[[], dict[str, int]]:
     """How many nudges each queue holds; empty at the beginning of each test."""
     known = dramatiq.get_broker()
-    assert isinstance(known, broker._Redis | broker._Rabbitmq)
+    assert isinstance(known, broker._Redis | broker.Rabbitmq)
     for queue in QUEUES:
         known.declare_queue(queue)
         known.waiting(queue)  # so that there is something to flush

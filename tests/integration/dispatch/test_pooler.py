@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
+import sys
 from collections.abc import Iterator
-from pathlib import Path
+from statistics import median
 from time import monotonic
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from channels.sandbox.faults import Fault, Kind
 from channels.sandbox.server import Sandbox
@@ -25,8 +25,7 @@ from notifications.outbox import statement
 from notifications.outbox.statement import direct_connection, run
 from tests import processes
 from tests.eventually import eventually
-from tests.ports import free_port
-from tests.statements import counting
+from tests.pooler import SESSIONS, pgbouncer
 
 from .conftest import Post
 
@@ -35,30 +34,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def pooler() -> Iterator[str]:
-    """A DATABASE_URL that leads through it to the test's own database, over four sessions for all."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-    port, name = free_port(), connection.settings_dict["NAME"]
-    with counting() as way, tempfile.TemporaryDirectory(prefix="notifier-pooler-") as folder:
-        known = psycopg.conninfo.conninfo_to_dict(way.url)
-        password = f" password={known['password']}" if "password" in known else ""
-        target = f"host={known['host']} port={known['port']} dbname={known['dbname']} user={known['user']}{password}"
-        Path(folder).chmod(0o755)
-        settings = Path(folder, "pgbouncer.ini")
-        settings.write_text(
-            f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-            "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
-            "server_tls_sslmode = disable\nserver_round_robin = 1\n"
-        )
-        user = "nobody" if os.geteuid() == 0 else None  # it refuses to be root
-        server = subprocess.Popen([program, str(settings)], user=user, cwd="/", stderr=subprocess.DEVNULL)
-        try:
-            eventually(lambda: _listens(port), what="the pooler")
-            yield f"postgresql://{known['user']}@127.0.0.1:{port}/{name}"
-        finally:
-            server.terminate()
-            server.wait(timeout=10)
+    """A DATABASE_URL that leads through it to the test's own database."""
+    with pgbouncer(processes.database_url()) as running:
+        yield running.url
 
 
 def test_all_is_sent_and_a_killed_workers_claims_are_taken_back_within_five_seconds(
@@ -86,23 +64,130 @@ def test_all_is_sent_and_a_killed_workers_claims_are_taken_back_within_five_seco
     assert {m.body for m in sandbox.mailbox.messages()} == {f"message {n}" for n in range(60)}
 
 
-def test_the_web_accepts_through_it(pooler: str, client_row: Client, providers: dict[str, str]) -> None:
+def posted(url: str, api_key: str, key: str) -> None:
+    request = Request(
+        f"{url}/api/v1/slack",
+        data=b'{"message": "hello"}',
+        headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json", "Idempotency-Key": key},
+    )
+    with urlopen(request, timeout=10) as answer:
+        assert answer.status == 202
+
+
+def elsewhere() -> str:
+    """The URL of another database of the same server."""
+    parts = urlsplit(processes.database_url())
+    return urlunsplit(parts._replace(path="/postgres"))
+
+
+def test_the_web_accepts_through_it_and_leaves_its_patience_to_nobody(
+    pooler: str, client_row: Client, providers: dict[str, str]
+) -> None:
     key = services.create_api_key(client_row).text
     with processes.web(**providers, DATABASE_URL=pooler) as (_, url):
         for n in range(20):
-            request = Request(
-                f"{url}/api/v1/slack",
-                data=b'{"message": "hello"}',
-                headers={
-                    "Authorization": f"Bearer {key}",
-                    "Content-Type": "application/json",
-                    "Idempotency-Key": f"key-{n % 10}",
-                },
-            )
-            with urlopen(request, timeout=10) as answer:
-                assert answer.status == 202
+            posted(url, key, f"key-{n % 10}")
+        with psycopg.connect(pooler, autocommit=True, prepare_threshold=None) as migration:
+            asked = {migration.execute("SHOW lock_timeout").fetchone() for _ in range(2 * SESSIONS)}
 
     assert Notification.objects.count() == 10
+    assert asked == {("0",)}
+
+
+def test_without_a_way_past_it_the_workers_look_each_second_and_say_so_once(
+    pooler: str, post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    with processes.worker(**providers, DATABASE_URL=pooler) as worker:
+        for n in range(3):
+            post(f"message {n}")
+            sandbox.mailbox.wait(n + 1, seconds=5)
+        log = worker.log
+
+    assert log.count("listen.pooled") == 1
+    assert "set LISTEN_DATABASE_URL, or BROKER_URL" in log
+    assert "listen.failed" not in log
+
+
+def test_by_a_way_past_it_a_worker_is_woken_at_once(
+    pooler: str, client_row: Client, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    key = services.create_api_key(client_row).text
+    through = {**providers, "DATABASE_URL": pooler, "LISTEN_DATABASE_URL": processes.database_url()}
+    took = []
+    with processes.web(**through) as (_, url), processes.worker(**through) as worker:
+        for n in range(9):
+            began = monotonic()
+            posted(url, key, f"key-{n}")
+            sandbox.mailbox.wait(n + 1, seconds=5)
+            took.append(monotonic() - began)
+        log = worker.log
+
+    assert median(took) < 0.3, took  # by looks alone half a second
+    assert "listen." not in log
+
+
+@pytest.mark.parametrize(("leads", "said"), [("through it", "through a pooler"), ("elsewhere", "to another database")])
+def test_a_way_past_it_that_leads_nowhere_is_named_and_all_is_sent_the_same(
+    pooler: str, post: Post, sandbox: Sandbox, providers: dict[str, str], leads: str, said: str
+) -> None:
+    listening = pooler if leads == "through it" else elsewhere()
+    with processes.worker(**providers, DATABASE_URL=pooler, LISTEN_DATABASE_URL=listening) as worker:
+        eventually(lambda: f"LISTEN_DATABASE_URL leads {said}" in worker.log, what="a word of it")
+        post("hello")
+        sandbox.mailbox.wait(1, seconds=5)
+
+
+def test_rows_are_walked_through_it(pooler: str, client_row: Client) -> None:
+    walk = "from notifications.models import Client; print([c.name for c in Client.objects.iterator()])"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "--command", walk],
+        cwd=processes.ROOT,
+        env=processes.environment(DATABASE_URL=pooler),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == f"['{client_row.name}']\n", done.stderr
+
+
+def test_through_one_that_knows_of_them_statements_are_prepared(
+    post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    with pgbouncer(processes.database_url(), newer=True) as newer:
+        through = {**providers, "DATABASE_URL": newer.url, "DB_PREPARE": "on"}
+        with processes.worker(**through) as first, processes.worker(**through) as second:
+            for n in range(60):
+                post(f"message {n}")
+            sandbox.mailbox.wait(60, seconds=30)
+            with psycopg.connect(newer.url, autocommit=True, prepare_threshold=None) as asking:
+                asked = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%UPDATE worker%'"
+                assert asking.execute(asked).fetchone() == (1,)
+            logs = first.log + second.log
+    assert "lease.unreachable" not in logs
+    assert "relay.failed" not in logs
+
+
+def test_a_rollback_through_it_takes_nobodys_prepared_statements(settings: Settings) -> None:
+    settings.DB_PREPARE = "on"
+    with (
+        pgbouncer(processes.database_url(), newer=True, default_pool_size="1") as newer,
+        psycopg.connect(newer.url, autocommit=True, prepare_threshold=None) as one,
+        psycopg.connect(newer.url, autocommit=True, prepare_threshold=None) as other,
+    ):
+        for each in (one, other):
+            statement._allow_plans(each)
+        for _ in range(3):
+            for each in (one, other):
+                assert each.execute("SELECT 1 + %s::int", (1,), prepare=True).fetchone() == (2,)
+            with one.transaction(force_rollback=True):
+                one.execute("SELECT 2 + %s::int", (1,), prepare=True)
+
+
+def test_where_nothing_is_to_be_prepared_nothing_is(settings: Settings) -> None:
+    settings.DB_PREPARE = "off"
+    with direct_connection("a test") as direct:
+        assert direct.prepare_threshold is None
 
 
 def test_a_direct_connection_keeps_its_plans() -> None:
@@ -118,8 +203,3 @@ def test_a_pooled_one_keeps_none(pooler: str) -> None:
         assert pooled.prepare_threshold is None
     with direct_connection("a test") as direct:
         assert direct.prepare_threshold is not None
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any, Protocol
+
 from django.db import connection
 
 from notifications.outbox.listing import LIST_AND_LABEL_STORED
@@ -28,9 +31,16 @@ SELECT 1, 'accept', idempotency_key, '', 202, '', '', ARRAY[id], created_at FROM
 """
 
 
-def history(count: int) -> None:
-    """Over sixty days, each under a key; of seven one has failed."""
-    _make(count, status="CASE WHEN n %% 7 = 0 THEN 'failed' ELSE 'sent' END", ago="interval '1 day' * (n %% 60)")
+class Cursor(Protocol):
+    """One of Django, or of psycopg."""
+
+    def execute(self, sql: Any, parameters: Any = None) -> object: ...
+
+
+def history(count: int, cursor: Cursor | None = None) -> None:
+    """Over sixty days, each under a key; of seven one has failed. `cursor`: of another database than the test's."""
+    status = "CASE WHEN n %% 7 = 0 THEN 'failed' ELSE 'sent' END"
+    _make(count, status=status, ago="interval '1 day' * (n %% 60)", cursor=cursor)
 
 
 def sent_long_ago(count: int) -> None:
@@ -43,8 +53,8 @@ def failed(count: int) -> None:
     _make(count, status="'failed'", ago="interval '0'", keyed=False)
 
 
-def _make(count: int, *, status: str, ago: str, keyed: bool = True) -> None:
-    with connection.cursor() as cursor:
+def _make(count: int, *, status: str, ago: str, keyed: bool = True, cursor: Cursor | None = None) -> None:
+    with nullcontext(cursor) if cursor else connection.cursor() as using:
         sql = _MADE.format(status=status, ago=ago, listed=LIST_AND_LABEL_STORED.replace("%", "%%"))
-        cursor.execute(sql, {"count": count, "keyed": keyed})
-        cursor.execute("ANALYZE notification, attempt, idempotency_record, receipt, event, listing, label")
+        using.execute(sql, {"count": count, "keyed": keyed})
+        using.execute("ANALYZE notification, attempt, idempotency_record, receipt, event, listing, label")

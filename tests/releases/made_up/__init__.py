@@ -1,0 +1,1 @@
+"""Migrations that note by which limit they wait, for test_locks.py alone."""
