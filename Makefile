@@ -66,7 +66,7 @@ faults: $(VENV)/.dev ## Break everything that can break, then kill at random und
 	@exec $(PY) -m pytest tests/faults --run-slow $(ARGS)
 
 # Whoever is not root becomes the root of a network of his own, where the kernel lets him; the tests say where not.
-hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (20 minutes)
+hosts: $(VENV)/.dev ## Run the service on several hosts, which are networks of this machine: cut off, slow, rolled, failing over (12 minutes)
 	@exec $(if $(filter-out 0,$(shell id -u)),unshare --user --map-current-user --keep-caps --net) $(PY) -m pytest tests/hosts --run-slow $(ARGS)
 
 smoke: $(VENV)/.dev ## Run both profiles in containers of their own, and kill and stop them under load (ten minutes)
