@@ -27,8 +27,8 @@ LONGEST_WAIT: Final = timedelta(milliseconds=1500)
 PAUSE: Final = 4  # times as long as it waited: others have the table for four fifths of the time
 PATIENCE: Final = timedelta(minutes=5)
 
-# On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next. A migration
-# goes past such a pooler (docs/poolers.md), but `--check` need not.
+# On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next. A
+# migration goes past such a pooler (docs/poolers.md), but `--check` need not.
 LIMIT: Final = "SELECT set_config('lock_timeout', %s, false) WHERE pg_backend_pid() = %s"
 # Transactions that are older than our wait and hold a lock on a table of ours: process id, the program's name, what it
 # does, its seconds. Another role's name and state are NULL to a role that may not see them.
