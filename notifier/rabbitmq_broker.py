@@ -18,7 +18,8 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.logging import get_logger
 from dramatiq.message import Message
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika import BasicProperties
+from pika.exceptions import AMQPChannelError, AMQPConnectionError, AMQPError, ChannelClosedByBroker, UnroutableError
 
 from notifier.rabbitmq_nodes import PATIENCE, Connection, Nodes
 from notifier.sparing import Sparing
@@ -32,6 +33,10 @@ FAREWELL: Final = 1.0
 # that a worker leaves a node that stands still after twenty at most. Less is not safe, says RabbitMQ's guide, and its
 # own minute is long.
 HEARTBEAT: Final = 5
+TRIES: Final = (
+    6  # of one nudge, on connections that may have been closed while they were idle; LONGEST ends them sooner
+)
+UNWRITTEN: Final = BasicProperties(delivery_mode=1)
 PRECONDITION_FAILED: Final = 406  # AMQP's code where a queue is declared otherwise than it is
 COMPLAIN_EVERY: Final = 300.0  # seconds between log lines about a queue that is of another type than was asked for
 
@@ -60,7 +65,37 @@ class _Consumer(_RabbitmqConsumer):
         _shortly(super().close)
 
 
-class Rabbitmq(Sparing, RabbitmqBroker):
+class _Publisher(RabbitmqBroker):
+    """Dramatiq's, whose messages are for no disk: their confirms would wait for it, and everybody else's flushes, too.
+
+    What a restart of the server loses of them a look of the relays finds within a second. (A quorum queue writes all
+    that it takes, whatever is asked.)
+    """
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        if delay is not None:
+            raise ValueError("a nudge cannot be delayed: due times live in the notification table")
+        queue = message.queue_name
+        failure: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                self.declare_queue(queue, ensure=True)
+                self.emit_before("enqueue", message, delay)
+                self.channel.basic_publish(
+                    exchange="", routing_key=queue, body=message.encode(), properties=UNWRITTEN, mandatory=True
+                )
+                self.emit_after("enqueue", message, delay)
+            except (AMQPConnectionError, AMQPChannelError) as error:
+                del self.connection
+                if isinstance(error, UnroutableError):
+                    self.queues_pending.add(queue)  # a server that was emptied has forgotten it
+                failure = error
+            else:
+                return message
+        raise ConnectionClosed(failure) from None  # type: ignore[no-untyped-call]
+
+
+class Rabbitmq(Sparing, _Publisher):
     def __init__(self, *, urls: Sequence[str], queue_type: str, **options: Any) -> None:
         super().__init__(url=list(urls), confirm_delivery=True, **options)
         self.nodes = Nodes(urls)
