@@ -19,12 +19,11 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Any, Final, LiteralString
 
-import psutil
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import load, report, servers
+from tests.bench import load, processes, report, servers
 from tests.bench.floor import claiming
 from tests.bench.ours import Outbox
 from tests.bench.parts.accept import BODY
@@ -176,9 +175,9 @@ def drain(postgres: Postgres, outbox: Outbox, count: int) -> tuple[float, float,
     outbox.watch()
     postgres.settle()
     with outbox.working(), outbox.connect() as connection:
-        began, wal, cpu = await_(outbox.begun), wal_of(connection), _processor()
+        began, wal, cpu = await_(outbox.begun), wal_of(connection), _spent()
         took = await_(outbox.done) - began
-        return count / took, (wal_of(connection) - wal) / count, 1e6 * (_processor() - cpu) / count
+        return count / took, (wal_of(connection) - wal) / count, 1e6 * (_spent() - cpu) / count
 
 
 def wal_of(connection: psycopg.Connection[tuple[object, ...]]) -> int:
@@ -186,16 +185,9 @@ def wal_of(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(row[0])) if row else 0
 
 
-def _processor() -> float:
-    """Seconds that all processes under this one have had so far."""
-    total = 0.0
-    for child in psutil.Process().children(recursive=True):
-        try:
-            times = child.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
+def _spent() -> float:
+    """Seconds of processor that all have had so far."""
+    return sum(processes.processor().values())
 
 
 def sizes_of(outbox: Outbox) -> dict[str, int]:
