@@ -79,8 +79,7 @@ class Plan:
     worker_cores: float
     database_cores: float
     webs: int  # processes
-    workers: int
-    threads: int  # of each worker process
+    workers: int  # processes, of THREADS each
     sessions: int  # of Postgres
     wal: float  # MB a second
     memory: float  # GB of web and workers
@@ -120,7 +119,6 @@ def plan(load: Load, constants: Constants) -> Plan:
         database_cores=each_second.database / 1e6,
         webs=webs,
         workers=workers,
-        threads=THREADS,
         sessions=sessions,
         wal=each_second.wal / 1e6,
         memory=(webs * constants.web_memory + workers * constants.worker_memory) / 1e3,
