@@ -19,13 +19,15 @@ _MARKS: Final[tuple[LiteralString, ...]] = ("(", ")", ",", "=", "<", ">", "||") 
 # Of connections whose server was asked who it is: whether its session is theirs alone.
 _asked: WeakKeyDictionary[psycopg.Connection[Any], bool] = WeakKeyDictionary()
 
-# What we ask of a session that is our own, in one round trip. Left to its estimates Postgres planned each claim anew: a
-# millisecond, to save what it only believes in. And where our host vanishes without a word, the server notices within
-# seconds: by the kernel's own it would keep the session for two hours, with its place and whatever it had locked.
+# What we ask of a session that is our own. Left to its estimates Postgres planned each claim anew: a millisecond, to
+# save what it only believes in. And where our host vanishes without a word, the server notices within seconds: by the
+# kernel's own it would keep the session for two hours, with its place and whatever it had locked.
+# Rows: one, if the session has the process id that the connection was told, %(pid)s; else nothing is set.
 OF_OUR_SESSION: Final[LiteralString] = """
 SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('tcp_keepalives_idle', '5s', false), set_config('tcp_keepalives_interval', '2s', false),
        set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '11s', false)
+WHERE pg_backend_pid() = %(pid)s
 """
 
 
@@ -119,14 +121,14 @@ def _past_pooler() -> dict[str, Any]:
 
 
 def keeps_session(raw: psycopg.Connection[Row]) -> bool:
-    """Whether the server's session is this connection's own, and lasts as long; asked once, in autocommit.
+    """Whether the server's session is this connection's own, and lasts as long; asked once, in autocommit, and settled.
 
     A pooler in transaction mode gives each transaction another one: what is prepared, listened to or set there is
     missing from the next, and is somebody else's. It gives itself away by a process id of its own making.
     """
     if raw not in _asked:
-        rows = psycopg.Cursor(raw).execute("SELECT pg_backend_pid()").fetchall()
-        _asked[raw] = rows[0][0] == raw.info.backend_pid
+        rows = psycopg.Cursor(raw).execute(OF_OUR_SESSION, {"pid": raw.info.backend_pid}).fetchall()
+        _asked[raw] = bool(rows)
     return _asked[raw]
 
 
@@ -138,8 +140,6 @@ def _allow_plans(raw: psycopg.Connection[Row]) -> None:
     if raw.prepare_threshold is not None or raw in _asked or not raw.autocommit:
         return
     ours = keeps_session(raw)
-    if ours:
-        psycopg.Cursor(raw).execute(OF_OUR_SESSION)
     wanted = getattr(settings, "DB_PREPARE", "auto")
     if wanted == "off" or (wanted == "auto" and not ours):
         return
