@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from urllib3.util import wait_for_read
 
-from notifier import deadline
+from notifier import deadline, lock_waits
 
 # While a table stands locked (a migration, VACUUM FULL) the answer is a 503. Without a bound each request would wait as
 # long as the lock is held, in the end with all threads, and then not even a probe is answered.
@@ -31,13 +31,7 @@ def guard() -> None:
 
 
 def _bound_waits(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    with connection.cursor() as cursor:
-        # On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next, a
-        # migration perhaps. The deadline bounds what waits there.
-        cursor.execute(
-            "SELECT set_config('lock_timeout', %s, false) WHERE pg_backend_pid() = %s",
-            [f"{LOCK_WAIT.total_seconds():.0f}s", connection.connection.info.backend_pid],
-        )
+    lock_waits.limit(connection, LOCK_WAIT)  # behind a pooler the deadline bounds what waits
 
 
 def _drop_dead_connection(**_: Any) -> None:

@@ -20,16 +20,16 @@ from django.db.migrations import Migration
 from django.db.utils import OperationalError
 from psycopg import errors
 
+from notifier import lock_waits
+
 FIRST_WAIT: Final = timedelta(milliseconds=250)  # most locks are had at once, between two statements of others
 # The wait doubles from try to try up to this: longer than Postgres' deadlock_timeout of a second, after which it ends
 # an autovacuum that is in somebody's way, and shorter than a request waits for a lock (web_database.LOCK_WAIT).
 LONGEST_WAIT: Final = timedelta(milliseconds=1500)
 PAUSE: Final = 4  # times as long as it waited: others have the table for four fifths of the time
 PATIENCE: Final = timedelta(minutes=5)
+NO_LIMIT: Final = timedelta(0)
 
-# On a session of our own alone: through a pooler in transaction mode it would be left to whoever comes next. A
-# migration goes past such a pooler (docs/poolers.md), but `--check` need not.
-LIMIT: Final = "SELECT set_config('lock_timeout', %s, false) WHERE pg_backend_pid() = %s"
 # Transactions that are older than our wait and hold a lock on a table of ours: process id, the program's name, what it
 # does, its seconds. Another role's name and state are NULL to a role that may not see them.
 HOLDERS: Final = """
@@ -64,7 +64,7 @@ class Command(migrate.Command):
         until = monotonic() + options["patience"]
         try:
             while True:
-                self._limit(self._wait)
+                lock_waits.limit(self._connection, self._wait)
                 try:
                     super().handle(*args, **options)
                 except OperationalError as error:
@@ -87,10 +87,10 @@ class Command(migrate.Command):
             self._current = migration
             # An index that is made concurrently waits for every transaction of before, and keeps nobody waiting
             # meanwhile; given up, it would stay behind, invalid.
-            self._limit(self._wait if migration is None or migration.atomic else timedelta(0))
+            lock_waits.limit(self._connection, self._wait if migration is None or migration.atomic else NO_LIMIT)
         elif action in {"apply_success", "unapply_success"}:
             self._current = None
-            self._limit(self._wait)
+            lock_waits.limit(self._connection, self._wait)
 
     def _may_try_again(self, error: OperationalError) -> bool:
         gave_way = isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected)
@@ -116,11 +116,6 @@ class Command(migrate.Command):
         )
         sleep(pause.total_seconds())
         self._wait = min(self._wait * 2, LONGEST_WAIT)
-
-    def _limit(self, wait: timedelta) -> None:
-        with self._connection.cursor() as cursor:
-            ours = self._connection.connection.info.backend_pid
-            cursor.execute(LIMIT, [f"{round(wait.total_seconds() * 1000)}ms", ours])
 
     def _limit_no_more(self) -> None:
         """Whoever goes on with this connection, such as another command of the same program, has its own limits."""
