@@ -123,10 +123,10 @@ class Node:
                 self.ask(f"erlang:set_cookie('{other.name}', {COOKIE})")
 
     def close_connection(self, port: int) -> None:
-        """The one of the client that comes from this port."""
+        """The one of the client that comes from this port; any of them may end while they are looked through."""
         self.ask(
-            '[rabbit_networking:close_connection(P, "moved") || P <- rabbit_networking:connections_local(),'
-            f" rabbit_networking:connection_info(P, [peer_port]) =:= [{{peer_port, {port}}}]]"
+            '[catch rabbit_networking:close_connection(P, "moved") || P <- rabbit_networking:connections_local(),'
+            f" (catch rabbit_networking:connection_info(P, [peer_port])) =:= [{{peer_port, {port}}}]]"
         )
 
     def lead_slack(self) -> None:
