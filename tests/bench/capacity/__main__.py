@@ -1,4 +1,4 @@
-"""`make bench-capacity`: what each notification costs each part, and whether a model of that tells of another load.
+"""`make bench-capacity`: what each notification costs each part, and whether a model of that foretells other loads.
 
 Writes docs/performance/capacity.json. What follows from it is told by docs/scaling.md, which a test holds to it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +16,23 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import report, servers
-from tests.bench.capacity.measuring import LATENCY, live, measure, serving
+from tests.bench.capacity.measuring import IN_BATCH, LATENCY, live, measure, serving
 from tests.bench.capacity.model import Constants, Cost, Load, spent
-from tests.bench.capacity.telling import MEASURED, PARTS
-from tests.bench.ours import PROCESSES
+from tests.bench.capacity.telling import COSTS, MEASURED, PARTS
+from tests.bench.ours import PROCESSES, Outbox
 
-CHECKED_AT: Final = 300.0  # a second: nothing was measured there
+# Nothing was measured at these.
+CHECKED: Final = (Load(150, latency=LATENCY, lanes=1), Load(600, batch=IN_BATCH, latency=LATENCY, lanes=1))
+
+
+@dataclass(frozen=True)
+class Check:
+    """Each second, at what the load came to."""
+
+    rate: float
+    batch: int
+    foretold: Cost
+    measured: Cost
 
 
 def main() -> int:
@@ -34,37 +45,49 @@ def main() -> int:
     with servers.postgres() as postgres:
         constants = measure(postgres, console, seconds=options.seconds)
         _show_constants(constants, console)
-        with serving(postgres, "checking") as (outbox, url), console.status("the point to be checked"):
-            live(outbox, url, 3, rate=CHECKED_AT)
-            cost, took, count = live(outbox, url, options.seconds, rate=CHECKED_AT)
-    checked = Load(count / took, latency=LATENCY, lanes=1)
-    foretold = spent(checked, constants, webs=PROCESSES, workers=PROCESSES)
-    measured = cost * (1 / took)
-    _show_check(checked, foretold, measured, console)
+        with serving(postgres, "checking") as (outbox, url), console.status("loads to be foretold"):
+            live(outbox, url, 3, rate=CHECKED[0].rate)
+            checks = [_checked(outbox, url, each, constants, options.seconds) for each in CHECKED]
+    for check in checks:
+        _show_check(check, console)
     document = {
         "machine": report.machine(),
         "constants": asdict(constants),
-        "checked": {"rate": checked.rate, "foretold": asdict(foretold), "measured": asdict(measured)},
+        "checks": [asdict(check) for check in checks],
     }
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
+def _checked(outbox: Outbox, url: str, each: Load, constants: Constants, seconds: float) -> Check:
+    cost, took, count = live(outbox, url, seconds, rate=each.rate, batch=each.batch)
+    came_to = replace(each, rate=count / took)
+    foretold = spent(came_to, constants, webs=PROCESSES, workers=PROCESSES)
+    return Check(came_to.rate, each.batch, foretold, cost * (1 / took))
+
+
 def _show_constants(constants: Constants, console: Console) -> None:
     table = Table("", *PARTS.values())
     others = Table("", "")
+    for each in constants.singly:
+        table.add_row(f"one by one, {PROCESSES * each.rate:,.0f}/s", *_figures(each.each))
+    for name in COSTS:
+        table.add_row(name, *_figures(getattr(constants, name)))
     for name, value in asdict(constants).items():
-        if isinstance(value, dict):
-            table.add_row(name, *(f"{value[part]:,.0f}" for part in PARTS))
-        else:
+        if isinstance(value, float):
             others.add_row(name, f"{value:,.1f}")
     console.print(table, others)
 
 
-def _show_check(load: Load, foretold: Cost, measured: Cost, console: Console) -> None:
-    table = Table(f"each second at {load.rate:,.0f}/s", "foretold", "measured", "ratio")
+def _figures(cost: Cost) -> list[str]:
+    return [f"{getattr(cost, part):,.0f}" for part in PARTS]
+
+
+def _show_check(check: Check, console: Console) -> None:
+    head = f"each second at {check.rate:,.0f}/s, {check.batch} in a request"
+    table = Table(head, "foretold", "measured", "ratio")
     for part, name in PARTS.items():
-        said, was = asdict(foretold)[part], asdict(measured)[part]
+        said, was = getattr(check.foretold, part), getattr(check.measured, part)
         table.add_row(name, f"{said:,.0f}", f"{was:,.0f}", f"{said / was:.2f}")
     console.print(table)
 

@@ -12,7 +12,7 @@ from typing import Final, LiteralString
 from rich.console import Console
 
 from tests.bench import growth, load, processes
-from tests.bench.capacity.model import Constants, Cost
+from tests.bench.capacity.model import Constants, Cost, Singly
 from tests.bench.capacity.spending import cost_of
 from tests.bench.history.filling import fill
 from tests.bench.ours import PROCESSES, Outbox
@@ -27,8 +27,7 @@ IN_BATCH: Final = 100
 WAITING: Final = 20_000  # in a backlog, which is sent in fifteen seconds
 BACKLOGS: Final = 3
 PURGED: Final = 50_000
-APART: Final = 20.0  # a second, one by one: each is a wake-up of its own
-PACED: Final = 200.0  # a second: some web threads are busy at any time, and nobody waits for one
+RATES: Final = (20.0, 80.0, 320.0)  # a second, one by one: from each by itself to as many as two cores can
 TABLES: Final = ("notification", "attempt", "listing")
 AGED: Final[LiteralString] = "UPDATE idempotency_record SET created_at = created_at - interval '10 days'"
 
@@ -43,7 +42,7 @@ def serving(postgres: Postgres, name: str) -> Iterator[tuple[Outbox, str]]:
 
 
 def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constants:
-    accept_one, accept_in_batch, key_stored = _accepts(postgres, console, seconds)
+    accept_in_batch, key_stored = _accepts(postgres, console, seconds)
     with serving(postgres, "sending") as (outbox, url):
         with console.status("idle"):
             idle, took = cost_of(outbox, lambda: sleep(seconds))
@@ -54,15 +53,17 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constant
             backlog, took = cost_of(outbox, lambda: _send_backlogs(outbox))
         dispatch = (backlog - idle_for(took, web_second, worker_second)) * (1 / WAITING / BACKLOGS)
         stored = sum(growth.sizes_of(outbox)[table] for table in TABLES) / WAITING / BACKLOGS
-        with console.status("wake-ups"):
-            apart, took, count = live(outbox, url, seconds, rate=APART)
-        each = (apart - idle_for(took, web_second, worker_second)) * (1 / count)
+        singly: list[Singly] = []
+        for rate in RATES:
+            with console.status(f"{rate:g} a second, one by one"):
+                cost, took, count = live(outbox, url, seconds, rate=rate)
+            each = (cost - idle_for(took, web_second, worker_second)) * (1 / count)
+            singly.append(Singly(count / took / PROCESSES, each))
         held, sessions = processes.memory(), processes.sessions()
     return Constants(
-        accept_one=accept_one,
+        singly=singly,
         accept_in_batch=accept_in_batch,
         dispatch=dispatch,
-        wake=each - accept_one - dispatch,
         purge=_purge(postgres, console),
         web_second=web_second,
         worker_second=worker_second,
@@ -78,12 +79,12 @@ def idle_for(seconds: float, web_second: Cost, worker_second: Cost) -> Cost:
     return (web_second + worker_second) * (PROCESSES * seconds)
 
 
-def live(outbox: Outbox, url: str, seconds: float, *, rate: float) -> tuple[Cost, float, int]:
-    """Posted one at a time at that rate, and sent: the cost of all, until the last was sent; how long; how many."""
+def live(outbox: Outbox, url: str, seconds: float, *, rate: float, batch: int = 1) -> tuple[Cost, float, int]:
+    """Posted at that rate (notifications a second), and sent: the cost, until the last was sent; how long; how many."""
     before = _count(outbox, "SELECT count(*) FROM notification")
 
     def post_and_send() -> None:
-        _post(outbox, url, seconds, rate=rate)
+        _post(outbox, url, seconds, rate=rate / batch, batch=batch)
         outbox.watch()
         await_(outbox.done)
 
@@ -91,29 +92,29 @@ def live(outbox: Outbox, url: str, seconds: float, *, rate: float) -> tuple[Cost
     return cost, took, _count(outbox, "SELECT count(*) FROM notification") - before
 
 
-def _accepts(postgres: Postgres, console: Console, seconds: float) -> tuple[Cost, Cost, float]:
-    """Of one by itself, of one in a batch, and the bytes of a key on disk. Nobody sends what is accepted."""
+def _accepts(postgres: Postgres, console: Console, seconds: float) -> tuple[Cost, float]:
+    """Of one in a batch, and the bytes of a key on disk. Nobody sends what is accepted."""
     outbox = Outbox(postgres, "accepting", nowhere=False)
-    batch = {"notifications": [{**BODY, "message": f"{BODY['message']} ({number})"} for number in range(IN_BATCH)]}
     accepted: LiteralString = "SELECT count(*) FROM notification"
     with outbox.a_lease(), outbox.web() as url, console.status("accepts"):
-        path = f"{url}/api/v1/notifications"
-        load.post(path, BODY, outbox.headers, seconds=2)
-        before = _count(outbox, accepted)
-        one, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, rate=PACED))
+        _post(outbox, url, seconds, batch=1)
         ones = _count(outbox, accepted)
         key_stored = growth.sizes_of(outbox)["idempotency_record"] / ones
-        many, _ = cost_of(
-            outbox, lambda: load.post(f"{path}/batch", batch, outbox.headers, seconds=seconds, connections=4)
-        )
+        many, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, batch=IN_BATCH))
         in_batches = _count(outbox, accepted) - ones
-    return one * (1 / (ones - before)), many * (1 / in_batches), key_stored
+    return many * (1 / in_batches), key_stored
 
 
-def _post(outbox: Outbox, url: str, seconds: float, *, rate: float) -> load.Load:
-    """One at a time, by as many connections as keep that rate where an answer takes ten milliseconds."""
-    pause = load.CONNECTIONS / rate - 0.01
-    return load.post(f"{url}/api/v1/notifications", BODY, outbox.headers, seconds=seconds, pause=pause)
+def _post(outbox: Outbox, url: str, seconds: float, *, batch: int, rate: float | None = None) -> None:
+    """So many requests a second (None: all there is), by connections that wait about that long between two."""
+    connections = load.CONNECTIONS if batch == 1 else 4
+    pause = connections / rate if rate else 0.0
+    path = f"{url}/api/v1/notifications"
+    if batch == 1:
+        load.post(path, BODY, outbox.headers, seconds=seconds, connections=connections, pause=pause)
+        return
+    several = {"notifications": [{**BODY, "message": f"{BODY['message']} ({number})"} for number in range(batch)]}
+    load.post(f"{path}/batch", several, outbox.headers, seconds=seconds, connections=connections, pause=pause)
 
 
 def _send_backlogs(outbox: Outbox) -> None:

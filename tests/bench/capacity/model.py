@@ -1,16 +1,20 @@
 """What so many notifications a second need, from what each was measured to cost: docs/scaling.md is written by it.
 
-Processor time adds up: what an accept, a send and a wake-up cost was measured one by one, and a load is so many of
-each. That holds until a resource is full; what this says is how much of each there has to be.
+Processor time adds up: what a notification costs was measured, and a load is so many of them. One that comes by itself
+costs the more the fewer there are, as it shares neither a commit nor a claim nor a wake-up with any other; so that one
+was measured at several rates, and between these it is read off. This holds until a resource is full; what it says is
+how much of each there has to be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from itertools import pairwise
+from math import ceil, log
 from typing import Final
 
-from notifications.nudge import DEBOUNCE_LONGEST
+from tests.bench.ours import PROCESSES
 
 # Of a core, of a disk, of threads: what is planned for more than this has no room for a peak, nor for the others to
 # take over when one of them dies.
@@ -44,13 +48,20 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Singly:
+    """What one notification costs that is posted by itself and sent at once: accepted, claimed, sent, recorded."""
+
+    rate: float  # such requests a second for each process of web and workers, of which there were PROCESSES each
+    each: Cost
+
+
+@dataclass(frozen=True, slots=True)
 class Constants:
     """As `make bench-capacity` measures them."""
 
-    accept_one: Cost  # a request with one notification
+    singly: Sequence[Singly]  # in the order of their rates
     accept_in_batch: Cost  # each notification of a request with a hundred
     dispatch: Cost  # each of many that wait: its part of a claim and of a record, and its send by HTTP
-    wake: Cost  # what a wake-up costs beside that, however few are due
     purge: Cost  # each that is deleted, with its attempt and its key
     web_second: Cost  # a second of one idle web process
     worker_second: Cost  # likewise of one worker process
@@ -88,16 +99,34 @@ class Plan:
 
 
 def spent(load: Load, constants: Constants, *, webs: int, workers: int) -> Cost:
-    """Each second, by so many processes of each kind."""
-    accept = constants.accept_one if load.batch == 1 else constants.accept_in_batch
+    """Each second, by so many processes of each kind.
+
+    A request costs what a single one does, and what comes with it the little that others of a batch do.
+    """
+    requests = load.rate / load.batch
+    others = (constants.accept_in_batch + constants.dispatch) * (load.rate - requests)
     idle = constants.web_second * webs + constants.worker_second * workers
-    return (accept + constants.dispatch) * load.rate + constants.wake * wakes(load) + idle
+    # Postgres has all of them, but no claim or record is for two lanes.
+    by_lane = singly(requests / load.lanes / PROCESSES, constants)
+    first = Cost(
+        singly(requests / webs, constants).web,
+        singly(requests / workers, constants).worker,
+        by_lane.database,
+        by_lane.wal,
+    )
+    return first * requests + others + idle
 
 
-def wakes(load: Load) -> float:
-    """Wake-ups a second: one for each request while they are few, and one for all of a moment when they are many."""
-    requests = load.rate / load.batch / load.lanes
-    return load.lanes * requests / (1 + requests * DEBOUNCE_LONGEST)
+def singly(rate: float, constants: Constants) -> Cost:
+    """Of each at that rate for each process: as the nearest that were measured, and in proportion between two."""
+    measured = constants.singly
+    if rate <= measured[0].rate:
+        return measured[0].each
+    for slower, faster in pairwise(measured):
+        if rate <= faster.rate:
+            part = log(rate / slower.rate) / log(faster.rate / slower.rate)
+            return slower.each * (1 - part) + faster.each * part
+    return measured[-1].each
 
 
 def plan(load: Load, constants: Constants) -> Plan:

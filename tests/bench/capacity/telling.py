@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.capacity.model import Constants, Cost, Load, Plan, plan
+from tests.bench.capacity.model import Constants, Cost, Load, Plan, Singly, plan
+from tests.bench.ours import PROCESSES
 
 MEASURED: Final = Path(__file__).resolve().parents[3] / "docs" / "performance" / "capacity.json"
 MINUTE: Final = 60.0
 COSTS: Final = {
-    "accept_one": "accepted by a request of its own",
-    "accept_in_batch": "… by one of a hundred",
-    "dispatch": "claimed with others, sent by HTTP, recorded",
-    "wake": "a wake-up, whether for one or for many",
+    "accept_in_batch": "accepted with a hundred in a request",
+    "dispatch": "sent when many wait: claimed, sent by HTTP, recorded",
     "purge": "deleted at the end, with its attempt and key",
     "web_second": "a second of an idle web process",
     "worker_second": "… of an idle worker process",
@@ -37,21 +36,37 @@ LOADS: Final = {
 
 
 def constants(measured: Mapping[str, Any]) -> Constants:
-    return Constants(**{
-        name: Cost(**value) if isinstance(value, dict) else value for name, value in measured["constants"].items()
-    })  # fmt: skip
+    known: dict[str, Any] = {
+        name: Cost(**value) if isinstance(value, dict) else value for name, value in measured.items()
+    }
+    known["singly"] = [Singly(each["rate"], Cost(**each["each"])) for each in measured["singly"]]
+    return Constants(**known)
 
 
 def tables() -> list[str]:
     """In the order of the page: what each costs, how well that foretells, what to run."""
-    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    known = constants(measured)
+    known = constants(_measured()["constants"])
     return [
-        _table(("each", *PARTS.values()), _costs(measured["constants"])),
-        _table((f"each second at {measured['checked']['rate']:,.0f}/s", "foretold", "measured", "ratio"),
-               _checked(measured["checked"])),
+        _table(("each", *PARTS.values()), _costs(known)),
+        *(_table((_load(check), "foretold", "measured", "ratio"), _checked(check)) for check in checks()),
         _table(("", *LOADS), _plans([plan(load, known) for load in LOADS.values()])),
-    ]  # fmt: skip
+    ]
+
+
+def checks() -> Sequence[Mapping[str, Any]]:
+    """`rate`, `batch`, and what each second was `foretold` and `measured` to cost."""
+    found: Sequence[Mapping[str, Any]] = _measured()["checks"]
+    return found
+
+
+def _measured() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
+    return found
+
+
+def _load(check: Mapping[str, Any]) -> str:
+    how = "one by one" if check["batch"] == 1 else f"{check['batch']} in a request"
+    return f"each second at {check['rate']:,.0f} a second, {how}"
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -59,9 +74,17 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _costs(measured: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def _costs(known: Constants) -> Iterator[Sequence[str]]:
+    for single in known.singly:
+        yield f"accepted and sent, one by one, {PROCESSES * single.rate:,.0f} a second", *_figures(single.each)
     for name, what in COSTS.items():
-        yield what, *(f"{measured[name][part]:,.0f}" if round(measured[name][part]) else "" for part in PARTS)
+        yield what, *_figures(getattr(known, name))
+
+
+def _figures(cost: Cost) -> Iterator[str]:
+    for part in PARTS:
+        figure = getattr(cost, part)
+        yield f"{figure:,.0f}" if round(figure) else ""
 
 
 def _checked(checked: Mapping[str, Any]) -> Iterator[Sequence[str]]:
