@@ -51,7 +51,9 @@ SELECT EXISTS (SELECT FROM notification WHERE status = 'pending')
     OR EXISTS (SELECT FROM notification WHERE status = 'sending')
 """
 TABLES: Final[LiteralString] = """
-SELECT relname, pg_total_relation_size(oid) FROM pg_class
+SELECT relname, pg_total_relation_size(oid)
+    + coalesce((SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = pg_class.oid), 0)
+FROM pg_class
 WHERE relname IN ('notification', 'attempt', 'idempotency_record', 'listing') ORDER BY relname
 """
 

@@ -6,7 +6,7 @@ import pytest
 
 from notifier.environment import BASE_DIR
 from tests.bench.capacity import telling
-from tests.bench.capacity.model import FILLED_TO, THREADS, Constants, Cost, Load, Singly, plan, spent
+from tests.bench.capacity.model import FILLED_TO, THREADS, Broker, Constants, Cost, Load, Singly, plan, spent
 from tests.bench.ours import PROCESSES
 
 NOTHING = Cost()
@@ -22,6 +22,7 @@ KNOWN = Constants(
     session_memory=4,
     stored=800,
     key_stored=700,
+    brokers={"a broker": Broker(each=500, second=10_000, memory=100)},
 )
 
 
@@ -80,6 +81,10 @@ def test_a_plan_fills_nothing_beyond_its_share_and_has_two_of_each() -> None:
 
     by_threads = plan(Load(200, latency=10), KNOWN)
     assert 200 * 10 / THREADS / by_threads.workers <= FILLED_TO
+
+
+def test_a_broker_has_a_nudge_of_each_request() -> None:
+    assert plan(Load(2_000, batch=100), KNOWN).broker_cores == {"a broker": pytest.approx(0.02)}
 
 
 def test_what_is_kept_is_what_came_in_so_many_days() -> None:

@@ -76,6 +76,8 @@ def _show_constants(constants: Constants, console: Console) -> None:
     for name, value in asdict(constants).items():
         if isinstance(value, float):
             others.add_row(name, f"{value:,.1f}")
+    for broker, known in constants.brokers.items():
+        others.add_row(f"{broker}: each, second, MB", f"{known.each:,.0f}, {known.second:,.0f}, {known.memory:,.0f}")
     console.print(table, others)
 
 

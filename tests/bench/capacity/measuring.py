@@ -12,14 +12,14 @@ from typing import Final, LiteralString
 from rich.console import Console
 
 from tests.bench import growth, load, processes
-from tests.bench.capacity.model import Constants, Cost, Singly
+from tests.bench.capacity.model import Broker, Constants, Cost, Singly
 from tests.bench.capacity.spending import cost_of
 from tests.bench.history.filling import fill
 from tests.bench.ours import PROCESSES, Outbox
 from tests.bench.parts.accept import BODY
 from tests.bench.parts.drain import await_
 from tests.bench.provider import provider
-from tests.bench.servers import Postgres
+from tests.bench.servers import Postgres, rabbitmq, redis
 
 LATENCY: Final = 0.1  # seconds
 THREADS: Final = 64  # of each worker process
@@ -33,10 +33,11 @@ AGED: Final[LiteralString] = "UPDATE idempotency_record SET created_at = created
 
 
 @contextmanager
-def serving(postgres: Postgres, name: str) -> Iterator[tuple[Outbox, str]]:
+def serving(postgres: Postgres, name: str, *, broker: str = "") -> Iterator[tuple[Outbox, str]]:
     """Two web processes and two workers, which send to a provider that takes 100 ms; and the web's address."""
     with provider(round(1000 * LATENCY)) as (slack, _):
-        outbox = Outbox(postgres, name, nowhere=False, SLACK_WEB_HOOK_URL=f"{slack}/services/T/B/X", CHORES="off")
+        webhook = f"{slack}/services/T/B/X"
+        outbox = Outbox(postgres, name, nowhere=False, SLACK_WEB_HOOK_URL=webhook, BROKER_URL=broker, CHORES="off")
         with outbox.workers(processes=PROCESSES, threads=THREADS, queue="slack"), outbox.web() as url:
             yield outbox, url
 
@@ -72,6 +73,7 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constant
         session_memory=mean(sessions),
         stored=stored,
         key_stored=key_stored,
+        brokers=dict(_brokers(postgres, console, seconds)),
     )
 
 
@@ -122,6 +124,23 @@ def _send_backlogs(outbox: Outbox) -> None:
         outbox.add(WAITING)
         outbox.watch()
         await_(outbox.done)
+
+
+def _brokers(postgres: Postgres, console: Console, seconds: float) -> Iterator[tuple[str, Broker]]:
+    for name, started in {"RabbitMQ": rabbitmq, "Redis": redis}.items():
+
+        def used(name: str = name) -> float:
+            return 1e6 * processes.processor(processes.BROKERS)[name]
+
+        with started() as broker, serving(postgres, "nudging", broker=broker) as (outbox, url), console.status(name):
+            live(outbox, url, 3, rate=RATES[1])
+            began = used()
+            sleep(seconds)
+            second = (used() - began) / seconds
+            began = used()
+            _, took, count = live(outbox, url, seconds, rate=RATES[1])
+            each = (used() - began - second * took) / count
+            yield name, Broker(each, second, processes.memory(processes.BROKERS)[name])
 
 
 def _purge(postgres: Postgres, console: Console) -> Cost:

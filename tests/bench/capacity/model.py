@@ -8,7 +8,7 @@ how much of each there has to be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, log
@@ -56,6 +56,13 @@ class Singly:
 
 
 @dataclass(frozen=True, slots=True)
+class Broker:
+    each: float  # microseconds of its processor for each wake-up, of singles of which each is one
+    second: float  # microseconds in a second without any
+    memory: float  # MB
+
+
+@dataclass(frozen=True, slots=True)
 class Constants:
     """As `make bench-capacity` measures them."""
 
@@ -70,6 +77,7 @@ class Constants:
     session_memory: float  # MB of one of Postgres' sessions
     stored: float  # bytes on disk of each that is kept, with its attempt and its places in lists
     key_stored: float  # bytes of its key, for as long as keys live
+    brokers: Mapping[str, Broker]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ class Plan:
     web_cores: float  # used
     worker_cores: float
     database_cores: float
+    broker_cores: Mapping[str, float]  # of each broker, where it is the one
     webs: int  # processes
     workers: int  # processes, of THREADS each
     sessions: int  # of Postgres
@@ -146,6 +155,10 @@ def plan(load: Load, constants: Constants) -> Plan:
         web_cores=each_second.web / 1e6,
         worker_cores=each_second.worker / 1e6,
         database_cores=each_second.database / 1e6,
+        broker_cores={
+            name: (broker.second + broker.each * load.rate / load.batch) / 1e6
+            for name, broker in constants.brokers.items()
+        },
         webs=webs,
         workers=workers,
         sessions=sessions,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.capacity.model import Constants, Cost, Load, Plan, Singly, plan
+from tests.bench.capacity.model import THREADS, Broker, Constants, Cost, Load, Plan, Singly, plan
 from tests.bench.ours import PROCESSES
 
 MEASURED: Final = Path(__file__).resolve().parents[3] / "docs" / "performance" / "capacity.json"
@@ -27,8 +27,8 @@ PARTS: Final = {
 }
 LOADS: Final = {
     "1,000 a minute": Load(1_000 / MINUTE),
-    "100,000 a minute": Load(100_000 / MINUTE),
-    "… a hundred in a request": Load(100_000 / MINUTE, batch=100),
+    "100,000 a minute": Load(100_000 / MINUTE, kept=30.0),
+    "… a hundred in a request": Load(100_000 / MINUTE, batch=100, kept=30.0),
     "1,000,000 a minute, a hundred in a request": Load(
         1_000_000 / MINUTE, batch=100, lanes=30, kept=7.0, keys_kept=1.0
     ),
@@ -40,6 +40,7 @@ def constants(measured: Mapping[str, Any]) -> Constants:
         name: Cost(**value) if isinstance(value, dict) else value for name, value in measured.items()
     }
     known["singly"] = [Singly(each["rate"], Cost(**each["each"])) for each in measured["singly"]]
+    known["brokers"] = {name: Broker(**broker) for name, broker in measured["brokers"].items()}
     return Constants(**known)
 
 
@@ -48,8 +49,11 @@ def tables() -> list[str]:
     known = constants(_measured()["constants"])
     return [
         _table(("each", *PARTS.values()), _costs(known)),
+        _table(
+            ("broker", "its processor for each wake-up, µs", "in a second without, µs", "memory, MB"), _brokers(known)
+        ),
         *(_table((_load(check), "foretold", "measured", "ratio"), _checked(check)) for check in checks()),
-        _table(("", *LOADS), _plans([plan(load, known) for load in LOADS.values()])),
+        _table(("", *LOADS), _plans([(load, plan(load, known)) for load in LOADS.values()])),
     ]
 
 
@@ -81,6 +85,11 @@ def _costs(known: Constants) -> Iterator[Sequence[str]]:
         yield what, *_figures(getattr(known, name))
 
 
+def _brokers(known: Constants) -> Iterator[Sequence[str]]:
+    for name, broker in known.brokers.items():
+        yield name, f"{broker.each:,.0f}", f"{broker.second:,.0f}", f"{broker.memory:,.0f}"
+
+
 def _figures(cost: Cost) -> Iterator[str]:
     for part in PARTS:
         figure = getattr(cost, part)
@@ -93,21 +102,24 @@ def _checked(checked: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         yield name, f"{foretold:,.0f}", f"{measured:,.0f}", f"{foretold / measured:.2f}"
 
 
-def _plans(plans: Sequence[Plan]) -> Iterator[Sequence[str]]:
-    shown: dict[str, Callable[[Plan], str]] = {
-        "web: cores used": lambda each: f"{each.web_cores:.2g}",
-        "… processes": lambda each: f"{each.webs}",
-        "workers: cores used": lambda each: f"{each.worker_cores:.2g}",
-        "… processes, of 64 threads": lambda each: f"{each.workers}",
-        "memory of both, GB": lambda each: f"{each.memory:.1f}",
-        "Postgres: cores used": lambda each: f"{each.database_cores:.2g}",
-        "… sessions": lambda each: f"{each.sessions}",
-        "… memory of these, GB": lambda each: f"{each.session_memory:.1f}",
-        "… WAL, MB a second": lambda each: f"{each.wal:.2g}",
-        "… disk, GB": lambda each: f"{each.disk:,.0f}",
+def _plans(plans: Sequence[tuple[Load, Plan]]) -> Iterator[Sequence[str]]:
+    shown: dict[str, Callable[[Load, Plan], str]] = {
+        "web: cores used": lambda _, each: f"{each.web_cores:.2g}",
+        "… processes": lambda _, each: f"{each.webs}",
+        "workers: cores used": lambda _, each: f"{each.worker_cores:.2g}",
+        f"… processes, of {THREADS} threads": lambda _, each: f"{each.workers}",
+        "memory of both, GB": lambda _, each: f"{each.memory:.1f}",
+        "Postgres: cores used": lambda _, each: f"{each.database_cores:.2g}",
+        "… sessions": lambda _, each: f"{each.sessions}",
+        "… memory of these, GB": lambda _, each: f"{each.session_memory:.1f}",
+        "… WAL, MB a second": lambda _, each: f"{each.wal:.2g}",
+        "RabbitMQ, where it carries the nudges: cores used": lambda _, each: f"{each.broker_cores['RabbitMQ']:.2g}",
+        "… Redis": lambda _, each: f"{each.broker_cores['Redis']:.2g}",
+        "days that are kept, and that keys are": lambda load, _: f"{load.kept:g}, {load.keys_kept:g}",
+        "… on disk, GB": lambda _, each: f"{each.disk:,.0f}",
     }
     for name, figure in shown.items():
-        yield name, *map(figure, plans)
+        yield name, *(figure(*each) for each in plans)
 
 
 if __name__ == "__main__":
