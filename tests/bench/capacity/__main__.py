@@ -8,21 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench import report, servers
-from tests.bench.capacity.measuring import IN_BATCH, LATENCY, live, measure, serving
-from tests.bench.capacity.model import Constants, Cost, Load, spent
+from tests.bench.capacity.measuring import measure
+from tests.bench.capacity.model import Constants, Cost, spent
 from tests.bench.capacity.telling import COSTS, MEASURED, PARTS
-from tests.bench.ours import PROCESSES, Outbox
-
-# Nothing was measured at these.
-CHECKED: Final = (Load(150, latency=LATENCY, lanes=1), Load(600, batch=IN_BATCH, latency=LATENCY, lanes=1))
+from tests.bench.ours import PROCESSES
 
 
 @dataclass(frozen=True)
@@ -37,17 +33,18 @@ class Check:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20, help="of each load")
+    parser.add_argument("--seconds", type=float, default=10, help="of each load, in each of three rounds")
     parser.add_argument("--output", type=Path, default=MEASURED)
     options = parser.parse_args()
 
     console = Console()
     with servers.postgres() as postgres:
-        constants = measure(postgres, console, seconds=options.seconds)
-        _show_constants(constants, console)
-        with serving(postgres, "checking") as (outbox, url), console.status("loads to be foretold"):
-            live(outbox, url, 3, rate=CHECKED[0].rate)
-            checks = [_checked(outbox, url, each, constants, options.seconds) for each in CHECKED]
+        constants, measured = measure(postgres, console, seconds=options.seconds)
+    _show_constants(constants, console)
+    checks = [
+        Check(load.rate, load.batch, spent(load, constants, webs=PROCESSES, workers=PROCESSES), second)
+        for load, second in measured
+    ]
     for check in checks:
         _show_check(check, console)
     document = {
@@ -57,13 +54,6 @@ def main() -> int:
     }
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-def _checked(outbox: Outbox, url: str, each: Load, constants: Constants, seconds: float) -> Check:
-    cost, took, count = live(outbox, url, seconds, rate=each.rate, batch=each.batch)
-    came_to = replace(each, rate=count / took)
-    foretold = spent(came_to, constants, webs=PROCESSES, workers=PROCESSES)
-    return Check(came_to.rate, each.batch, foretold, cost * (1 / took))
 
 
 def _show_constants(constants: Constants, console: Console) -> None:

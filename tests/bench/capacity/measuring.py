@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from statistics import mean
-from time import sleep
+from statistics import mean, median
+from time import monotonic, sleep
 from typing import Final, LiteralString
 
 from rich.console import Console
 
-from tests.bench import growth, load, processes
-from tests.bench.capacity.model import Broker, Constants, Cost, Singly
+from tests.bench import growth, processes
+from tests.bench.capacity.model import Broker, Constants, Cost, Load, Singly
 from tests.bench.capacity.spending import cost_of
 from tests.bench.history.filling import fill
+from tests.bench.load import CONNECTIONS, post
 from tests.bench.ours import PROCESSES, Outbox
 from tests.bench.parts.accept import BODY
 from tests.bench.parts.drain import await_
@@ -24,11 +26,14 @@ from tests.bench.servers import Postgres, rabbitmq, redis
 LATENCY: Final = 0.1  # seconds
 THREADS: Final = 64  # of each worker process
 IN_BATCH: Final = 100
-WAITING: Final = 20_000  # in a backlog, which is sent in fifteen seconds
-BACKLOGS: Final = 3
+BACKLOG: Final = 1.0  # seconds in which it is accepted; sending it takes twenty
 PURGED: Final = 50_000
-RATES: Final = (20.0, 80.0, 320.0)  # a second, one by one: from each by itself to as many as two cores can
+RATES: Final = (20.0, 80.0, 320.0)  # a second, one by one: from each by itself to nearly as many as two cores can
+# Nothing is taken from these: they are foretold.
+CHECKED: Final = (Load(150, latency=LATENCY, lanes=1), Load(600, batch=IN_BATCH, latency=LATENCY, lanes=1))
+ROUNDS: Final = 3
 TABLES: Final = ("notification", "attempt", "listing")
+ALL: Final[LiteralString] = "SELECT count(*) FROM notification"
 AGED: Final[LiteralString] = "UPDATE idempotency_record SET created_at = created_at - interval '10 days'"
 
 
@@ -39,10 +44,25 @@ def serving(postgres: Postgres, name: str, *, broker: str = "") -> Iterator[tupl
         webhook = f"{slack}/services/T/B/X"
         outbox = Outbox(postgres, name, nowhere=False, SLACK_WEB_HOOK_URL=webhook, BROKER_URL=broker, CHORES="off")
         with outbox.workers(processes=PROCESSES, threads=THREADS, queue="slack"), outbox.web() as url:
-            yield outbox, url
+            yield outbox, f"{url}/api/v1/notifications"
 
 
-def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constants:
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a load came to."""
+
+    rate: float  # notifications a second
+    second: Cost  # of each second
+
+    @classmethod
+    def median(cls, rounds: Sequence[Live]) -> Live:
+        costs = [asdict(each.second) for each in rounds]
+        half = {part: median(cost[part] for cost in costs) for part in costs[0]}
+        return cls(median(each.rate for each in rounds), Cost(**half))
+
+
+def measure(postgres: Postgres, console: Console, *, seconds: float) -> tuple[Constants, list[tuple[Load, Cost]]]:
+    """The constants, and what each second of CHECKED cost; each load is the median of ROUNDS, in turn."""
     accept_in_batch, key_stored = _accepts(postgres, console, seconds)
     with serving(postgres, "sending") as (outbox, url):
         with console.status("idle"):
@@ -51,20 +71,24 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constant
         # The database has nothing to do then but for the workers: their beats, and their look each second.
         worker_second = Cost(0.0, idle.worker, idle.database, idle.wal) * (1 / took / PROCESSES)
         with console.status("a backlog"):
-            backlog, took = cost_of(outbox, lambda: _send_backlogs(outbox))
-        dispatch = (backlog - idle_for(took, web_second, worker_second)) * (1 / WAITING / BACKLOGS)
-        stored = sum(growth.sizes_of(outbox)[table] for table in TABLES) / WAITING / BACKLOGS
-        singly: list[Singly] = []
-        for rate in RATES:
-            with console.status(f"{rate:g} a second, one by one"):
-                cost, took, count = live(outbox, url, seconds, rate=rate)
-            each = (cost - idle_for(took, web_second, worker_second)) * (1 / count)
-            singly.append(Singly(count / took / PROCESSES, each))
+            backlog = live(outbox, url, Load(0, batch=IN_BATCH), seconds=BACKLOG)
+        stored = sum(growth.sizes_of(outbox)[table] for table in TABLES) / _count(outbox, ALL)
+        loads = [*map(Load, RATES), *CHECKED]
+        found: list[list[Live]] = [[] for _ in loads]
+        for number in range(ROUNDS):
+            for load, rounds in zip(loads, found, strict=True):
+                with console.status(f"{load.rate:g} a second, {load.batch} in a request, {number + 1} of {ROUNDS}"):
+                    rounds.append(live(outbox, url, load, seconds=seconds))
+        halves = [Live.median(rounds) for rounds in found]
         held, sessions = processes.memory(), processes.sessions()
-    return Constants(
-        singly=singly,
+    idle_second = (web_second + worker_second) * PROCESSES
+    constants = Constants(
+        singly=[
+            Singly(each.rate / PROCESSES, (each.second - idle_second) * (1 / each.rate))
+            for each in halves[: len(RATES)]
+        ],
         accept_in_batch=accept_in_batch,
-        dispatch=dispatch,
+        dispatch=(backlog.second - idle_second) * (1 / backlog.rate) - accept_in_batch,
         purge=_purge(postgres, console),
         web_second=web_second,
         worker_second=worker_second,
@@ -75,55 +99,45 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> Constant
         key_stored=key_stored,
         brokers=dict(_brokers(postgres, console, seconds)),
     )
+    checks = zip(CHECKED, halves[len(RATES) :], strict=True)
+    return constants, [(replace(load, rate=each.rate), each.second) for load, each in checks]
 
 
-def idle_for(seconds: float, web_second: Cost, worker_second: Cost) -> Cost:
-    return (web_second + worker_second) * (PROCESSES * seconds)
-
-
-def live(outbox: Outbox, url: str, seconds: float, *, rate: float, batch: int = 1) -> tuple[Cost, float, int]:
-    """Posted at that rate (notifications a second), and sent: the cost, until the last was sent; how long; how many."""
-    before = _count(outbox, "SELECT count(*) FROM notification")
+def live(outbox: Outbox, url: str, load: Load, *, seconds: float) -> Live:
+    """Posted at that rate (0: all there is) for so long, and sent: until the last was."""
+    before = _count(outbox, ALL)
 
     def post_and_send() -> None:
-        _post(outbox, url, seconds, rate=rate / batch, batch=batch)
+        _post(outbox, url, seconds, load)
         outbox.watch()
         await_(outbox.done)
 
     cost, took = cost_of(outbox, post_and_send)
-    return cost, took, _count(outbox, "SELECT count(*) FROM notification") - before
+    return Live((_count(outbox, ALL) - before) / took, cost * (1 / took))
 
 
 def _accepts(postgres: Postgres, console: Console, seconds: float) -> tuple[Cost, float]:
     """Of one in a batch, and the bytes of a key on disk. Nobody sends what is accepted."""
     outbox = Outbox(postgres, "accepting", nowhere=False)
-    accepted: LiteralString = "SELECT count(*) FROM notification"
-    with outbox.a_lease(), outbox.web() as url, console.status("accepts"):
-        _post(outbox, url, seconds, batch=1)
-        ones = _count(outbox, accepted)
+    with outbox.a_lease(), outbox.web() as address, console.status("accepts"):
+        url = f"{address}/api/v1/notifications"
+        _post(outbox, url, seconds, Load(0))
+        ones = _count(outbox, ALL)
         key_stored = growth.sizes_of(outbox)["idempotency_record"] / ones
-        many, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, batch=IN_BATCH))
-        in_batches = _count(outbox, accepted) - ones
+        many, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, Load(0, batch=IN_BATCH)))
+        in_batches = _count(outbox, ALL) - ones
     return many * (1 / in_batches), key_stored
 
 
-def _post(outbox: Outbox, url: str, seconds: float, *, batch: int, rate: float | None = None) -> None:
-    """So many requests a second (None: all there is), by connections that wait about that long between two."""
-    connections = load.CONNECTIONS if batch == 1 else 4
-    pause = connections / rate if rate else 0.0
-    path = f"{url}/api/v1/notifications"
-    if batch == 1:
-        load.post(path, BODY, outbox.headers, seconds=seconds, connections=connections, pause=pause)
-        return
-    several = {"notifications": [{**BODY, "message": f"{BODY['message']} ({number})"} for number in range(batch)]}
-    load.post(f"{path}/batch", several, outbox.headers, seconds=seconds, connections=connections, pause=pause)
-
-
-def _send_backlogs(outbox: Outbox) -> None:
-    for _ in range(BACKLOGS):
-        outbox.add(WAITING)
-        outbox.watch()
-        await_(outbox.done)
+def _post(outbox: Outbox, url: str, seconds: float, load: Load) -> None:
+    """By connections that wait about as long between two requests as the rate asks for."""
+    connections = CONNECTIONS if load.batch == 1 else 4
+    pause = connections / (load.rate / load.batch) if load.rate else 0.0
+    body: object = BODY
+    if load.batch > 1:
+        texts = [f"{BODY['message']} ({number})" for number in range(load.batch)]
+        url, body = f"{url}/batch", {"notifications": [{**BODY, "message": text} for text in texts]}
+    post(url, body, outbox.headers, seconds=seconds, connections=connections, pause=pause)
 
 
 def _brokers(postgres: Postgres, console: Console, seconds: float) -> Iterator[tuple[str, Broker]]:
@@ -133,13 +147,14 @@ def _brokers(postgres: Postgres, console: Console, seconds: float) -> Iterator[t
             return 1e6 * processes.processor(processes.BROKERS)[name]
 
         with started() as broker, serving(postgres, "nudging", broker=broker) as (outbox, url), console.status(name):
-            live(outbox, url, 3, rate=RATES[1])
+            live(outbox, url, Load(RATES[1]), seconds=3)
             began = used()
             sleep(seconds)
             second = (used() - began) / seconds
-            began = used()
-            _, took, count = live(outbox, url, seconds, rate=RATES[1])
-            each = (used() - began - second * took) / count
+            before, began, since = _count(outbox, ALL), used(), monotonic()
+            live(outbox, url, Load(RATES[1]), seconds=seconds)
+            spent = used() - began - second * (monotonic() - since)
+            each = spent / (_count(outbox, ALL) - before)
             yield name, Broker(each, second, processes.memory(processes.BROKERS)[name])
 
 

@@ -36,9 +36,8 @@ LOADS: Final = {
 
 
 def constants(measured: Mapping[str, Any]) -> Constants:
-    known: dict[str, Any] = {
-        name: Cost(**value) if isinstance(value, dict) else value for name, value in measured.items()
-    }
+    known = dict(measured)
+    known |= {name: Cost(**measured[name]) for name in COSTS}
     known["singly"] = [Singly(each["rate"], Cost(**each["each"])) for each in measured["singly"]]
     known["brokers"] = {name: Broker(**broker) for name, broker in measured["brokers"].items()}
     return Constants(**known)
