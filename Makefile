@@ -125,10 +125,10 @@ bench-quick: $(VENV)/.bench ## The same with smaller loads, as a look after a ch
 bench-growth: $(VENV)/.bench ## Measure with ten thousand, a million and ten million rows of history (a quarter of an hour, 20 GB of disk)
 	@exec $(PY) -m tests.bench.growth $(ARGS)
 
-bench-history: $(VENV)/.bench ## Measure a hundred million finished notifications, in one table and in partitions (two hours, 55 GB)
+bench-history: $(VENV)/.bench ## Measure a hundred million finished notifications, in one table and in partitions (half an hour, 60 GB)
 	@exec $(PY) -m tests.bench.history $(ARGS)
 
-bench-capacity: $(VENV)/.bench ## Measure what a notification costs each part, for docs/scaling.md (5 minutes)
+bench-capacity: $(VENV)/.bench ## Measure what a notification costs each part, for docs/scaling.md (6 minutes)
 	@exec $(PY) -m tests.bench.capacity $(ARGS)
 
 bench-chart: $(VENV)/.bench ## Draw docs/performance/ from what bench and bench-growth have written

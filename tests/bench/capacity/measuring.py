@@ -1,4 +1,4 @@
-"""Each constant of the model, by a load of its own."""
+"""Each constant of the model, and the loads that it is to foretell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, LiteralString
 from rich.console import Console
 
 from tests.bench import growth, processes
-from tests.bench.capacity.model import Broker, Constants, Cost, Load, Singly
+from tests.bench.capacity.model import THREADS, Broker, Constants, Cost, Load, Singly
 from tests.bench.capacity.spending import cost_of
 from tests.bench.history.filling import fill
 from tests.bench.load import CONNECTIONS, post
@@ -24,7 +24,6 @@ from tests.bench.provider import provider
 from tests.bench.servers import Postgres, rabbitmq, redis
 
 LATENCY: Final = 0.1  # seconds
-THREADS: Final = 64  # of each worker process
 IN_BATCH: Final = 100
 BACKLOG: Final = 1.0  # seconds in which it is accepted; sending it takes twenty
 PURGED: Final = 50_000
