@@ -159,13 +159,16 @@ class PostgresBroker(Broker):
             except _Elsewhere:
                 self._closed.wait(ELSEWHERE_FOR)
             except (psycopg.Error, DatabaseError) as error:
+                if not self._deaf:  # once, and not twice a second for as long as it lasts
+                    log.warning("listen.failed", error=type(error).__name__)
                 self._deaf = True
-                log.warning("listen.failed", error=type(error).__name__)
                 self._closed.wait(RECONNECT_EVERY)
 
     def _hear(self, connection: psycopg.Connection[Row], *, checked: bool) -> None:
         """Until this broker is closed. `checked`: see CHECK_EVERY. Raises: _Elsewhere, psycopg's errors."""
         check_at = monotonic()
+        if self._deaf:
+            log.info("listen.restored")
         self._deaf = False
         while not self._closed.is_set():
             if checked and monotonic() >= check_at:

@@ -25,7 +25,9 @@ from notifications.outbox import statement
 from notifications.outbox.statement import direct_connection, run
 from tests import processes
 from tests.eventually import eventually
+from tests.faults.proxy import Proxy
 from tests.pooler import SESSIONS, pgbouncer
+from tests.ports import free_port
 
 from .conftest import Post
 
@@ -135,6 +137,40 @@ def test_a_way_past_it_that_leads_nowhere_is_named_and_all_is_sent_the_same(
         eventually(lambda: f"LISTEN_DATABASE_URL leads {said}" in worker.log, what="a word of it")
         post("hello")
         sandbox.mailbox.wait(1, seconds=5)
+
+
+def test_a_way_past_it_that_is_closed_is_told_once(
+    pooler: str, post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    with Proxy(("127.0.0.1", free_port())) as way:
+        closed = f"postgresql://nobody@127.0.0.1:{way.port}/notifier"
+        with processes.worker(**providers, DATABASE_URL=pooler, LISTEN_DATABASE_URL=closed) as worker:
+            eventually(lambda: way.taken >= 4, what="four tries")
+            post("hello")
+            sandbox.mailbox.wait(1, seconds=5)
+            log = worker.log
+
+    assert log.count("listen.failed") == 1
+    assert "listen.restored" not in log
+
+
+def test_a_listening_session_that_was_ended_is_told_when_it_is_there_again(
+    post: Post, sandbox: Sandbox, providers: dict[str, str]
+) -> None:
+    listening = "FROM pg_stat_activity WHERE application_name = 'notifier listen'"
+    with processes.worker(**providers) as worker, connection.cursor() as cursor:
+
+        def ended() -> bool:
+            cursor.execute(f"SELECT bool_and(pg_terminate_backend(pid)) {listening} AND query LIKE 'LISTEN%'")
+            return cursor.fetchone() == (True,)
+
+        eventually(ended, what="a session that listens, ended")
+        eventually(lambda: "listen.restored" in worker.log, what="another")
+        post("hello")
+        sandbox.mailbox.wait(1, seconds=5)
+        log = worker.log
+
+    assert log.count("listen.failed") == 1
 
 
 def test_rows_are_walked_through_it(pooler: str, client_row: Client) -> None:
