@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 from tests.processes import ROOT
 
@@ -36,11 +36,11 @@ def previous(folder: Path, source: Path = ROOT) -> Release:
     if not last_change:
         raise NoHistory(f"no commit of {MIGRATIONS} is known here")
     commit = _git(source, "rev-parse", "--verify", "--quiet", f"{last_change}^1")
-    archive = folder / "previous.tar"
+    archive = folder / "previous.zip"
     _git(source, "archive", "--output", str(archive), commit, *SERVICE)
     root = folder / "previous"
-    with tarfile.open(archive) as files:
-        files.extractall(root, filter="data")
+    with ZipFile(archive) as files:
+        files.extractall(root)
     return Release(root, commit)
 
 
