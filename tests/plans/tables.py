@@ -13,6 +13,7 @@ from django.db import connection
 
 from notifications.outbox.listing import LIST_AND_LABEL_STORED
 from notifications.outbox.statement import direct_connection
+from tests.eventually import eventually
 
 HISTORY = 200_000
 DEAD = 150_000  # of the history, drained from one lane and priority under somebody's snapshot
@@ -112,6 +113,8 @@ class Stages:
 
     def _vacuumed(self) -> None:
         self._unpin()
+        # Autovacuum's ANALYZE of another table has a snapshot for some seconds, which would keep what is dead, too.
+        eventually(_nobody_has_a_snapshot, seconds=60, what="the end of everybody's snapshots")
         _run("VACUUM ANALYZE notification")
 
     def _believed_empty(self) -> None:
@@ -126,6 +129,15 @@ class Stages:
         if self._pinned is not None:
             self._pinned.close()
             self._pinned = None
+
+
+def _nobody_has_a_snapshot() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+                   AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL)"""
+        )
+        return bool(cursor.fetchone() == (True,))
 
 
 def _run(text: str, parameters: Mapping[str, object] | None = None) -> None:
