@@ -31,8 +31,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
 # Pages for each row that is written: its versions, and an entry in each index, a few levels down.
 PAGES_A_ROW = 25
-# Where an index page is full, Postgres looks through the heap for entries of dead versions before it splits the page.
-PAGES_AT_LEAST = 250
+PAGES_AT_LEAST = 100
 
 # Of the worker that drained it: the busy client has more; of the others, too, nothing older is left.
 DRAINED_TO = Position(moment(tables.HISTORY), id_of(tables.HISTORY))
@@ -83,7 +82,10 @@ def recording(batch: int) -> dict[str, object]:
 def test_a_claim_begins_at_its_cursors_and_touches_what_it_takes(stage: str, mode: str, batch: int, first: int) -> None:
     stretches = sorted(STRETCHES, key=lambda stretch: (stretch.priority - first) % 3)
 
-    plan = explained(CLAIM, claiming(batch, *stretches), mode=mode)
+    # What a statement does by itself it does each time. Once, and by the way, Postgres looks through the heap for what
+    # tests before this one rolled back, where a page of an index is full of it.
+    plans = [explained(CLAIM, claiming(batch, *stretches), mode=mode) for _ in range(2)]
+    plan = min(plans, key=lambda each: each.pages)
 
     assert plan.indexes == {"notification_ready", "notification_pkey", "suppression_once"}, plan
     assert not plan.read_whole, plan
