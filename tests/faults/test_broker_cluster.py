@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from notifications.models import Attempt
 from tests.eventually import eventually
+from tests.faults.accepting import accepting
 from tests.faults.site import Site
 from tests.processes import Running
 from tests.rabbitmq_cluster import Cluster, Node, cluster
@@ -99,10 +100,9 @@ class Installation:
         log = self.site.log
         began, before = log.now(), len(log.acknowledged())
         eventually(lambda: len(log.acknowledged()) >= before + MORE, seconds=60, what=f"{MORE} accepted")
-        times = sorted(call.seconds * 1000 for call in log.calls if call.at >= began)
-        p99 = quantiles(times, n=100)[98]
-        print(f"{name}: {len(times)} accepts, p50 {median(times):.1f}, p99 {p99:.1f}, max {times[-1]:.1f} ms")
-        assert median(times) < ANSWERED * 1000
+        found = accepting(log, since=began)
+        print(f"{name}: {found}")
+        assert found.median < ANSWERED
 
     def nudged_again(self, name: str, *, since: float) -> None:
         """Until what is accepted is begun sooner than polls would have it; `since`: of the monotonic clock."""

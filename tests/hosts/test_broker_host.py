@@ -9,8 +9,8 @@ import pytest
 from notifications.models import Attempt
 from tests import brokers
 from tests.eventually import eventually
+from tests.faults.accepting import accepting, milliseconds, quantile
 from tests.hosts.installation import Installation
-from tests.hosts.measures import accepting, milliseconds, quantile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

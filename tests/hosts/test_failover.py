@@ -9,9 +9,9 @@ import pytest
 
 from notifications.models import Worker
 from tests.eventually import eventually
+from tests.faults.accepting import accepting, milliseconds
 from tests.hosts.database import looked_at
 from tests.hosts.installation import Installation
-from tests.hosts.measures import accepting, milliseconds
 from tests.hosts.network import Host
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -9,9 +9,9 @@ import pytest
 from channels.sandbox.faults import Fault, Kind
 from notifications.models import Attempt, Worker
 from tests.eventually import eventually
+from tests.faults.accepting import accepting, milliseconds
 from tests.faults.site import WEB_GRACE, WORKER_GRACE
 from tests.hosts.installation import Installation
-from tests.hosts.measures import accepting, milliseconds
 from tests.processes import Running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -7,9 +7,9 @@ import pytest
 from channels.sandbox.faults import Fault, Kind
 from notifications.models import Attempt, Worker
 from tests.eventually import eventually
+from tests.faults.accepting import accepting
 from tests.hosts import slow_link
 from tests.hosts.installation import Installation
-from tests.hosts.measures import accepting
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 
 from tests.eventually import eventually
+from tests.faults.accepting import milliseconds
 from tests.hosts.installation import Installation
-from tests.hosts.measures import milliseconds
 from tests.hosts.network import Host
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
