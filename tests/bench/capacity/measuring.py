@@ -150,10 +150,9 @@ def _brokers(postgres: Postgres, console: Console, seconds: float) -> Iterator[t
             began = used()
             sleep(seconds)
             second = (used() - began) / seconds
-            before, began, since = _count(outbox, ALL), used(), monotonic()
-            live(outbox, url, Load(RATES[1]), seconds=seconds)
-            spent = used() - began - second * (monotonic() - since)
-            each = spent / (_count(outbox, ALL) - before)
+            began, since = used(), monotonic()
+            found = live(outbox, url, Load(RATES[1]), seconds=seconds)
+            each = ((used() - began) / (monotonic() - since) - second) / found.rate
             yield name, Broker(each, second, processes.memory(processes.BROKERS)[name])
 
 
