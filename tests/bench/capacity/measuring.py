@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from statistics import mean, median
 from time import monotonic, sleep
 from typing import Final, LiteralString
@@ -70,7 +71,7 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> tuple[Co
         # The database has nothing to do then but for the workers: their beats, and their look each second.
         worker_second = Cost(0.0, idle.worker, idle.database, idle.wal) * (1 / took / PROCESSES)
         with console.status("a backlog"):
-            backlog = live(outbox, url, Load(0, batch=IN_BATCH), seconds=BACKLOG)
+            backlog = live(outbox, url, Load(inf, batch=IN_BATCH), seconds=BACKLOG)
         stored = sum(growth.sizes_of(outbox)[table] for table in TABLES) / _count(outbox, ALL)
         loads = [*map(Load, RATES), *CHECKED]
         found: list[list[Live]] = [[] for _ in loads]
@@ -103,7 +104,7 @@ def measure(postgres: Postgres, console: Console, *, seconds: float) -> tuple[Co
 
 
 def live(outbox: Outbox, url: str, load: Load, *, seconds: float) -> Live:
-    """Posted at that rate (0: all there is) for so long, and sent: until the last was."""
+    """Posted at that rate (inf: all there is) for so long, and sent: until the last was."""
     before = _count(outbox, ALL)
 
     def post_and_send() -> None:
@@ -120,10 +121,10 @@ def _accepts(postgres: Postgres, console: Console, seconds: float) -> tuple[Cost
     outbox = Outbox(postgres, "accepting", nowhere=False)
     with outbox.a_lease(), outbox.web() as address, console.status("accepts"):
         url = f"{address}/api/v1/notifications"
-        _post(outbox, url, seconds, Load(0))
+        _post(outbox, url, seconds, Load(inf))
         ones = _count(outbox, ALL)
         key_stored = growth.sizes_of(outbox)["idempotency_record"] / ones
-        many, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, Load(0, batch=IN_BATCH)))
+        many, _ = cost_of(outbox, lambda: _post(outbox, url, seconds, Load(inf, batch=IN_BATCH)))
         in_batches = _count(outbox, ALL) - ones
     return many * (1 / in_batches), key_stored
 
@@ -131,7 +132,7 @@ def _accepts(postgres: Postgres, console: Console, seconds: float) -> tuple[Cost
 def _post(outbox: Outbox, url: str, seconds: float, load: Load) -> None:
     """By connections that wait about as long between two requests as the rate asks for."""
     connections = CONNECTIONS if load.batch == 1 else 4
-    pause = connections / (load.rate / load.batch) if load.rate else 0.0
+    pause = connections * load.batch / load.rate
     body: object = BODY
     if load.batch > 1:
         texts = [f"{BODY['message']} ({number})" for number in range(load.batch)]
