@@ -33,9 +33,7 @@ FAREWELL: Final = 1.0
 # that a worker leaves a node that stands still after twenty at most. Less is not safe, says RabbitMQ's guide, and its
 # own minute is long.
 HEARTBEAT: Final = 5
-TRIES: Final = (
-    6  # of one nudge, on connections that may have been closed while they were idle; LONGEST ends them sooner
-)
+TRIES: Final = 6  # of one nudge, as a connection may have been closed while it was idle; LONGEST ends them sooner
 UNWRITTEN: Final = BasicProperties(delivery_mode=1)
 PRECONDITION_FAILED: Final = 406  # AMQP's code where a queue is declared otherwise than it is
 COMPLAIN_EVERY: Final = 300.0  # seconds between log lines about a queue that is of another type than was asked for
@@ -92,7 +90,7 @@ class _Publisher(RabbitmqBroker):
                 failure = error
             else:
                 return message
-        raise ConnectionClosed(failure) from None  # type: ignore[no-untyped-call]
+        raise ConnectionClosed(failure) from None  # type: ignore[no-untyped-call] - Dramatiq's errors have no types
 
 
 class Rabbitmq(Sparing, _Publisher):
