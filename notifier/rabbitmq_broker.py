@@ -90,7 +90,7 @@ class _Publisher(RabbitmqBroker):
                 failure = error
             else:
                 return message
-        raise ConnectionClosed(failure) from None  # type: ignore[no-untyped-call] - Dramatiq's errors have no types
+        raise ConnectionClosed(failure) from None  # type: ignore[no-untyped-call]  # Dramatiq's errors
 
 
 class Rabbitmq(Sparing, _Publisher):
