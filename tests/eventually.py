@@ -9,13 +9,19 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def eventually(condition: Callable[[], Found | None], *, seconds: float = 20, what: str = "") -> Found:
-    """What `condition` returns once it is true; AssertionError when `seconds` have passed without."""
+def eventually(
+    condition: Callable[[], Found | None], *, seconds: float = 20, what: str | Callable[[], str] = ""
+) -> Found:
+    """What `condition` returns once it is true; AssertionError when `seconds` have passed without.
+
+    `what` is the text of that error, or tells it (the log of a process, say, as it is by then).
+    """
     until = monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
         if monotonic() > until:
-            raise AssertionError(f"not within {seconds} s: {what or condition.__name__}; last seen: {found!r}")
+            told = what() if callable(what) else what
+            raise AssertionError(f"not within {seconds} s: {told or condition.__name__}; last seen: {found!r}")
         sleep(0.02)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ import pytest
 from notifier import embedded
 from notifier.embedded import account as accounts
 from notifier.embedded import binaries, place
+from tests.eventually import eventually
+from tests.pids import gone
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = os.geteuid() == 0
@@ -64,24 +66,6 @@ def answer(data_dir: Path, statement: str) -> object:
         row = connection.execute(statement).fetchone()
     assert row is not None
     return row[0]
-
-
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    # A child of a killed parent waits for whoever adopted it: dead all the same.
-    return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
 @contextmanager
@@ -153,7 +137,7 @@ def test_the_server_ends_with_a_parent_that_was_killed_and_keeps_its_rows(folder
             connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
         starter.kill()
         starter.wait()
-        until(lambda: gone(server))
+        eventually(lambda: gone(server))
     with embedded.Server(folder, HURRIED):
         assert answer(folder, "SELECT n FROM kept") == 42
 
@@ -186,7 +170,7 @@ def test_a_server_left_without_a_parent_is_stopped_by_the_next_start(folder: Pat
         stderr=subprocess.DEVNULL,
         **account.arguments(),
     )
-    until(lambda: (files / "postmaster.pid").exists() and "ready" in (files / "postmaster.pid").read_text())
+    eventually(lambda: (files / "postmaster.pid").exists() and "ready" in (files / "postmaster.pid").read_text())
     # Reaped at once, as whoever adopts an orphan does.
     reaper = threading.Thread(target=orphan.wait)
     reaper.start()
@@ -484,7 +468,7 @@ def test_a_killed_first_start_leaves_no_postgres_behind(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    until(lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists())
+    eventually(lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists())
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
     with embedded.Server(folder, HURRIED):

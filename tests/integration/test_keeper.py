@@ -11,12 +11,14 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from notifier.up.keeper import STUBBORN, Keeper
 from notifier.up.program import Program
 from notifier.up.terminal import Lines, Terminal
 from tests.eventually import eventually
+from tests.pids import gone
 
 
 def program(text: str, *, grace: float = 10.0) -> Program:
@@ -42,13 +44,6 @@ def keep(kept: Program, meanwhile: Callable[[Keeper, asyncio.Event], Coroutine[A
 async def until(condition: Callable[[], object]) -> None:
     while not condition():
         await asyncio.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return True
 
 
 def test_a_program_that_dies_is_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -142,11 +137,10 @@ def test_what_a_dead_program_started_is_not_left_behind(tmp_path: Path) -> None:
 
     async def meanwhile(keeper: Keeper, hurry: asyncio.Event) -> None:
         await until(lambda: begun.exists() and begun.read_text())
-        below = begun.read_text()
-        parent = int(Path(f"/proc/{below}/status").read_text().partition("\nPPid:\t")[2].split()[0])
-        os.kill(parent, signal.SIGKILL)
+        below = int(begun.read_text())
+        os.kill(psutil.Process(below).ppid(), signal.SIGKILL)
         # The one below has no lifeline of its own: it is cleared away after the grace.
-        await until(lambda: gone(int(below)))
+        await until(lambda: gone(below))
 
     keep(deaf(begun, grace=0.3), meanwhile)
 

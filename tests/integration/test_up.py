@@ -17,30 +17,20 @@ import tempfile
 import termios
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from notifier import embedded
+from tests.eventually import eventually
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-Found = TypeVar("Found")
 
-pytestmark = [
-    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children in /proc"),
-    pytest.mark.timeout(240),
-]
-
-
-def until(condition: Callable[[], Found], seconds: float = 60.0, *, why: Callable[[], str] = str) -> Found:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"the condition did not come true: {why()}"
-        time.sleep(0.05)
-    return found
+pytestmark = pytest.mark.timeout(240)
 
 
 def free_ports(count: int) -> list[int]:
@@ -103,20 +93,31 @@ class Up:
             assert self.command.poll() is None, self.output()
             return next((line for line in self.output().splitlines() if line.startswith("ready")), None)
 
-        return until(ready, why=self.output) or ""
+        return eventually(ready, seconds=60, what=self.output)
 
-    def children(self, word: str = "") -> set[int]:
-        """The processes whose environment has our data folder (and whose command has `word`)."""
-        mark = f"DATA_DIR={self.data_dir}".encode()
-        found = set()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                marked = mark in (folder / "environ").read_bytes().split(b"\0")
-                if marked and word.encode() in (folder / "cmdline").read_bytes():
-                    found.add(int(folder.name))
-            except OSError:
-                continue  # it has just ended
-        return found - {self.command.pid}
+    def children(self, word: str = "") -> dict[int, int]:
+        """The processes whose environment has our data folder (and whose command has `word`), each with its parent."""
+        return {
+            found.pid: found.info["ppid"]
+            for found in psutil.process_iter(["cmdline", "environ", "ppid"])  # passes over what has just ended
+            if (found.info["environ"] or {}).get("DATA_DIR") == str(self.data_dir)
+            and word in " ".join(found.info["cmdline"] or ())
+            and found.pid != self.command.pid
+        }
+
+    def programs(self, word: str) -> set[int]:
+        """Those of them that the command itself started."""
+        return {pid for pid, parent in self.children(word).items() if parent == self.command.pid}
+
+    def below(self, word: str) -> set[int]:
+        """Those that a program started which is alive."""
+        children = self.children(word)
+        return {pid for pid, parent in children.items() if parent in children}
+
+    def environment_of(self, word: str) -> dict[str, str]:
+        """What the one program of this name was given."""
+        (program,) = self.programs(word)
+        return dict(psutil.Process(program).environ())
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.command.poll() is None:
@@ -150,10 +151,6 @@ class Up:
         except OSError:
             return False
         return report["status"] == "ready" and report["workers"] > 0
-
-
-def parent_of(pid: int) -> int:
-    return int(re.findall(r"^PPid:\t(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[0])
 
 
 def paste(line: str) -> Any:
@@ -197,7 +194,7 @@ def test_the_pasted_curl_line_sends_through_the_sandbox(up: Up) -> None:
         shown = up.fetch(f"/api/v1/notifications/{accepted['id']}", Authorization=key)
         return shown if shown["status"] == "sent" else None
 
-    assert [attempt["outcome"] for attempt in until(sent)["attempts"]] == ["accepted"]
+    assert [attempt["outcome"] for attempt in eventually(sent)["attempts"]] == ["accepted"]
 
 
 def test_the_curl_line_stands_alone_too_and_replays_when_pasted_again(up: Up) -> None:
@@ -252,42 +249,39 @@ def test_every_program_carries_the_data_folder(up: Up) -> None:
 
 
 def test_a_killed_worker_is_started_again_and_its_sibling_lives_on(up: Up) -> None:
-    commands = {pid for pid in up.children("dramatiq") if parent_of(pid) == up.command.pid}
-    assert len(commands) == 2
-    victim, sibling = sorted(commands)
+    victim, sibling = sorted(up.programs("dramatiq"))
     os.kill(victim, signal.SIGKILL)
 
     def replaced() -> bool:
-        now = {pid for pid in up.children("dramatiq") if parent_of(pid) == up.command.pid}
+        now = up.programs("dramatiq")
         return len(now) == 2 and sibling in now and victim not in now
 
-    until(replaced)
-    until(up.ready)
+    eventually(replaced, what=up.output)
+    eventually(up.ready, what=up.output)
 
 
 def test_a_killed_process_below_a_worker_is_replaced(up: Up) -> None:
-    below = {pid for pid in up.children("dramatiq") if parent_of(pid) != up.command.pid}
-    victim = min(below)
-    os.kill(victim, signal.SIGKILL)
-    until(lambda: len({pid for pid in up.children("dramatiq") if parent_of(pid) != up.command.pid} - below) >= 1)
-    until(up.ready)
+    before = eventually(lambda: up.below("dramatiq"), what=up.output)
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: up.below("dramatiq") - before, what=up.output)
+    eventually(up.ready, what=up.output)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the master", "a process below it"])
 def test_a_killed_web_server_is_started_again(up: Up, *, whole: bool) -> None:
-    before = up.children("granian")
-    victim = next(pid for pid in before if (parent_of(pid) == up.command.pid) == whole)
-    os.kill(victim, signal.SIGKILL)
-    until(lambda: up.children("granian") - before)
-    until(up.ready)
+    same = up.programs if whole else up.below
+    before = eventually(lambda: same("granian"), what=up.output)
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: same("granian") - before, what=up.output)
+    eventually(up.ready, what=up.output)
 
 
 def test_a_killed_postgres_is_started_again_with_its_rows(up: Up) -> None:
     before = paste(up.await_ready())
-    (victim,) = {pid for pid in up.children("postgres") if parent_of(pid) == up.command.pid}
+    (victim,) = up.programs("postgres")
     os.kill(victim, signal.SIGKILL)
-    until(lambda: {pid for pid in up.children("postgres") if parent_of(pid) == up.command.pid} - {victim})
-    until(up.ready)
+    eventually(lambda: up.programs("postgres") - {victim}, what=up.output)
+    eventually(up.ready, what=up.output)
     assert paste(up.await_ready()) == before
 
 
@@ -333,7 +327,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path) -> None:
         assert "`migrate` failed" in up.output()
         assert "Connection refused" in up.output()
         assert "hidden" not in up.output()
-        assert up.children() == set()
+        assert not up.children()
 
 
 def test_with_a_database_of_ones_own_the_curl_line_works_as_well(folder: Path) -> None:
@@ -358,11 +352,11 @@ def test_sigterm_stops_everything_and_the_next_start_knows_the_same_key(folder: 
         key = re.findall(r"Authorization: (Bearer [^']+)'", up.await_ready())[0]
         assert up.children()
         assert up.stop(signal.SIGTERM) == 0
-        assert up.children() == set()
+        assert not up.children()
     with running(folder / "twice", WORKER_PROCESSES="1") as up:
         assert key in up.await_ready()
         assert up.stop(signal.SIGINT) == 0
-        assert up.children() == set()
+        assert not up.children()
 
 
 def test_ctrl_c_on_a_terminal_stops_everything_in_order(folder: Path) -> None:
@@ -378,7 +372,7 @@ def test_ctrl_c_on_a_terminal_stops_everything_in_order(folder: Path) -> None:
             written += piece
     os.close(ours)
     assert up.command.wait(30) == 0
-    assert up.children() == set()
+    assert not up.children()
     up.close()
     assert b"worker 1 | " in written
     assert written.rstrip().endswith(b"stopped")
@@ -390,21 +384,21 @@ def test_sigterm_in_the_middle_of_a_start_stops_everything(folder: Path, seconds
     with running(folder / f"middle-{seconds}") as up:
         time.sleep(seconds)
         assert up.stop(signal.SIGTERM) in {0, -signal.SIGTERM}
-        assert up.children() == set()
+        assert not up.children()
 
 
 def test_no_child_survives_a_killed_parent(folder: Path) -> None:
     with running(folder / "killed") as up:
         up.await_ready()
         up.kill()
-        until(lambda: not up.children(), 20, why=lambda: str(up.children()))
+        eventually(lambda: not up.children(), what=lambda: str(up.children()))
 
 
 def test_no_child_survives_a_parent_killed_in_the_middle_of_its_start(folder: Path) -> None:
     with running(folder / "killed-early") as up:
-        until(lambda: up.children("postgres"))
+        eventually(lambda: up.children("postgres"))
         up.kill()
-        until(lambda: not up.children(), 20, why=lambda: str(up.children()))
+        eventually(lambda: not up.children(), what=lambda: str(up.children()))
 
 
 def test_a_part_that_is_not_wanted_is_not_run(folder: Path) -> None:
@@ -422,17 +416,16 @@ def test_a_configured_provider_is_not_played_by_the_sandbox(folder: Path) -> Non
     ) as up:
         line = up.await_ready()
         assert "plays the providers of email, sms" in line
-        granian = min(up.children("granian"))
-        environment = Path(f"/proc/{granian}/environ").read_bytes().split(b"\0")
-        assert b"SLACK_WEB_HOOK_URL=https://hooks.slack.example/services/T1/B1/secret" in environment
-        assert f"SANDBOX_URL=http://127.0.0.1:{up.sandbox_port}".encode() in environment
+        environment = up.environment_of("granian")
+        assert environment["SLACK_WEB_HOOK_URL"] == "https://hooks.slack.example/services/T1/B1/secret"
+        assert environment["SANDBOX_URL"] == f"http://127.0.0.1:{up.sandbox_port}"
 
 
 def test_what_the_sandbox_plays_is_paced_as_the_settings_say(folder: Path) -> None:
     with running(folder / "paced", WORKER_PROCESSES="0", SLACK_RATE="7/s", SLACK_ON_UNKNOWN="hold") as up:
         assert "plays the providers of slack, email, sms" in up.await_ready()
-        environment = Path(f"/proc/{min(up.children('granian'))}/environ").read_bytes().split(b"\0")
-        assert {b"SLACK_RATE=7/s", b"SLACK_ON_UNKNOWN=hold"} <= set(environment)
+        environment = up.environment_of("granian")
+        assert (environment["SLACK_RATE"], environment["SLACK_ON_UNKNOWN"]) == ("7/s", "hold")
 
 
 def test_with_every_provider_configured_the_sandbox_takes_what_test_keys_send(folder: Path) -> None:
@@ -450,7 +443,7 @@ def test_with_every_provider_configured_the_sandbox_takes_what_test_keys_send(fo
         test_key = up.manage("create_api_key", "tester", "--test")
         assert paste(up.await_ready().replace(live_key, test_key))["test"] is True
         messages = f"http://127.0.0.1:{up.sandbox_port}/api/messages"
-        until(lambda: json.load(urllib.request.urlopen(messages, timeout=10))["count"] == 1)
+        eventually(lambda: json.load(urllib.request.urlopen(messages, timeout=10))["count"] == 1)
 
 
 def test_a_sandbox_elsewhere_takes_the_place_of_our_own(folder: Path) -> None:

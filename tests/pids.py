@@ -1,0 +1,13 @@
+"""What became of a process that is known by its id alone."""
+
+from __future__ import annotations
+
+import psutil  # type: ignore[import-untyped]
+
+
+def gone(pid: int) -> bool:
+    """Whether it has ended; one that only waits to be collected by whoever adopted it has."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
