@@ -21,7 +21,7 @@ PROFILES := --profile development --profile production --profile sandbox
 # Half of the suite: what keeps a processor busy, and waits for little.
 BUSY_TESTS := tests/unit tests/contract tests/integration/api tests/integration/accepting tests/integration/admin \
 	tests/integration/metrics tests/integration/outbox tests/integration/tracing tests/conformance tests/plans tests/model tests/browser \
-	tests/kubernetes tests/releases
+	tests/kubernetes tests/releases tests/integration/test_up.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run init up down logs test faults hosts smoke check lint format types imports migrations schema errors deploy \
