@@ -7,9 +7,15 @@ import signal
 import threading
 import time
 
-from django.core.wsgi import get_wsgi_application
+_parent = multiprocessing.parent_process()
+if _parent is not None:
+    # A worker of the server listens for signals once this module is loaded; until then it has the main process's
+    # handler, which stops nobody here, and would be waited for until it is killed. It has nothing yet to finish.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-from notifier import web_database
+from django.core.wsgi import get_wsgi_application  # noqa: E402 - stoppable before what takes time
+
+from notifier import web_database  # noqa: E402 - as above
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "notifier.settings")
 
@@ -22,18 +28,16 @@ from notifier import environment  # noqa: E402 - as above
 from notifier.bodies import ChunkedBodies  # noqa: E402 - as above
 
 
-def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     """The server's main process may be killed, and then stops nobody: its workers would keep the port."""
-    if parent is not None:
-        parent.join()
-        while True:
-            # Again and again: one that comes before the server listens for signals is lost.
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.5)
+    parent.join()
+    while True:
+        # Again and again: one that comes just before the server listens for signals is lost.
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
 
 
-if environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
-    _parent = multiprocessing.parent_process()
+if _parent is not None and environment.flag("NOTIFIER_DIE_WITH_PARENT", default=False):
     threading.Thread(target=_end_with, args=(_parent,), name="lifeline", daemon=True).start()
 
 application = ChunkedBodies(_django, limit=settings.REQUEST_BODY_LIMIT, limits=settings.BODY_LIMITS)

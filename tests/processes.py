@@ -99,31 +99,39 @@ def worker(*arguments: str, threads: int = 8, root: Path = ROOT, **extra: str) -
 
 
 @contextmanager
-def web(*, processes: int = 1, threads: int = 8, root: Path = ROOT, **extra: str) -> Iterator[tuple[Running, str]]:
-    """A web server as it is run in production, and its address. `root`: as of a worker."""
+def starting_web(
+    *, processes: int = 1, threads: int = 8, root: Path = ROOT, **extra: str
+) -> Iterator[tuple[Running, str]]:
+    """A web server as it is run in production, and what will be its address. `root`: as of a worker."""
     port = free_port()
     command = [
         str(BIN / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
         "--workers", str(processes), "--blocking-threads", str(threads), "--no-ws", "notifier.wsgi:application",
     ]  # fmt: skip
     running = Running(command, environment(**extra), root)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert running.popen.poll() is None, running.log
-        try:
-            return urlopen(f"{url}/healthz", timeout=2).status == 200
-        except (URLError, OSError):
-            return False
-
     try:
-        eventually(answers, seconds=30, what="the web server's answer")
-        yield running, url
+        yield running, f"http://127.0.0.1:{port}"
     except BaseException:
         print(running.log)  # beside the failure
         raise
     finally:
         running.end()
+
+
+@contextmanager
+def web(*, processes: int = 1, threads: int = 8, root: Path = ROOT, **extra: str) -> Iterator[tuple[Running, str]]:
+    """The same, once it answers."""
+    with starting_web(processes=processes, threads=threads, root=root, **extra) as (running, url):
+
+        def answers() -> bool:
+            assert running.popen.poll() is None, running.log
+            try:
+                return urlopen(f"{url}/healthz", timeout=2).status == 200
+            except (URLError, OSError):
+                return False
+
+        eventually(answers, seconds=30, what="the web server's answer")
+        yield running, url
 
 
 @dataclass(frozen=True)

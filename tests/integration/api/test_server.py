@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
@@ -19,7 +20,7 @@ from notifications.models import Notification
 from notifier import lifeline
 from tests.eventually import eventually
 from tests.ports import free_port
-from tests.processes import web
+from tests.processes import starting_web, web
 
 from .callers import SMS, Caller
 
@@ -244,6 +245,33 @@ def test_no_web_process_outlives_its_killed_parent() -> None:
         eventually(lambda: not any(child.is_running() for child in children), seconds=10, what="the end of the workers")
         with pytest.raises(OSError), connected(url):
             pass
+
+
+def loading(server: psutil.Process) -> list[psutil.Process]:
+    """The server's workers that are past their first lines, and have the framework before them."""
+    return [
+        worker
+        for worker in server.children()
+        if any("psycopg" in mapped.path for mapped in worker.memory_maps())  # the first of what they load
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read where the kernel tells it")
+@pytest.mark.django_db(transaction=True)
+def test_a_web_server_that_is_stopped_while_it_loads_ends_at_once() -> None:
+    with starting_web(processes=2, **PROVIDER) as (running, _):
+        server = psutil.Process(running.popen.pid)
+        workers = eventually(lambda: len(found := loading(server)) == 2 and found, what="two workers that load")
+        for worker in workers:
+            worker.suspend()
+        assert "Started worker" not in running.log
+        running.terminate()
+        eventually(lambda: "Shutting down" in running.log, what="the server's stopping")
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):  # the stop came before the suspension had
+                worker.resume()
+
+        assert running.wait(10) == 0
 
 
 def test_a_pre_flight_of_an_origin_that_the_environment_names_is_allowed(server: str) -> None:

@@ -91,6 +91,7 @@ def test_the_tallies_of_all_processes_are_one(key: str, tmp_path: Path) -> None:
         return found
 
     with Sandbox() as sandbox, processes.web(processes=2, **sandbox.environment()) as (running, url):
+        eventually(lambda: "Started worker-2" in running.log, what="both processes")
         for number in range(20):
             post(url, key, f"n{number}")
         post(url, key, "n0")
