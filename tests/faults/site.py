@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from channels.sandbox.server import Sandbox
 from notifications import services

@@ -12,7 +12,7 @@ from statistics import median, quantiles
 from time import monotonic
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.utils import timezone

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dramatiq
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from channels.registry import channels
