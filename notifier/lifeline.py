@@ -21,7 +21,10 @@ def end_with_parent(number: int = signal.SIGTERM, *, parent: int | None = None) 
     Call it in the child, after any change of user (the kernel forgets the wish then). The "parent" is the
     thread that started the child: start children from one that lives as long as the program.
     `parent` is the process id that is expected; one that died before this call ends the child at once.
+    A signal that is ignored, as a shell has a command in the background ignore SIGINT, is heeded again.
     """
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
     if _libc is None:
         return
     if _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:

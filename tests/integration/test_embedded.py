@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ import pytest
 
 from notifier import embedded
 from notifier.embedded import account as accounts
-from notifier.embedded import binaries, place
+from notifier.embedded import binaries, cluster, place
 from tests.eventually import eventually
 from tests.pids import gone
 
@@ -38,6 +39,14 @@ from notifier import embedded
 with embedded.Server(Path(sys.argv[1]), {"fsync": "off"}) as server:
     print(server.pid, flush=True)
     sys.stdin.read()
+"""
+
+# Starts a server, and does not wait for it.
+GIVE_UP = """
+import sys
+from pathlib import Path
+from notifier import embedded
+embedded.Server(Path(sys.argv[1]), {"fsync": "off"}).start(give_up=lambda: True)
 """
 
 
@@ -137,7 +146,7 @@ def test_the_server_ends_with_a_parent_that_was_killed_and_keeps_its_rows(folder
             connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
         starter.kill()
         starter.wait()
-        eventually(lambda: gone(server))
+        eventually(lambda: gone(server), seconds=15)
     with embedded.Server(folder, HURRIED):
         assert answer(folder, "SELECT n FROM kept") == 42
 
@@ -170,7 +179,9 @@ def test_a_server_left_without_a_parent_is_stopped_by_the_next_start(folder: Pat
         stderr=subprocess.DEVNULL,
         **account.arguments(),
     )
-    eventually(lambda: (files / "postmaster.pid").exists() and "ready" in (files / "postmaster.pid").read_text())
+    eventually(
+        lambda: (files / "postmaster.pid").exists() and "ready" in (files / "postmaster.pid").read_text(), seconds=15
+    )
     # Reaped at once, as whoever adopts an orphan does.
     reaper = threading.Thread(target=orphan.wait)
     reaper.start()
@@ -281,6 +292,20 @@ def test_a_start_that_is_given_up_leaves_no_server(folder: Path) -> None:
     server = embedded.Server(folder, HURRIED)
     server.start(give_up=lambda: True)
     assert not server.alive()
+    assert embedded.running(folder) is None
+
+
+def test_it_is_stopped_in_the_middle_of_its_start_where_interrupts_are_ignored(folder: Path) -> None:
+    with embedded.Server(folder, HURRIED):
+        pass
+    subprocess.run(
+        [python_for(None), "-c", GIVE_UP, str(folder)],
+        cwd="/",
+        env={"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),  # as a shell does for the background
+        check=True,
+        timeout=cluster.STOP_TIMEOUT / 2,  # after which it would be killed
+    )
     assert embedded.running(folder) is None
 
 
@@ -468,7 +493,9 @@ def test_a_killed_first_start_leaves_no_postgres_behind(folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    eventually(lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists())
+    eventually(
+        lambda: any(place.home(folder).glob("cluster.new.*/PG_VERSION")) or place.cluster(folder).exists(), seconds=15
+    )
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
     with embedded.Server(folder, HURRIED):
