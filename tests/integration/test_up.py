@@ -27,20 +27,11 @@ import pytest
 
 from notifier import embedded
 from tests.eventually import eventually
+from tests.ports import free_port, free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def ignore_interrupts() -> None:
@@ -321,7 +312,7 @@ def test_wrong_settings_are_told_and_nothing_is_started(folder: Path) -> None:
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path) -> None:
-    closed = f"postgresql://me:hidden@127.0.0.1:{free_ports(1)[0]}/notes"
+    closed = f"postgresql://me:hidden@127.0.0.1:{free_port()}/notes"
     with running(folder / "failing", DATABASE_URL=closed, SECRET_KEY="x" * 50) as up:
         assert up.command.wait(60) == 1
         assert "`migrate` failed" in up.output()
@@ -341,7 +332,7 @@ def test_with_a_database_of_ones_own_the_curl_line_works_as_well(folder: Path) -
 
 
 def test_what_only_degrades_does_not_keep_the_start_from_its_end(folder: Path) -> None:
-    away = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
+    away = f"redis://127.0.0.1:{free_port()}/0"
     with running(folder / "degraded", BROKER_URL=away, WORKER_PROCESSES="1") as up:
         assert paste(up.await_ready())["status"] == "pending"
         assert up.fetch("/readyz")["status"] == "degraded"
