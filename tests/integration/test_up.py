@@ -17,10 +17,10 @@ import tempfile
 import termios
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -30,6 +30,7 @@ from tests.eventually import eventually
 from tests.ports import free_port, free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+Found = TypeVar("Found")
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -77,6 +78,10 @@ class Up:
     def output(self) -> str:
         return os.pread(self._output.fileno(), 10_000_000, 0).decode()
 
+    def eventually(self, condition: Callable[[], Found | None]) -> Found:
+        """What it returns once it is true; AssertionError with all that was written where a minute passes without."""
+        return eventually(condition, seconds=60, what=self.output)
+
     def await_ready(self) -> str:
         """The `ready` line."""
 
@@ -84,7 +89,7 @@ class Up:
             assert self.command.poll() is None, self.output()
             return next((line for line in self.output().splitlines() if line.startswith("ready")), None)
 
-        return eventually(ready, seconds=60, what=self.output)
+        return self.eventually(ready)
 
     def children(self, word: str = "") -> dict[int, int]:
         """The processes whose environment has our data folder (and whose command has `word`), each with its parent."""
@@ -185,7 +190,7 @@ def test_the_pasted_curl_line_sends_through_the_sandbox(up: Up) -> None:
         shown = up.fetch(f"/api/v1/notifications/{accepted['id']}", Authorization=key)
         return shown if shown["status"] == "sent" else None
 
-    assert [attempt["outcome"] for attempt in eventually(sent)["attempts"]] == ["accepted"]
+    assert [attempt["outcome"] for attempt in up.eventually(sent)["attempts"]] == ["accepted"]
 
 
 def test_the_curl_line_stands_alone_too_and_replays_when_pasted_again(up: Up) -> None:
@@ -247,32 +252,32 @@ def test_a_killed_worker_is_started_again_and_its_sibling_lives_on(up: Up) -> No
         now = up.programs("dramatiq")
         return len(now) == 2 and sibling in now and victim not in now
 
-    eventually(replaced, what=up.output)
-    eventually(up.ready, what=up.output)
+    up.eventually(replaced)
+    up.eventually(up.ready)
 
 
 def test_a_killed_process_below_a_worker_is_replaced(up: Up) -> None:
-    before = eventually(lambda: up.below("dramatiq"), what=up.output)
+    before = up.eventually(lambda: up.below("dramatiq"))
     os.kill(min(before), signal.SIGKILL)
-    eventually(lambda: up.below("dramatiq") - before, what=up.output)
-    eventually(up.ready, what=up.output)
+    up.eventually(lambda: up.below("dramatiq") - before)
+    up.eventually(up.ready)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the master", "a process below it"])
 def test_a_killed_web_server_is_started_again(up: Up, *, whole: bool) -> None:
     same = up.programs if whole else up.below
-    before = eventually(lambda: same("granian"), what=up.output)
+    before = up.eventually(lambda: same("granian"))
     os.kill(min(before), signal.SIGKILL)
-    eventually(lambda: same("granian") - before, what=up.output)
-    eventually(up.ready, what=up.output)
+    up.eventually(lambda: same("granian") - before)
+    up.eventually(up.ready)
 
 
 def test_a_killed_postgres_is_started_again_with_its_rows(up: Up) -> None:
     before = paste(up.await_ready())
     (victim,) = up.programs("postgres")
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: up.programs("postgres") - {victim}, what=up.output)
-    eventually(up.ready, what=up.output)
+    up.eventually(lambda: up.programs("postgres") - {victim})
+    up.eventually(up.ready)
     assert paste(up.await_ready()) == before
 
 
@@ -387,7 +392,7 @@ def test_no_child_survives_a_killed_parent(folder: Path) -> None:
 
 def test_no_child_survives_a_parent_killed_in_the_middle_of_its_start(folder: Path) -> None:
     with running(folder / "killed-early") as up:
-        eventually(lambda: up.children("postgres"))
+        up.eventually(lambda: up.children("postgres"))
         up.kill()
         eventually(lambda: not up.children(), what=lambda: str(up.children()))
 
@@ -434,7 +439,7 @@ def test_with_every_provider_configured_the_sandbox_takes_what_test_keys_send(fo
         test_key = up.manage("create_api_key", "tester", "--test")
         assert paste(up.await_ready().replace(live_key, test_key))["test"] is True
         messages = f"http://127.0.0.1:{up.sandbox_port}/api/messages"
-        eventually(lambda: json.load(urllib.request.urlopen(messages, timeout=10))["count"] == 1)
+        up.eventually(lambda: json.load(urllib.request.urlopen(messages, timeout=10))["count"] == 1)
 
 
 def test_a_sandbox_elsewhere_takes_the_place_of_our_own(folder: Path) -> None:
